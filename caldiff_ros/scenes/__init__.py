@@ -1,0 +1,18 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Posed image sets: what the map is trained on and what localization is judged by."""
+
+from caldiff_ros.scenes.images import load_alpha, load_depth, load_image, read_image
+from caldiff_ros.scenes.opening import open_scene
+from caldiff_ros.scenes.scene import Frame, Scene, Split
+
+__all__ = [
+    'Frame',
+    'Scene',
+    'Split',
+    'load_alpha',
+    'load_depth',
+    'load_image',
+    'open_scene',
+    'read_image',
+]
