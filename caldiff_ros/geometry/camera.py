@@ -181,9 +181,25 @@ def _same_view(a: Camera, b: Camera, tolerance_px: float = 0.05) -> bool:
 
 @lru_cache(maxsize=8)
 def _resampling_maps(source: Camera, target: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    uv = source.project(target.pixel_directions())
-    uv = uv.reshape(target.height, target.width, 2)
+    directions = target.pixel_directions()
+    uv = source.project(directions).reshape(target.height, target.width, 2)
+    radii = np.hypot(directions[:, 0], directions[:, 1]).reshape(target.height, target.width)
     with np.errstate(invalid='ignore'):
         seen = (uv >= 0).all(-1) & (uv[..., 0] < source.width) & (uv[..., 1] < source.height)
+    seen &= radii < _folding_radius(source, float(radii.max()))
     uv = np.nan_to_num(uv, nan=-1.0).astype(np.float32) - 0.5  # OpenCV counts from pixel centres
     return uv[..., 0].copy(), uv[..., 1].copy(), seen
+
+
+def _folding_radius(camera: Camera, reach: float) -> float:
+    """Distance from the axis, at z = 1, where the distortion turns back into the image.
+
+    A calibrated polynomial holds within the image it was fitted to; beyond, it can fold directions
+    that the camera never saw onto pixels of others.
+    """
+    if camera.is_pinhole:
+        return math.inf
+    radii = np.linspace(0.0, reach, 512)
+    axis = np.stack([radii, np.zeros(512), np.ones(512)], axis=-1)
+    folding = np.flatnonzero(np.diff(camera.project(axis)[:, 0]) <= 0)
+    return float(radii[folding[0]]) if len(folding) else math.inf
