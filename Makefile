@@ -1,0 +1,31 @@
+# The two commands of a newcomer are `make demo` and `make test`; both set everything up first.
+# With a ROS 2 distribution sourced they use it, on a bare machine ROS comes as wheels.
+
+PYTHON ?= python3
+# The virtual environment, ROS and the built package, for one recipe line.
+ENTER = . .venv/bin/activate && . install/setup.sh &&
+
+.PHONY: help setup test demo demo-map lint clean
+
+help:
+	@echo 'make setup     .venv with the dependencies, install/ with the built package'
+	@echo 'make demo      localize held-out images through the ROS 2 node, pictures to outputs/demo'
+	@echo 'make test      run the tests'
+	@echo 'make demo-map  make the shipped map again (DATA=folder of diorama_room)'
+	@echo 'make lint      ruff'
+	@echo 'make clean     remove what was built; .venv stays'
+
+setup:
+	@$(PYTHON) scripts/setup_workspace.py
+
+test: setup
+	@$(ENTER) pytest
+
+demo: setup
+	@$(ENTER) python -m caldiff_ros.ros.demo --output outputs/demo
+
+lint: setup
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+clean:
+	rm -rf build install log outputs
