@@ -1,0 +1,90 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import numpy as np
+import pytest
+
+from caldiff_ros.scenes import load_depth, open_scene
+
+
+def test_global_intrinsics_and_depth_unit(nerfstudio):
+    scene = open_scene(nerfstudio)
+    assert [f.name for f in scene.frames] == [f'images/{i}.png' for i in range(4)]
+    camera = scene.frames[3].camera
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (50, 52, 29, 21)
+    assert camera.is_pinhole
+    assert scene.frames[0].depth_unit == 1e-4
+    # The first camera looks straight down from 3 units above the plane.
+    np.testing.assert_allclose(load_depth(scene.frames[0]), 3.0, atol=1e-4)
+    assert scene.split(None) == (scene.frames, scene.frames)
+    assert (scene.background, scene.metric) == ('none', False)
+
+
+def test_the_file_itself_can_be_opened(nerfstudio):
+    assert len(open_scene(nerfstudio / 'transforms.json').frames) == 4
+
+
+def test_intrinsics_of_a_frame_override_those_of_the_file(nerfstudio, edit_json):
+    edit_json(
+        nerfstudio / 'transforms.json', lambda c: c['frames'][1].update(fl_x=55.0, cx=30.5, k1=0.1)
+    )
+    first, second = open_scene(nerfstudio).frames[:2]
+    assert (first.camera.fx, first.camera.distortion_model) == (50, 'none')
+    assert (second.camera.fx, second.camera.fy, second.camera.cx) == (55, 52, 30.5)
+    assert second.camera.distortion == (0.1, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ('camera_model', 'k4', 'model', 'coefficients'),
+    [
+        ('OPENCV', 0.0, 'plumb_bob', (0.1, 0.2, 0.01, 0.02, 0.3)),
+        ('OPENCV_FISHEYE', 0.4, 'equidistant', (0.1, 0.2, 0.3, 0.4)),
+    ],
+)
+def test_coefficients_are_put_in_the_order_of_opencv(
+    nerfstudio, edit_json, camera_model, k4, model, coefficients
+):
+    named = {'k1': 0.1, 'k2': 0.2, 'k3': 0.3, 'k4': k4, 'p1': 0.01, 'p2': 0.02}
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(named, camera_model=camera_model))
+    camera = open_scene(nerfstudio).frames[0].camera
+    assert camera.distortion_model == model
+    assert camera.distortion == coefficients
+
+
+def test_size_and_principal_point_default_to_the_image(nerfstudio, edit_json):
+    def change(content):
+        for key in ('w', 'h', 'cx', 'cy', 'fl_x', 'fl_y'):
+            del content[key]
+        content['camera_angle_x'] = math.pi / 2
+
+    edit_json(nerfstudio / 'transforms.json', change)
+    camera = open_scene(nerfstudio).frames[0].camera
+    assert (camera.width, camera.height, camera.cx, camera.cy) == (60, 40, 30, 20)
+    assert camera.fx == pytest.approx(30)
+    assert camera.fy == pytest.approx(30)
+
+
+def test_missing_images_are_skipped_with_one_warning_that_counts_them(nerfstudio, caplog):
+    (nerfstudio / 'images/0.png').unlink()
+    (nerfstudio / 'images/2.png').unlink()
+    assert [f.name for f in open_scene(nerfstudio).frames] == ['images/1.png', 'images/3.png']
+    assert len(caplog.records) == 1
+    assert '2 of 4 frames' in caplog.text
+
+
+def test_file_lists_of_nerfstudio_are_the_subsets(nerfstudio, edit_json):
+    lists = {
+        'train_filenames': ['images/0.png', './images/1.png'],
+        'test_filenames': ['images/3.png'],
+    }
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(lists))
+    train, test = open_scene(nerfstudio).split(None)
+    assert [f.name for f in train] == ['images/0.png', 'images/1.png']
+    assert [f.name for f in test] == ['images/3.png']
+
+
+def test_aabb_is_read(nerfstudio, edit_json):
+    corners = [[-1, -2, -3], [1, 2, 3]]
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(aabb=corners))
+    np.testing.assert_array_equal(open_scene(nerfstudio).aabb, corners)
