@@ -99,7 +99,7 @@ def load_depth(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     """
     if frame.depth_path is None:
         return None
-    counts = cv2.imread(str(frame.depth_path), cv2.IMREAD_UNCHANGED)
+    counts = _decode(frame.depth_path)
     if counts is None or counts.dtype != np.uint16 or counts.ndim != 2:
         raise CaldiffError(
             f'{frame.depth_path} is not a depth image, expected a PNG with one 16-bit channel; '
@@ -135,7 +135,7 @@ def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
 
 def _read_pixels(path: Path) -> np.ndarray:
     """uint8 (H, W, 3) or (H, W, 4), colour first, whatever the file holds."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    pixels = _decode(path)
     if pixels is None:
         raise _unreadable(path)
     if pixels.dtype == np.uint16:
@@ -146,3 +146,13 @@ def _read_pixels(path: Path) -> np.ndarray:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     conversion = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
     return cv2.cvtColor(pixels, conversion)
+
+
+def _decode(path: Path) -> np.ndarray | None:
+    """Pixels as OpenCV orders them; None if the file is no image."""
+    # Not cv2.imread, which writes its own warnings beside our one sentence.
+    try:
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError:
+        return None
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None

@@ -1,0 +1,43 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the verbs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from caldiff_ros.localization import LocalizationMap, Localizer
+
+Device = Literal['auto', 'cpu', 'cuda']
+MapPath = Annotated[Positional[Path], arg(metavar='MAP')]
+DataPath = Annotated[Positional[Path], arg(metavar='DATA')]
+ImagePaths = Annotated[
+    Positional[tuple[Path, ...]],
+    arg(metavar='IMAGE [IMAGE ...]', help_behavior_hint='(one or more)'),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizerArguments:
+    """Arguments of the verbs that localize."""
+
+    map: MapPath
+    """Folder of the map, made by caldiff build-map."""
+
+    preset: str = 'fast'
+    """How to localize: 'fast', or 'paper' for the numbers of the paper."""
+
+    device: Device = 'auto'
+    """Where to compute; auto takes the GPU if there is one."""
+
+    seed: int = 0
+    """Seed of the particles: the same seed gives the same answers on the same machine."""
+
+    def load(self) -> tuple[LocalizationMap, Localizer]:
+        """The map and its localizer."""
+        loaded = LocalizationMap.load(self.map)
+        return loaded, Localizer(loaded, preset=self.preset, device=self.device, seed=self.seed)

@@ -1,0 +1,74 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Measure how well a map localizes images with known poses.
+
+Writes OUTPUT/queries.json with every query and OUTPUT/summary.json, and prints the summary.
+Errors are in normalized units: 1 is the longest edge of the box around the training cameras.
+Without --split the queries are all test images of the dataset, or all images if it has no test set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from caldiff_ros.cli.common import DataPath, LocalizerArguments
+from caldiff_ros.evaluation import (
+    choose_queries,
+    run_queries,
+    summarize,
+    summary_table,
+    write_report,
+)
+from caldiff_ros.evaluation.progress import ProgressLine
+from caldiff_ros.scenes import open_scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(LocalizerArguments):
+    """Arguments of ``caldiff evaluate``."""
+
+    data: DataPath
+    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes."""
+
+    split: str | None = None
+    """Split whose test images are the queries, such as 50-25."""
+
+    variant: int = 0
+    """Variant of the split."""
+
+    queries: int | None = None
+    """Localize this many images only, evenly spread over all."""
+
+    output: Path = Path('outputs/evaluate')
+    """Folder for queries.json and summary.json."""
+
+
+def run(arguments: Arguments) -> int:
+    """Evaluate and report."""
+    scene = open_scene(arguments.data)
+    frames = scene.test_frames()
+    if arguments.split is not None:
+        _, frames = scene.split(arguments.split, arguments.variant)
+    frames = choose_queries(frames, arguments.queries)
+    arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
+    loaded, localizer = arguments.load()
+    with ProgressLine(len(frames), Console(stderr=True)) as line:
+        queries = run_queries(
+            localizer, frames, loaded.normalization.side, loaded.background, on_query=line
+        )
+    summary = summarize(
+        queries,
+        method='caldiff',
+        preset=arguments.preset,
+        seed=arguments.seed,
+        device=str(localizer.device),
+        metres_per_unit=1.0 if scene.metric else None,
+    )
+    write_report(arguments.output, queries, summary)
+    console = Console()
+    console.print(summary_table(summary))
+    console.print(f'written to {arguments.output}', soft_wrap=True)
+    return 0

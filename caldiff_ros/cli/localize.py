@@ -1,0 +1,152 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tell where images were taken, in a map.
+
+Every pose T_map_cam takes points of the camera (x right, y down, z forward) to the map. An answer
+that cannot be trusted has the status NOT_LOCALIZED.
+
+The images are taken to come from the camera of the map, at any resolution, unless --camera tells
+their intrinsics: four numbers fx,fy,cx,cy in pixels, or a JSON file with fl_x, fl_y, cx, cy, w, h
+and, where the lens distorts, camera_model and k1, k2, p1, p2 (the names of nerfstudio).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import FlagCreatePairsOff
+
+from caldiff_ros.cli.common import ImagePaths, LocalizerArguments
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization import Localizer
+from caldiff_ros.localization.answer import Answer, Status
+from caldiff_ros.localization.overlay import draw_overlay
+from caldiff_ros.scenes import read_image
+from caldiff_ros.scenes.images import fitted_camera
+from caldiff_ros.scenes.reading import read_camera, read_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(LocalizerArguments):
+    """Arguments of ``caldiff localize``."""
+
+    images: ImagePaths
+    """Images in the formats of OpenCV: PNG, JPEG and so on."""
+
+    camera: str | None = None
+    """Intrinsics of the images, fx,fy,cx,cy or a JSON file."""
+
+    json: FlagCreatePairsOff[bool] = False
+    """Print a JSON list with one object per image instead of a table."""
+
+    save_overlay: Path | None = None
+    """Write a picture per image into this folder: query, render at the answer, difference."""
+
+
+def run(arguments: Arguments) -> int:
+    """Localize every image; an unreadable one is reported and the others are done all the same."""
+    if not arguments.images:
+        raise CaldiffError('no image was given, expected at least one after the map')
+    if arguments.save_overlay:
+        arguments.save_overlay.mkdir(parents=True, exist_ok=True)
+    loaded, localizer = arguments.load()
+    answers = []
+    for number, path in enumerate(arguments.images):
+        try:
+            image = read_image(path, loaded.background)
+            camera = _camera_of(image, path, arguments.camera, loaded.camera)
+            answer = localizer.localize(image, camera)
+            if arguments.save_overlay:
+                name = f'{number:03d}_{path.stem}.png'
+                _save_overlay(arguments.save_overlay / name, localizer, image, camera, answer)
+        except CaldiffError as error:
+            answer = Answer(Status.FAILED, str(error))
+        answers.append((path, answer))
+    _print_json(answers) if arguments.json else _print_table(answers)
+    failures = [answer for _, answer in answers if answer.status == Status.FAILED]
+    for answer in failures:
+        print(f'caldiff localize: {answer.message}', file=sys.stderr)
+    return 2 if failures else 0
+
+
+def _camera_of(image: np.ndarray, path: Path, given: str | None, of_map: Camera) -> Camera:
+    """Intrinsics at the size of the image."""
+    if given is None:
+        return fitted_camera(of_map, image, str(path))
+    if not given.endswith('.json'):
+        return _camera_from_text(given, image)
+    camera = read_camera(read_json(Path(given)), path, given)
+    return fitted_camera(camera, image, str(path))
+
+
+def _camera_from_text(text: str, image: np.ndarray) -> Camera:
+    try:
+        fx, fy, cx, cy = (float(number) for number in text.split(','))
+    except ValueError as error:
+        raise CaldiffError(
+            f'the camera is {text!r}, expected a .json file or four numbers fx,fy,cx,cy in pixels; '
+            'check --camera'
+        ) from error
+    return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
+
+
+def _save_overlay(
+    path: Path, localizer: Localizer, image: np.ndarray, camera: Camera, answer: Answer
+) -> None:
+    if answer.T_map_cam is None:
+        return
+    query, _ = localizer.query_view(image, camera)
+    text = f'{answer.status.name}, confidence {answer.confidence:.2f}'
+    picture = draw_overlay(query, localizer.render(answer.T_map_cam), text)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise CaldiffError(f'{path} cannot be written; give another --save-overlay folder')
+
+
+def _print_json(answers: list[tuple[Path, Answer]]) -> None:
+    """One object per line, in a list."""
+    objects = [json.dumps(_as_object(path, answer), allow_nan=False) for path, answer in answers]
+    print('[' + ',\n '.join(objects) + ']')
+
+
+def _as_object(path: Path, answer: Answer) -> dict:
+    error = answer.photometric_error
+    return {
+        'image': str(path),
+        'status': answer.status.name,
+        'message': answer.message,
+        'confidence': answer.confidence,
+        'T_map_cam': None if answer.T_map_cam is None else answer.T_map_cam.tolist(),
+        'photometric_error': error if math.isfinite(error) else None,
+        'seconds': answer.seconds,
+    }
+
+
+def _print_table(answers: list[tuple[Path, Answer]]) -> None:
+    console = Console()
+    table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
+    for path, answer in answers:
+        position, rotation = _pose_as_text(answer.T_map_cam)
+        confidence, seconds = f'{answer.confidence:.2f}', f'{answer.seconds:.1f}'
+        table.add_row(path.name, answer.status.name, confidence, position, rotation, seconds)
+    console.print(table)
+    for path, answer in answers:
+        if answer.status == Status.NOT_LOCALIZED:
+            console.print(f'{path.name}: {answer.message}', markup=False, soft_wrap=True)
+
+
+def _pose_as_text(T_map_cam: np.ndarray | None) -> tuple[str, str]:
+    if T_map_cam is None:
+        return '-', '-'
+    w, *xyz = Pose.from_matrix(T_map_cam).quaternion_wxyz().tolist()
+    position = ' '.join(f'{value:.4g}' for value in T_map_cam[:3, 3])
+    return position, ' '.join(f'{value:.3f}' for value in (*xyz, w))

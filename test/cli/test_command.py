@@ -1,0 +1,69 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The command before any verb does its work."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from caldiff_ros.cli import command, main
+from caldiff_ros.cli.command import VERBS
+from caldiff_ros.errors import CaldiffError
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=60)
+
+
+def test_help_is_quick_and_lists_the_verbs():
+    start = time.perf_counter()
+    result = run_python(
+        'import sys\nfrom caldiff_ros.cli import main\n'
+        'try: main(["--help"])\n'
+        'finally: print(sorted({"torch", "cv2", "numpy", "tyro"} & set(sys.modules)))'
+    )
+    assert time.perf_counter() - start < 1
+    assert result.stdout.endswith('[]\n')
+    assert all(verb in result.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize('argv', [[], ['conquer'], ['--conquer']])
+def test_unknown_verbs_have_status_2(argv, capsys):
+    with pytest.raises(SystemExit) as info:
+        main(argv)
+    assert info.value.code == 2
+    assert capsys.readouterr().out == ''
+
+
+def fail_with(error):
+    def run(verb, argv):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ('error', 'status', 'sentence'),
+    [
+        (CaldiffError('the map is old, rebuild it'), 2, 'the map is old, rebuild it'),
+        (OSError(28, 'No space left on device', '/m'), 2, '/m cannot be used (No space left'),
+        (OSError(28, 'No space left on device'), 2, 'No space left on device'),
+        (KeyboardInterrupt(), 130, 'interrupted'),
+    ],
+)
+def test_errors_are_one_line_on_standard_error(monkeypatch, capsys, error, status, sentence):
+    monkeypatch.setattr(command, '_run', fail_with(error))
+    assert main(['evaluate']) == status
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert err.startswith('caldiff evaluate: ')
+    assert sentence in err
+    assert err.count('\n') == 1
+
+
+def test_defects_are_not_hidden(monkeypatch):
+    monkeypatch.setattr(command, '_run', fail_with(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(['evaluate'])
