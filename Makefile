@@ -22,7 +22,7 @@ test: setup
 	@$(ENTER) pytest
 
 demo: setup
-	@$(ENTER) python -m caldiff_ros.ros.demo --output outputs/demo
+	@$(ENTER) install/lib/caldiff_ros/demo --output outputs/demo
 
 lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -1,0 +1,105 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Camera messages to and from `caldiff_ros.geometry.Camera`."""
+
+from __future__ import annotations
+
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.camera import DISTORTION_COEFFICIENTS
+
+#: sensor_msgs/CameraInfo counts image coordinates from the centre of the first pixel, we count
+#: from its corner.
+_HALF_PIXEL = 0.5
+
+
+def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
+    """The camera of the images that come with a camera_info.
+
+    Args:
+        info: calibration at full resolution; its binning and region of interest are honoured.
+        rectified: whether the images are rectified already: P describes them, not K and D.
+
+    Raises:
+        CaldiffError: if the camera is uncalibrated or the message contradicts itself.
+    """
+    if rectified:
+        name, fx, fy, cx, cy = 'P', info.p[0], info.p[5], info.p[2], info.p[6]
+    else:
+        name, fx, fy, cx, cy = 'K', info.k[0], info.k[4], info.k[2], info.k[5]
+    if fx == 0:
+        raise CaldiffError(
+            f'camera_info has {name}[0] = 0, which stands for an uncalibrated camera, expected the '
+            'focal length; calibrate the camera or publish its calibration'
+        )
+    x0, y0, width, height = _region(info)
+    model, coefficients = ('none', ()) if rectified else _distortion(info)
+    bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
+    return Camera(
+        width=width // bin_x,
+        height=height // bin_y,
+        fx=fx / bin_x,
+        fy=fy / bin_y,
+        cx=(cx + _HALF_PIXEL - x0) / bin_x,
+        cy=(cy + _HALF_PIXEL - y0) / bin_y,
+        distortion_model=model,
+        distortion=coefficients,
+    )
+
+
+def camera_of_map(camera: Camera, width: int, height: int) -> Camera:
+    """The camera that a map was trained with, for its images in another resolution.
+
+    Raises:
+        CaldiffError: if images of ``width`` x ``height`` pixels have another aspect ratio.
+    """
+    if abs(width * camera.height - height * camera.width) > max(camera.width, camera.height):
+        raise CaldiffError(
+            f'the image is {width}x{height} pixels but the camera of the map is '
+            f'{camera.width}x{camera.height}, expected the same aspect ratio; publish camera_info'
+        )
+    return camera.resized(width, height)
+
+
+def info_from_camera(camera: Camera, header: Header) -> CameraInfo:
+    """The camera_info of a camera; P is K, as for a rectified monocular camera."""
+    cx, cy = camera.cx - _HALF_PIXEL, camera.cy - _HALF_PIXEL
+    model = 'plumb_bob' if camera.distortion_model == 'none' else camera.distortion_model
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=model,
+        d=[float(value) for value in camera.distortion or (0.0,) * 5],
+        k=[camera.fx, 0.0, cx, 0.0, camera.fy, cy, 0.0, 0.0, 1.0],
+        r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        p=[camera.fx, 0.0, cx, 0.0, 0.0, camera.fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0],
+    )
+
+
+def _region(info: CameraInfo) -> tuple[int, int, int, int]:
+    """x, y, width and height of the image in pixels of the full resolution."""
+    roi = info.roi
+    if roi.width == 0 and roi.height == 0:  # stands for the whole image
+        return 0, 0, info.width, info.height
+    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
+        raise CaldiffError(
+            f'the region of interest of camera_info ({roi.width}x{roi.height} at {roi.x_offset}, '
+            f'{roi.y_offset}) leaves its {info.width}x{info.height} image, expected it inside; '
+            'check the camera driver'
+        )
+    return roi.x_offset, roi.y_offset, roi.width, roi.height
+
+
+def _distortion(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
+    """Model and coefficients; zeros that drivers append are dropped, no coefficients are none."""
+    model, coefficients = info.distortion_model, tuple(info.d)
+    if not any(coefficients):
+        return 'none', ()
+    longest = max(DISTORTION_COEFFICIENTS.get(model, (len(coefficients),)))
+    if not any(coefficients[longest:]):
+        coefficients = coefficients[:longest]
+    return model, coefficients

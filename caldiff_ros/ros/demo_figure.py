@@ -1,0 +1,67 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Figure of the particles converging, after figure 4 of the paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use('Agg')  # the demo runs without a display
+
+import matplotlib.pyplot as plt
+import numpy as np
+from mpl_toolkits.mplot3d.art3d import Line3DCollection
+from visualization_msgs.msg import Marker
+
+from caldiff_ros.geometry import Camera
+from caldiff_ros.ros.demo_client import marker_lines
+from caldiff_ros.ros.markers import frustum_edges
+
+#: Panels per stage; a stage with more refreshes is sampled evenly and ends with its last.
+PANELS = {'initialization': 1, 'diffusion': 3, 'selection': 1, 'refinement': 1, 'answer': 1}
+TRUE_COLOR = (0.0, 0.55, 0.25)
+
+
+def choose_panels(markers: list[Marker]) -> list[Marker]:
+    """The refreshes to draw, in order."""
+    chosen = []
+    for stage, n_panels in PANELS.items():
+        of_stage = [marker for marker in markers if marker.ns == stage]
+        picks = np.linspace(0, len(of_stage), n_panels + 1)[1:].astype(int) - 1
+        chosen += [of_stage[i] for i in sorted(set(picks.tolist())) if i >= 0]
+    return chosen
+
+
+def save_convergence(
+    markers: list[Marker], T_map_cam: np.ndarray, camera: Camera, path: Path
+) -> None:
+    """Draw the particles of each stage with the true camera in green.
+
+    Args:
+        markers: LINE_LISTs of frustums in the order of their publication, stage as namespace.
+        T_map_cam: true pose, (4, 4).
+        camera: gives the shape of the true frustum.
+        path: picture to write.
+    """
+    panels = choose_panels(markers)
+    lines_per_panel = [marker_lines(marker) for marker in panels]
+    points = np.concatenate([lines.reshape(-1, 3) for lines, _ in lines_per_panel])
+    center = (points.min(axis=0) + points.max(axis=0)) / 2
+    reach = 0.5 * float(np.ptp(points, axis=0).max())
+    true_lines = frustum_edges(T_map_cam[None], camera, 0.2 * reach).reshape(-1, 2, 3)
+    figure = plt.figure(figsize=(3 * len(panels), 3.3))
+    for i, (marker, (lines, colors)) in enumerate(zip(panels, lines_per_panel, strict=True)):
+        axes = figure.add_subplot(1, len(panels), i + 1, projection='3d')
+        axes.add_collection3d(Line3DCollection(lines, colors=colors, linewidths=0.6))
+        axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=1.8))
+        for set_limits, middle in zip(
+            (axes.set_xlim, axes.set_ylim, axes.set_zlim), center, strict=True
+        ):
+            set_limits(middle - reach, middle + reach)
+        axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
+        axes.set_title(marker.ns, fontsize=10)
+    figure.suptitle('particles by photometric error (green low, red high); true camera thick green')
+    figure.savefig(path, dpi=110, bbox_inches='tight')
+    plt.close(figure)

@@ -1,0 +1,101 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Poses that the node published, against the true ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rich.table import Table
+from scipy.spatial.transform import Rotation
+
+from caldiff_ros.ros.demo_data import DemoImage
+from caldiff_ros.ros.poses import pose_from_msg
+
+#: Every pose must be within the first bounds (normalized units, degrees), the given part of them
+#: within the second.
+REQUIRED, PRECISE, PRECISE_PART = (0.05, 10.0), (0.01, 2.0), 0.8
+
+
+@dataclass(frozen=True)
+class Result:
+    """One image: true and published pose (4, 4), errors (infinite without a pose) and time."""
+
+    name: str
+    T_true: np.ndarray
+    T_estimate: np.ndarray | None
+    translation_norm: float
+    rotation_deg: float
+    seconds: float
+
+    def within(self, bounds: tuple[float, float]) -> bool:
+        """Whether both errors are within (normalized units, degrees)."""
+        return self.translation_norm <= bounds[0] and self.rotation_deg <= bounds[1]
+
+
+def compare(image: DemoImage, pose: PoseStamped | None, side: float, seconds: float) -> Result:
+    """Errors of a published pose; ``side`` is the map's length of one normalized unit."""
+    if pose is None:
+        infinite = float('inf')
+        return Result(image.path.name, image.T_map_cam, None, infinite, infinite, seconds)
+    T = pose_from_msg(pose.pose)
+    rotation = Rotation.from_matrix(T[:3, :3].T @ image.T_map_cam[:3, :3])
+    distance = float(np.linalg.norm(T[:3, 3] - image.T_map_cam[:3, 3]))
+    angle_deg = float(np.rad2deg(rotation.magnitude()))
+    return Result(image.path.name, image.T_map_cam, T, distance / side, angle_deg, seconds)
+
+
+def verdict(results: list[Result]) -> tuple[bool, str]:
+    """Whether the poses are right, and a sentence about it."""
+    required = sum(result.within(REQUIRED) for result in results)
+    precise = sum(result.within(PRECISE) for result in results)
+    right = required == len(results) and precise >= PRECISE_PART * len(results)
+    sentence = (
+        f'{required} of {len(results)} images within {REQUIRED[0]} and {REQUIRED[1]:g} deg (all '
+        f'must be), {precise} within {PRECISE[0]} and {PRECISE[1]:g} deg ({PRECISE_PART:.0%} must)'
+    )
+    return right, sentence
+
+
+def results_table(results: list[Result]) -> Table:
+    """Estimate, truth, errors and seconds of each image; positions in map units."""
+    table = Table(
+        'image', 'estimate x y z', 'truth x y z', 'error (norm)', 'error (deg)', 'seconds'
+    )
+    for result in results:
+        color = 'green' if result.within(PRECISE) else 'red'
+        color = 'yellow' if color == 'red' and result.within(REQUIRED) else color
+        estimate = result.T_estimate
+        table.add_row(
+            result.name,
+            'not localized' if estimate is None else _position(estimate),
+            _position(result.T_true),
+            f'[{color}]{result.translation_norm:.4f}',
+            f'[{color}]{result.rotation_deg:.2f}',
+            f'{result.seconds:.1f}',
+        )
+    return table
+
+
+def _position(T: np.ndarray) -> str:
+    return ' '.join(f'{value:7.3f}' for value in T[:3, 3])
+
+
+def save_results(results: list[Result], right: bool, path: Path) -> None:
+    """Write the results as JSON; errors are null where there is no pose."""
+    images = [
+        {
+            'image': result.name,
+            'T_map_cam': None if result.T_estimate is None else result.T_estimate.tolist(),
+            'T_map_cam_true': result.T_true.tolist(),
+            'translation_norm': None if result.T_estimate is None else result.translation_norm,
+            'rotation_deg': None if result.T_estimate is None else result.rotation_deg,
+            'seconds': result.seconds,
+        }
+        for result in results
+    ]
+    path.write_text(json.dumps({'right': right, 'images': images}, indent=2))
