@@ -33,7 +33,7 @@ from caldiff_ros.ros.parameters import declare_parameters
 #: The map that ships with the package, below its share folder.
 SHIPPED_MAP = 'maps/diorama_room'
 #: Length of a frustum as a fraction of the extent of the training cameras.
-FRUSTUM_FRACTION = 0.04
+FRUSTUM_FRACTION = 0.06
 #: Pause before the start is tried again after an image that could not be used.
 RETRY_S = 1.0
 

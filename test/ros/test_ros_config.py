@@ -1,0 +1,62 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import importlib.util
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+from ament_index_python import get_package_share_directory
+
+from caldiff_ros.ros.parameters import LocalizerParameters, field_docstrings
+
+SHARE = Path(get_package_share_directory('caldiff_ros'))
+
+
+def test_every_parameter_is_explained():
+    docs = field_docstrings(LocalizerParameters)
+    assert set(docs) == {field.name for field in fields(LocalizerParameters)}
+    assert docs['torch_threads'].startswith('CPU threads of the computation; 0 for as many')
+
+
+def test_shipped_parameter_file_has_every_parameter_at_its_default():
+    content = yaml.safe_load((SHARE / 'config/localize.yaml').read_text())
+    values = content['/**/localizer']['ros__parameters']
+    defaults = {field.name: field.default for field in fields(LocalizerParameters)}
+    assert values == defaults
+    assert {k: type(v) for k, v in values.items()} == {k: type(v) for k, v in defaults.items()}
+
+
+def test_rviz_shows_what_the_node_publishes():
+    content = yaml.safe_load((SHARE / 'config/localize.rviz').read_text())['Visualization Manager']
+    displays = {display['Class']: display for display in content['Displays']}
+    topics = {
+        'rviz_default_plugins/MarkerArray': '/particle_markers',
+        'rviz_default_plugins/PoseArray': '/particles',
+        'rviz_default_plugins/Pose': '/pose',
+        'rviz_default_plugins/Image': '/overlay',
+    }
+    assert {name: displays[name]['Topic']['Value'] for name in topics} == topics
+    assert {'rviz_default_plugins/TF', 'rviz_default_plugins/Grid'} <= set(displays)
+    assert content['Global Options']['Fixed Frame'] == 'map'
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('launch_ros') is None,
+    reason='launch_ros cannot be imported: it is not on PyPI, a ROS distribution has it',
+)
+def test_launch_file_declares_its_arguments():
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    description = get_launch_description_from_python_launch_file(
+        str(SHARE / 'launch/localize.launch.py')
+    )
+    names = [e.name for e in description.entities if isinstance(e, DeclareLaunchArgument)]
+    assert names == ['map', 'image', 'camera_info', 'preset', 'device', 'rviz', 'demo']
+    context = LaunchContext()
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.visit(context)
+    assert context.launch_configurations['image'] == '/camera/image_raw'

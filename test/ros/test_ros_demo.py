@@ -1,0 +1,66 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from visualization_msgs.msg import Marker
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
+from caldiff_ros.ros.demo_figure import choose_panels
+from caldiff_ros.ros.demo_results import Result, compare, verdict
+
+
+def result(translation_norm: float, rotation_deg: float) -> Result:
+    return Result('image', np.eye(4), np.eye(4), translation_norm, rotation_deg, 1.0)
+
+
+def test_errors_are_normalized_distance_and_angle():
+    image = DemoImage(shipped_folder() / 'x.png', np.eye(4))
+    pose = PoseStamped()
+    pose.pose.position.x, pose.pose.position.y = 0.3, 0.4
+    half = np.deg2rad(30) / 2
+    pose.pose.orientation.z, pose.pose.orientation.w = np.sin(half), np.cos(half)
+    outcome = compare(image, pose, side=5.0, seconds=1.0)
+    assert outcome.translation_norm == pytest.approx(0.1)
+    assert outcome.rotation_deg == pytest.approx(30)
+
+
+def test_no_pose_is_never_right():
+    image = DemoImage(shipped_folder() / 'x.png', np.eye(4))
+    outcome = compare(image, None, side=5.0, seconds=1.0)
+    assert not outcome.within((1e9, 1e9))
+
+
+@pytest.mark.parametrize(
+    ('results', 'right'),
+    [
+        ([result(0.01, 2)] * 4 + [result(0.05, 10)], True),
+        ([result(0.01, 2)] * 3 + [result(0.011, 2)] * 2, False),
+        ([result(0.01, 2)] * 9 + [result(0.051, 2)], False),
+        ([result(0.01, 2)] * 9 + [result(0.01, 10.1)], False),
+    ],
+)
+def test_all_must_be_right_and_four_of_five_precise(results, right):
+    assert verdict(results)[0] is right
+
+
+def test_shipped_images_have_the_size_of_their_camera():
+    camera, images = read_demo(shipped_folder())
+    assert len(images) >= 5
+    for image in images:
+        assert image.read_rgb().shape == (camera.height, camera.width, 3)
+        R = image.T_map_cam[:3, :3]
+        np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-5)
+        assert np.linalg.det(R) > 0
+
+
+def test_folder_without_images(tmp_path):
+    with pytest.raises(CaldiffError, match='is not a demo folder'):
+        read_demo(tmp_path)
+
+
+def test_figure_shows_the_last_refresh_of_every_stage():
+    stages = ['initialization'] + ['diffusion'] * 10 + ['selection'] + ['refinement'] * 4
+    markers = [Marker(ns=stage, id=i) for i, stage in enumerate(stages)]
+    assert [marker.id for marker in choose_panels(markers)] == [0, 3, 6, 10, 11, 15]

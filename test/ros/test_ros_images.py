@@ -1,0 +1,107 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.ros.images import image_to_rgb, rgb_to_image
+
+#: Red, green, blue, and a dark grey pixel.
+RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [40, 40, 40]]], np.uint8)
+
+
+def message(pixels: np.ndarray, kind: str, **changes) -> Image:
+    height, width = pixels.shape[:2]
+    fields = {
+        'height': height,
+        'width': width,
+        'encoding': kind,
+        'step': pixels[0].nbytes,
+        'data': pixels.tobytes(),
+    }
+    return Image(**{**fields, **changes})
+
+
+def with_alpha(rgb: np.ndarray) -> np.ndarray:
+    return np.concatenate([rgb, np.full((2, 2, 1), 7, np.uint8)], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ('pixels', 'encoding'),
+    [
+        (RGB, 'rgb8'),
+        (RGB[..., ::-1], 'bgr8'),
+        (with_alpha(RGB), 'rgba8'),
+        (with_alpha(RGB[..., ::-1]), 'bgra8'),
+        (RGB.astype(np.uint16) * 257, 'rgb16'),
+    ],
+)
+def test_colours_come_out_red_first(pixels, encoding):
+    np.testing.assert_array_equal(image_to_rgb(message(pixels, encoding)), RGB)
+
+
+def test_grey_is_repeated_in_the_three_channels():
+    grey = np.array([[0, 100, 255]], np.uint8)
+    np.testing.assert_array_equal(image_to_rgb(message(grey, 'mono8'))[..., 1], grey)
+    assert (np.ptp(image_to_rgb(message(grey, 'mono8')), axis=-1) == 0).all()
+
+
+def test_big_endian_grey_of_16_bits():
+    grey = np.array([[0, 257 * 100, 65535]], '>u2')
+    rgb = image_to_rgb(message(grey, 'mono16', is_bigendian=1))
+    np.testing.assert_array_equal(rgb[0, :, 0], [0, 100, 255])
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'offset'),
+    [('bayer_rggb8', (0, 0)), ('bayer_bggr8', (1, 1)), ('bayer_grbg8', (0, 1))],
+)
+def test_bayer_pattern_of_a_red_scene_is_red(encoding, offset):
+    mosaic = np.zeros((8, 8), np.uint8)
+    mosaic[offset[0] :: 2, offset[1] :: 2] = 200  # only the red pixels of the pattern see light
+    center = image_to_rgb(message(mosaic, encoding))[3:5, 3:5].reshape(-1, 3).mean(axis=0)
+    assert center[0] > 150 and center[1] < 20 and center[2] < 20
+
+
+def test_yuv_grey():
+    uyvy = np.array([[[128, 60], [128, 200]]], np.uint8)  # chroma 128 is none
+    rgb = image_to_rgb(message(uyvy, 'yuv422'))
+    expected = cv2.cvtColor(uyvy, cv2.COLOR_YUV2RGB_UYVY)
+    np.testing.assert_array_equal(rgb, expected)
+    assert (np.ptp(rgb.astype(int), axis=-1) == 0).all()
+
+
+def test_padding_of_the_rows_is_skipped():
+    padded = np.full((2, 16), 99, np.uint8)
+    padded[:, :6] = RGB.reshape(2, 6)
+    padding = message(RGB, 'rgb8', step=16, data=padded.tobytes())
+    np.testing.assert_array_equal(image_to_rgb(padding), RGB)
+
+
+def test_round_trip():
+    header = Header(frame_id='camera')
+    out = rgb_to_image(RGB, header)
+    assert (out.encoding, out.step, out.width, out.height) == ('rgb8', 6, 2, 2)
+    assert out.header.frame_id == 'camera'
+    np.testing.assert_array_equal(image_to_rgb(out), RGB)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'sentence'),
+    [
+        ({'encoding': 'rainbow'}, "'rainbow' is not a known colour"),
+        ({'encoding': '32FC1'}, "'32FC1' is not a known colour"),
+        ({'encoding': ''}, "'' is not a known colour"),
+        ({'width': 0}, 'the image is 0x2 pixels'),
+        ({'height': 0}, 'the image is 2x0 pixels'),
+        ({'step': 5}, 'step of 5 bytes, expected at least 6'),
+        ({'data': RGB.tobytes()[:-1]}, 'has 11 bytes, expected 12'),
+        ({'data': b''}, 'has 0 bytes, expected 12'),
+    ],
+)
+def test_images_that_contradict_themselves_are_refused(changes, sentence):
+    with pytest.raises(CaldiffError, match=sentence):
+        image_to_rgb(message(RGB, 'rgb8', **changes))
