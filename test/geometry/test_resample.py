@@ -92,3 +92,11 @@ def test_an_image_of_another_size_is_refused():
     camera = Camera(16, 12, 20, 20, 8, 6)
     with pytest.raises(CaldiffError, match='16x13'):
         resample(np.zeros((13, 16, 3), np.uint8), camera, camera)
+
+
+def test_a_fine_pattern_becomes_gray_when_a_distorted_image_is_reduced():
+    source = Camera(320, 240, 260, 260, 160, 120, 'plumb_bob', (-0.1, 0.0, 0.0, 0.0))
+    checkers = (np.indices((240, 320)).sum(axis=0) % 2 * 255).astype(np.uint8)
+    image = np.repeat(checkers[..., None], 3, axis=2)
+    result, seen = resample(image, source, Camera(80, 60, 65, 65, 40, 30))
+    assert np.abs(result[seen].astype(float) - 127.5).max() < 2
