@@ -1,0 +1,90 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where in the normalized cube, or around it, the scene lies."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Normalization
+from caldiff_ros.nerf.field import pixel_directions
+from caldiff_ros.nerf.views import Views
+
+#: A voxel outside every picture proves nothing: it must lie in this share of the views.
+_MIN_SEEN = 0.5
+#: Without alpha, depth or a box in the dataset: how far beyond the cameras a scene may reach.
+_REACH = 1.5
+
+
+def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
+    """Voxels whose centre no view with alpha shows as empty.
+
+    Args:
+        views: images with alpha.
+        aabb: box, (2, 3), normalized coordinates.
+        resolution: voxels along each edge.
+
+    Returns:
+        bool (resolution, resolution, resolution), indexed [x, y, z].
+    """
+    steps = (torch.arange(resolution) + 0.5) / resolution
+    grid = torch.stack(torch.meshgrid(steps, steps, steps, indexing='ij'), dim=-1)
+    points = aabb[0] + grid.view(-1, 3) * (aabb[1] - aabb[0])
+    camera = views.camera
+    empty = torch.zeros(len(points), dtype=torch.bool)
+    seen = torch.zeros(len(points))
+    for alpha, R, t in zip(views.alpha, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
+        x, y, z = ((points - t) @ R).unbind(-1)
+        u = (x / z * camera.fx + camera.cx) / camera.width * 2 - 1
+        v = (y / z * camera.fy + camera.cy) / camera.height * 2 - 1
+        inside = (z > 0) & (u.abs() < 1) & (v.abs() < 1)
+        around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)
+        at = F.grid_sample(around, torch.stack([u, v], -1)[None, None], align_corners=False)
+        empty |= inside & (at[0, 0, 0] < 1e-3)
+        seen += inside
+    hull = ~empty & (seen >= _MIN_SEEN * len(views))
+    return hull.view(resolution, resolution, resolution)
+
+
+def _hull_bounds(views: Views) -> Tensor:
+    coarse = 96
+    cube = torch.tensor([[-0.5] * 3, [0.5] * 3])
+    voxels = visual_hull(views, cube, coarse).nonzero()
+    if len(voxels) == 0:
+        raise CaldiffError(
+            f'the alpha channels of the {len(views)} training images have no point in common, '
+            'expected silhouettes of one object; check the poses and the alpha channels'
+        )
+    return torch.stack([voxels.amin(0) - 1, voxels.amax(0) + 2]) / coarse - 0.5
+
+
+def _depth_bounds(views: Views) -> Tensor:
+    directions = pixel_directions(views.camera)
+    points = []
+    for depth, R, t in zip(views.depth, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
+        known = depth.view(-1) > 0
+        points.append((directions[known] * depth.view(-1)[known, None]) @ R.T + t)
+    points = torch.cat(points)[:: max(1, len(points) // 4)].numpy()
+    low, high = np.percentile(points, [0.2, 99.8], axis=0)
+    margin = 0.02 * (high - low)
+    return torch.from_numpy(np.stack([low - margin, high + margin])).float()
+
+
+def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarray | None) -> Tensor:
+    """Box that holds the scene, (2, 3), normalized coordinates.
+
+    In order: the visual hull of images with alpha, the box that the dataset names (``aabb_map``,
+    map coordinates), the measured depth, and else the cameras and as much space around them.
+    """
+    if views.alpha is not None:
+        return _hull_bounds(views)
+    if aabb_map is not None:
+        return normalization.points_to_norm(torch.as_tensor(aabb_map)).float()
+    if views.depth is not None and bool((views.depth > 0).any()):
+        return _depth_bounds(views)
+    centers = views.T_norm_cam.t
+    return torch.stack([centers.amin(0) - _REACH, centers.amax(0) + _REACH])

@@ -1,0 +1,161 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Radiance field of vector-matrix factors (TensoRF, arXiv 2203.09517), made for a CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, Rendering
+from caldiff_ros.nerf.marching import OccupancyGrid, Samples, compositing_weights
+
+_PLANE_AXES = ((0, 1), (0, 2), (1, 2))
+_LINE_AXES = (2, 1, 0)
+#: Samples of a smaller weight change no 8-bit colour; their colour is not computed.
+_MIN_WEIGHT = 1e-4
+
+
+@dataclass(frozen=True)
+class FactorizedConfig:
+    """Size of a `FactorizedField`."""
+
+    resolution: int = 128
+    """Cells along each edge of the planes and lines."""
+    density_components: int = 8
+    """Components of each of the three density factors."""
+    color_components: int = 16
+    """Components of each of the three colour factors."""
+    hidden_width: int = 64
+    """Width of the colour network's hidden layer."""
+    occupancy_resolution: int = 64
+    """Voxels along each edge of the grid that skips empty space."""
+    steps_per_voxel: float = 1.0
+    """Samples per voxel of the occupancy grid along a ray."""
+    near: float = 0.02
+    """Distance in normalized units in front of a camera where nothing can be."""
+    density_bias: float = -5.0
+    """Added before the softplus; lower starts the scene emptier."""
+
+
+def spherical_harmonics(directions: Tensor) -> Tensor:
+    """Real spherical harmonics up to degree 2 of unit vectors, (M, 3) to (M, 9), unnormalized."""
+    x, y, z = directions.unbind(-1)
+    terms = [torch.ones_like(x), x, y, z, x * y, y * z, x * z, x * x - y * y, 3 * z * z - 1]
+    return torch.stack(terms, dim=-1)
+
+
+class FactorizedField(nn.Module):
+    """Density and colour as sums of plane times line, see `FactorizedConfig`.
+
+    Args:
+        config: size of the field.
+        aabb: box that holds the scene, (2, 3), normalized coordinates; outside is background.
+        background: 'white', 'black' or 'none'.
+    """
+
+    kind = 'factorized'
+
+    def __init__(self, config: FactorizedConfig, aabb: Tensor, background: str) -> None:
+        super().__init__()
+        self.config, self.background = config, background
+        aabb = aabb.float()
+        voxel = float((aabb[1] - aabb[0]).prod() ** (1 / 3)) / config.occupancy_resolution
+        self.occupancy = OccupancyGrid(
+            aabb, config.occupancy_resolution, voxel / config.steps_per_voxel
+        )
+        R, D, C = config.resolution, config.density_components, config.color_components
+        self.density_planes = self._factor(D, R, R)
+        self.density_lines = self._factor(D, R, 1)
+        self.color_planes = self._factor(C, R, R)
+        self.color_lines = self._factor(C, R, 1)
+        self.color_net = nn.Sequential(
+            nn.Linear(3 * C + 9, config.hidden_width), nn.ReLU(), nn.Linear(config.hidden_width, 3)
+        )
+
+    @staticmethod
+    def _factor(components: int, height: int, width: int) -> nn.Parameter:
+        # channels_last: all components of a cell lie together, so one look-up is one cache line
+        factor = 0.1 * torch.randn(3, components, height, width)
+        return nn.Parameter(factor.contiguous(memory_format=torch.channels_last))
+
+    @property
+    def aabb(self) -> Tensor:
+        """Corners of the box, (2, 3), normalized coordinates."""
+        return self.occupancy.aabb
+
+    def _features(self, planes: Tensor, lines: Tensor, x: Tensor) -> Tensor:
+        """Plane times line at box coordinates x (M, 3) in -1..1; returns (3, components, M)."""
+        plane_x = torch.stack([x[:, axes] for axes in _PLANE_AXES])[:, None]
+        line_x = torch.stack([x[:, axis] for axis in _LINE_AXES])[:, None]
+        line_x = torch.stack([torch.zeros_like(line_x), line_x], dim=-1)
+        on_plane = F.grid_sample(planes, plane_x, align_corners=True)[:, :, 0]
+        on_line = F.grid_sample(lines, line_x, align_corners=True)[:, :, 0]
+        return on_plane * on_line
+
+    def _to_box(self, points: Tensor) -> Tensor:
+        return (points - self.aabb[0]) * (2 / (self.aabb[1] - self.aabb[0])) - 1
+
+    def density(self, points: Tensor) -> Tensor:
+        """Density per normalized unit of length at points (M, 3) in the box, (M,)."""
+        features = self._features(self.density_planes, self.density_lines, self._to_box(points))
+        # divided by the step so that the same factors mean the same opacity in any scene
+        return F.softplus(features.sum((0, 1)) + self.config.density_bias) / self.occupancy.step
+
+    def color(self, points: Tensor, directions: Tensor) -> Tensor:
+        """Colours (M, 3) in 0..1 at points (M, 3) seen along unit directions (M, 3)."""
+        features = self._features(self.color_planes, self.color_lines, self._to_box(points))
+        features = features.flatten(0, 1).T
+        return torch.sigmoid(
+            self.color_net(torch.cat([features, spherical_harmonics(directions)], dim=-1))
+        )
+
+    def render(
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor | float = 0.5,
+        background: Tensor | float | None = None,
+    ) -> Rendering:
+        """See `RadianceField.render`; training passes a jitter and a background per ray."""
+        if background is None:
+            background = BACKGROUND_COLORS[self.background]
+        n_rays = len(origins)
+        samples = self.occupancy.sample(origins, directions, self.config.near, jitter)
+        points = origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
+        weights = compositing_weights(samples, self.density(points) * self.occupancy.step, n_rays)
+        visible = (weights.detach() > _MIN_WEIGHT).nonzero()[:, 0]
+        samples = Samples(samples.ray[visible], samples.t[visible])
+        points, weights = points[visible], weights[visible]
+        unit = F.normalize(directions, dim=-1)[samples.ray]
+        values = torch.cat([self.color(points, unit), samples.t[:, None]], dim=-1)
+        values = torch.cat([values, torch.ones_like(weights)[:, None]], dim=-1) * weights[:, None]
+        sums = origins.new_zeros(n_rays, 5).index_add(0, samples.ray, values)
+        opacity = sums[:, 4]
+        rgb = sums[:, :3] + (1 - opacity)[:, None] * background
+        return Rendering(rgb, sums[:, 3] / opacity.clamp_min(1e-6), opacity)
+
+    @torch.no_grad()
+    def update_occupancy(self, min_opacity: float = 0.01) -> None:
+        """Keep only voxels where a step, there or next to it, is more opaque than ``min_opacity``."""
+        centers = self.occupancy.voxel_centers()
+        density = torch.cat([self.density(part) for part in centers.split(1 << 18)])
+        n = self.occupancy.resolution
+        opacity = -torch.expm1(-density * self.occupancy.step).view(1, 1, n, n, n)
+        kept = F.max_pool3d(opacity, 3, stride=1, padding=1)[0, 0] > min_opacity
+        self.occupancy.set_occupied(kept & self.occupancy.occupied)
+
+    def regularization(self) -> Tensor:
+        """Total variation of the factors: neighbouring cells that no ray tells apart agree."""
+        planes = _variation(self.density_planes) + 0.1 * _variation(self.color_planes)
+        lines = _variation(self.density_lines) + 0.1 * _variation(self.color_lines)
+        return 0.01 * (planes + lines)
+
+
+def _variation(factor: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring cells of (3, components, height, width)."""
+    down = (factor.diff(dim=2) ** 2).mean()
+    return down + (factor.diff(dim=3) ** 2).mean() if factor.shape[3] > 1 else down

@@ -1,0 +1,237 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training a radiance field on posed images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from caldiff_ros.nerf.bounds import visual_hull
+from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, pixel_directions, render_images
+from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.training import Checkpoint, Report, no_report
+
+
+@dataclass(frozen=True)
+class FactorizedTraining:
+    """How to train the factorized field, the default: minutes on a CPU."""
+
+    field: FactorizedConfig = field(default_factory=FactorizedConfig)
+    iterations: int = 1000
+    """Optimizer steps."""
+    rays: int = 4096
+    """Rays in a step, drawn from all training images."""
+    learning_rate: float = 0.03
+    """Adam's learning rate for the factors; falls tenfold over the training."""
+    network_learning_rate: float = 0.003
+    """Adam's learning rate for the colour network; falls tenfold over the training."""
+
+
+@dataclass(frozen=True)
+class TinyNerfTraining:
+    """How to train TinyNeRF as in the paper (section 4.2): hours on a GPU, not for a CPU."""
+
+    field: TinyNerfConfig = field(default_factory=TinyNerfConfig)
+    iterations: int = 20_000
+    """Optimizer steps, one whole training image each."""
+    learning_rate: float = 5e-4
+    """Adam's learning rate; the paper does not give it, this is that of the published TinyNeRF."""
+
+
+FieldTraining = FactorizedTraining | TinyNerfTraining
+Field = FactorizedField | TinyNerf
+
+#: Occupancy is measured after these shares of the training.
+_OCCUPANCY_UPDATES = (0.1, 0.2, 0.35, 0.5, 0.75)
+#: PSNR on held-out views is reported after these shares of the training.
+_PSNR_REPORTS = (0.15, 0.5, 1.0)
+_MAX_PSNR_VIEWS = 4
+_CHECKPOINT_INTERVAL = 200
+
+
+@dataclass(frozen=True)
+class _RayPool:
+    """Training rays and their colours: premultiplied rgb and alpha, (N, 3), (N, 3), (N, 4)."""
+
+    origins: Tensor
+    directions: Tensor
+    rgba: Tensor
+
+    @classmethod
+    def of(cls, views: Views, keep_background_rays: bool, field: Field) -> _RayPool:
+        directions = pixel_directions(views.camera)
+        directions = (directions @ views.T_norm_cam.R.transpose(-1, -2)).flatten(0, 1)
+        origins = views.T_norm_cam.t[:, None].expand(-1, views.seen[0].numel(), 3).flatten(0, 1)
+        alpha = torch.ones_like(views.rgb[..., 0]) if views.alpha is None else views.alpha
+        rgba = torch.cat([views.rgb, alpha[..., None]], dim=-1).flatten(0, 2)
+        keep = views.seen.flatten()
+        if not keep_background_rays:
+            keep = keep & _hits(field, origins, directions)
+        return cls(origins[keep], directions[keep], rgba[keep])
+
+    def to(self, device: torch.device) -> _RayPool:
+        return _RayPool(self.origins.to(device), self.directions.to(device), self.rgba.to(device))
+
+
+def _hits(field: FactorizedField, origins: Tensor, directions: Tensor) -> Tensor:
+    """Rays that pass occupied voxels: the others teach nothing."""
+    hits = torch.zeros(len(origins), dtype=torch.bool)
+    for part in torch.arange(len(origins)).split(1 << 16):
+        samples = field.occupancy.sample(origins[part], directions[part], field.config.near)
+        hits[part[samples.ray]] = True
+    return hits
+
+
+def make_field(training: FieldTraining, aabb: Tensor, background: str) -> Field:
+    """An untrained field."""
+    kind = FactorizedField if isinstance(training, FactorizedTraining) else TinyNerf
+    return kind(training.field, aabb, background)
+
+
+def _optimizer(field: Field, training: FieldTraining) -> torch.optim.Optimizer:
+    if isinstance(training, TinyNerfTraining):
+        return torch.optim.Adam(field.parameters(), lr=training.learning_rate)
+    network = list(field.color_net.parameters())
+    factors = [p for name, p in field.named_parameters() if not name.startswith('color_net')]
+    groups = [
+        {'params': factors, 'lr': training.learning_rate},
+        {'params': network, 'lr': training.network_learning_rate},
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+
+
+def train_field(
+    views: Views,
+    held_out: Views | None,
+    aabb: Tensor,
+    background: str,
+    training: FieldTraining,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    checkpoint: Path | None = None,
+    report: Report = no_report,
+) -> Field:
+    """Train a field on ``views``.
+
+    Args:
+        views: training images.
+        held_out: images whose PSNR is reported; they influence nothing.
+        aabb: box that holds the scene, (2, 3), normalized coordinates.
+        background: 'white', 'black' or 'none', what the trained field shows behind the scene.
+        training: which field, and how.
+        seed: of the initialization and of the rays.
+        device: where to compute.
+        checkpoint: file to resume from and to save to.
+        report: receives 'loss' at every step and 'psnr' now and then.
+
+    Returns:
+        The field on ``device``, its parameters frozen.
+    """
+    torch.manual_seed(seed)
+    field = make_field(training, aabb, background)
+    factorized = isinstance(field, FactorizedField)
+    if factorized and views.alpha is not None:
+        hull = visual_hull(views, field.aabb, field.occupancy.resolution)
+        dilated = F.max_pool3d(hull[None, None].float(), 3, stride=1, padding=1)[0, 0]
+        field.occupancy.set_occupied(dilated > 0)
+    pool = _RayPool.of(views, not factorized or views.alpha is None, field).to(device)
+    field.to(device)
+    optimizer = _optimizer(field, training)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(
+        optimizer, 0.1 ** (1 / training.iterations) if factorized else 1.0
+    )
+    generator = torch.Generator(device).manual_seed(seed)
+    saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.rgba)} {field.aabb.tolist()}')
+    start = _resume(saved.load(), field, optimizer, schedule, generator)
+    n = training.iterations
+    for step in range(start, n):
+        loss = _step(field, pool, training, len(views), generator)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        done = step + 1
+        if factorized and done in [round(share * n) for share in _OCCUPANCY_UPDATES]:
+            field.update_occupancy()
+        numbers = {'loss': loss.item()}
+        if held_out is not None and done in [round(share * n) for share in _PSNR_REPORTS]:
+            numbers['psnr'] = psnr(field, held_out, _MAX_PSNR_VIEWS)
+        report('field', done, n, numbers)
+        if done % _CHECKPOINT_INTERVAL == 0 or done == n:
+            saved.save(_state(done, field, optimizer, schedule, generator))
+    if factorized:
+        field.update_occupancy()
+    return field.requires_grad_(False).eval()
+
+
+def _step(
+    field: Field,
+    pool: _RayPool,
+    training: FieldTraining,
+    n_views: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Loss of one step on random rays, or on one random image for TinyNeRF."""
+    device = pool.rgba.device
+    if isinstance(training, TinyNerfTraining):
+        pixels = len(pool.rgba) // n_views
+        view = int(torch.randint(n_views, (1,), generator=generator, device=device))
+        rays = torch.arange(view * pixels, (view + 1) * pixels, device=device)
+    else:
+        rays = torch.randint(len(pool.rgba), (training.rays,), generator=generator, device=device)
+    # A random background behind each ray leaves an opaque surface as the only explanation of a
+    # colour, for images with alpha and for photographs alike.
+    random = torch.rand(len(rays), 2, generator=generator, device=device)
+    background, rgba = random[:, :1], pool.rgba[rays]
+    target = rgba[:, :3] + (1 - rgba[:, 3:]) * background
+    out = field.render(pool.origins[rays], pool.directions[rays], random[:, 1], background)
+    loss = F.mse_loss(out.rgb, target)
+    return loss + field.regularization() if isinstance(field, FactorizedField) else loss
+
+
+def _state(
+    step: int,
+    field: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generator: torch.Generator,
+) -> dict:
+    return {
+        'step': step,
+        'field': field.state_dict(),
+        'optimizer': optimizer.state_dict(),
+        'schedule': schedule.state_dict(),
+        'generator': generator.get_state(),
+    }
+
+
+def _resume(
+    state: dict | None,
+    field: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    generator: torch.Generator,
+) -> int:
+    """Restore what `_state` saved; the step to go on from."""
+    if state is None:
+        return 0
+    field.load_state_dict(state['field'])
+    optimizer.load_state_dict(state['optimizer'])
+    schedule.load_state_dict(state['schedule'])
+    generator.set_state(state['generator'])
+    return state['step']
+
+
+def psnr(field: Field, views: Views, max_views: int | None = None) -> float:
+    """Mean peak signal-to-noise ratio over views, in dB, on the field's background."""
+    poses, device = views.T_norm_cam[:max_views], field.aabb.device
+    target = views.on_background(BACKGROUND_COLORS[field.background])[:max_views].to(device)
+    error = (render_images(field, poses.to(device), views.camera).rgb - target) ** 2
+    return float(-10 * torch.log10(error.mean(dim=(1, 2, 3))).mean())

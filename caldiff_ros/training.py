@@ -1,0 +1,55 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the trainings of the field and of the diffusion model share: progress and checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+#: Called as ``report(stage, step, n_steps, numbers)``; numbers are 'loss', now and then 'psnr'.
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+
+def no_report(stage: str, step: int, n_steps: int, numbers: dict[str, float]) -> None:
+    """Report nothing."""
+
+
+class Checkpoint:
+    """State of a training on disk, written atomically; the place may be None for none at all.
+
+    Args:
+        path: the file.
+        identity: what the training was started with; another identity starts afresh.
+    """
+
+    def __init__(self, path: Path | None, identity: str) -> None:
+        self._path, self._identity = path, identity
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state saved by a training of the same identity."""
+        if self._path is None or not self._path.is_file():
+            return None
+        state = torch.load(self._path, map_location='cpu', weights_only=True)
+        return state['state'] if state['identity'] == self._identity else None
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the state."""
+        if self._path is None:
+            return
+        partial = self._path.with_suffix('.partial')
+        try:
+            torch.save({'identity': self._identity, 'state': state}, partial)
+            partial.replace(self._path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def pick_device(name: str = 'auto') -> torch.device:
+    """'auto' is the GPU if there is one; any other name is torch's."""
+    if name == 'auto':
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return torch.device(name)
