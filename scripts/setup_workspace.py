@@ -65,27 +65,22 @@ def up_to_date(stamp: Path, key: str) -> bool:
 
 
 def make_environment(distribution: str | None) -> None:
-    """Create ``.venv`` if there is none."""
-    if PYTHON.exists():
+    """Create ``.venv``; again if it was made for the other way to have ROS."""
+    sees_system = f'include-system-site-packages = {"true" if distribution else "false"}'
+    if PYTHON.exists() and sees_system in (VENV / 'pyvenv.cfg').read_text():
         return
     print(f'setup: making .venv with Python {sys.version.split()[0]}', flush=True)
-    run(sys.executable, '-m', 'venv', *(['--system-site-packages'] if distribution else []), VENV)
+    options = ['--clear'] + (['--system-site-packages'] if distribution else [])
+    run(sys.executable, '-m', 'venv', *options, VENV)
 
 
-def requirements(distribution: str | None) -> list[str]:
-    """Requirements of pyproject.toml that this machine needs."""
+def read_project() -> dict:
+    """Table ``project`` of pyproject.toml."""
     try:
         import tomllib
     except ModuleNotFoundError:  # Python 3.10
         from pip._vendor import tomli as tomllib
-    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
-    extras = ['dev', 'ros-images'] + ([] if distribution else ['ros-wheels', 'ros-build'])
-    wanted = list(project['dependencies'])
-    for extra in extras:
-        wanted += project['optional-dependencies'][extra]
-    if distribution:
-        wanted.append(_numpy_of_distribution())
-    return wanted
+    return tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
 
 
 def _numpy_of_distribution() -> str:
@@ -96,13 +91,22 @@ def _numpy_of_distribution() -> str:
 
 def install_dependencies(distribution: str | None) -> None:
     """Install with pip what pyproject.toml asks for."""
-    wanted = requirements(distribution)
-    key = digest(distribution or 'wheels', *wanted)
+    project = read_project()
+    extras = project['optional-dependencies']
+    wanted = project['dependencies'] + extras['ros-images']
+    if distribution:
+        wanted.append(_numpy_of_distribution())
+    else:
+        wanted += extras['ros-wheels'] + extras['ros-build']
+    key = digest(distribution or 'wheels', *wanted, *extras['dev'])
     stamp = VENV / '.caldiff_dependencies'
     if up_to_date(stamp, key):
         return
     print('setup: installing the dependencies (several minutes the first time)', flush=True)
     run(PYTHON, '-m', 'pip', 'install', '--quiet', *wanted)
+    # The pytest of a distribution would run with its Python, which does not see .venv.
+    own = ['--ignore-installed'] if distribution else []
+    run(PYTHON, '-m', 'pip', 'install', '--quiet', *own, *extras['dev'])
     if not distribution:
         repair_wheels()
     (VENV / 'COLCON_IGNORE').touch()

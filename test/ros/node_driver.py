@@ -98,6 +98,15 @@ class Driver:
         self._node.create_subscription(TYPES[topic], topic, messages.append, LATCHED)
         return messages
 
+    def subscribe_tf(self) -> list:
+        """The transforms that are sent from now on."""
+        from tf2_msgs.msg import TFMessage
+
+        messages: list = []
+        self._node.create_subscription(TFMessage, '/tf', messages.append, 10)
+        time.sleep(0.5)  # until the localizer knows of the subscription
+        return messages
+
     def forget(self) -> None:
         for messages in self.received.values():
             messages.clear()

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real localizer process with the shipped map, over DDS."""
 
+import importlib.util
 import shutil
 import signal
 import time
@@ -113,6 +114,21 @@ def check_markers(driver, header):
     poses = driver.received['particles'][-1]
     assert poses.header == header
     assert len(refreshes[-1][1].points) == 16 * len(poses.poses)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec('tf2_ros') is None,
+    reason='tf2_ros cannot be imported: it is not on PyPI, a ROS distribution has it',
+)
+def test_transform_goes_from_the_map_to_the_camera_at_the_stamp_of_the_image(driver):
+    transforms = driver.subscribe_tf()
+    assert driver.relocalize().success
+    driver.wait(lambda: transforms and driver.received['pose'])
+    pose, transform = driver.received['pose'][-1], transforms[-1].transforms[0]
+    assert transform.header == pose.header
+    assert transform.child_frame_id == 'camera_optical'
+    assert transform.transform.rotation == pose.pose.orientation
+    assert transform.transform.translation.x == pose.pose.position.x
 
 
 def test_second_request_is_refused_while_one_runs(driver):
