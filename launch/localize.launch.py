@@ -10,6 +10,7 @@ from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory('caldiff_ros'))
 
@@ -27,7 +28,11 @@ ARGUMENTS = {
 def start_localizer(context):
     """The localizer with config/localize.yaml and, over it, the arguments that were given."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    given = {name: values[name] for name in ('map', 'preset', 'device') if values[name]}
+    given = {
+        name: ParameterValue(values[name], value_type=str)
+        for name in ('map', 'preset', 'device')
+        if values[name]
+    }
     what = f'map {values["map"]}' if values['map'] else 'the shipped map of diorama_room'
     localizer = Node(
         package='caldiff_ros',
@@ -35,7 +40,7 @@ def start_localizer(context):
         name='localizer',
         output='screen',
         emulate_tty=True,
-        parameters=[str(SHARE / 'config' / 'localize.yaml'), given],
+        parameters=[str(SHARE / 'config' / 'localize.yaml'), *([given] if given else [])],
         remappings=[(name, values[name]) for name in ('image', 'camera_info')],
     )
     message = f'caldiff_ros: {what}, waiting for images on {values["image"]}'

@@ -21,6 +21,7 @@ from caldiff_ros.ros.markers import frustum_edges
 
 #: Panels per stage; a stage with more refreshes is sampled evenly and ends with its last.
 PANELS = {'initialization': 1, 'diffusion': 3, 'selection': 1, 'refinement': 1, 'answer': 1}
+COLUMNS = 4
 TRUE_COLOR = (0.0, 0.55, 0.25)
 
 
@@ -51,9 +52,10 @@ def save_convergence(
     center = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = 0.5 * float(np.ptp(points, axis=0).max())
     true_lines = frustum_edges(T_map_cam[None], camera, 0.2 * reach).reshape(-1, 2, 3)
-    figure = plt.figure(figsize=(3 * len(panels), 3.3))
+    rows = -(-len(panels) // COLUMNS)
+    figure = plt.figure(figsize=(3 * COLUMNS, 3 * rows + 0.5), layout='constrained')
     for i, (marker, (lines, colors)) in enumerate(zip(panels, lines_per_panel, strict=True)):
-        axes = figure.add_subplot(1, len(panels), i + 1, projection='3d')
+        axes = figure.add_subplot(rows, COLUMNS, i + 1, projection='3d')
         axes.add_collection3d(Line3DCollection(lines, colors=colors, linewidths=0.6))
         axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=1.8))
         for set_limits, middle in zip(
@@ -61,7 +63,7 @@ def save_convergence(
         ):
             set_limits(middle - reach, middle + reach)
         axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
-        axes.set_title(marker.ns, fontsize=10)
+        axes.set_title(marker.ns, fontsize=11)
     figure.suptitle('particles by photometric error (green low, red high); true camera thick green')
-    figure.savefig(path, dpi=110, bbox_inches='tight')
+    figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,0 +1,59 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The package as a whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import caldiff_ros
+
+PACKAGE = Path(caldiff_ros.__file__).parent
+HEADER = [
+    '# Copyright 2026 The caldiff_ros authors',
+    '# SPDX-License-Identifier: Apache-2.0',
+]
+#: Imports every module outside `caldiff_ros.ros` where ROS and nerfstudio cannot be imported.
+IMPORT_CORE = """
+import importlib, pkgutil, sys
+for name in ('rclpy', 'sensor_msgs', 'geometry_msgs', 'std_msgs', 'ament_index_python',
+             'nerfstudio', 'cv_bridge', 'rosbags'):
+    sys.modules[name] = None
+import caldiff_ros
+skipped = ('caldiff_ros.ros', 'caldiff_ros.msg')
+def walk(package):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):
+        if module.name in skipped or module.name.endswith('__main__') or '_s__' in module.name:
+            continue
+        imported = importlib.import_module(module.name)
+        print(module.name)
+        if module.ispkg:
+            walk(imported)
+walk(caldiff_ros)
+"""
+
+
+def test_core_imports_without_ros_and_nerfstudio():
+    result = subprocess.run(
+        [sys.executable, '-c', IMPORT_CORE], capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'caldiff_ros.geometry.camera' in result.stdout.split()
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, caldiff_ros; print('torch' in sys.modules, 'rclpy' in sys.modules)"
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    assert result.stdout.split() == ['False', 'False']
+
+
+def test_every_source_file_carries_the_licence():
+    sources = [
+        path for path in PACKAGE.rglob('*.py') if path.relative_to(PACKAGE).parts[0] != 'msg'
+    ]
+    assert len(sources) > 20
+    for path in sources:
+        lines = path.read_text().splitlines()
+        assert lines[:2] == HEADER, path
