@@ -20,6 +20,26 @@ _MIN_SEEN = 0.5
 _REACH = 1.5
 
 
+def _voxel_centers(aabb: Tensor, resolution: int) -> Tensor:
+    steps = (torch.arange(resolution) + 0.5) / resolution
+    grid = torch.stack(torch.meshgrid(steps, steps, steps, indexing='ij'), dim=-1)
+    return aabb[0] + grid.view(-1, 3) * (aabb[1] - aabb[0])
+
+
+def _looked_up(
+    image: Tensor, views: Views, view: int, points: Tensor, mode: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Value of an image (H, W) of a view at points (N, 3): values, whether inside, z-depth."""
+    camera, pose = views.camera, views.T_norm_cam[view]
+    x, y, z = ((points - pose.t) @ pose.R).unbind(-1)
+    u = (x / z * camera.fx + camera.cx) / camera.width * 2 - 1
+    v = (y / z * camera.fy + camera.cy) / camera.height * 2 - 1
+    inside = (z > 0) & (u.abs() < 1) & (v.abs() < 1)
+    uv = torch.stack([u, v], dim=-1)[None, None]
+    values = F.grid_sample(image[None, None], uv, mode=mode, align_corners=False)[0, 0, 0]
+    return values, inside, z
+
+
 def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     """Voxels whose centre no view with alpha shows as empty.
 
@@ -31,23 +51,51 @@ def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     Returns:
         bool (resolution, resolution, resolution), indexed [x, y, z].
     """
-    steps = (torch.arange(resolution) + 0.5) / resolution
-    grid = torch.stack(torch.meshgrid(steps, steps, steps, indexing='ij'), dim=-1)
-    points = aabb[0] + grid.view(-1, 3) * (aabb[1] - aabb[0])
-    camera = views.camera
+    points = _voxel_centers(aabb, resolution)
     empty = torch.zeros(len(points), dtype=torch.bool)
     seen = torch.zeros(len(points))
-    for alpha, R, t in zip(views.alpha, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
-        x, y, z = ((points - t) @ R).unbind(-1)
-        u = (x / z * camera.fx + camera.cx) / camera.width * 2 - 1
-        v = (y / z * camera.fy + camera.cy) / camera.height * 2 - 1
-        inside = (z > 0) & (u.abs() < 1) & (v.abs() < 1)
-        around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)
-        at = F.grid_sample(around, torch.stack([u, v], -1)[None, None], align_corners=False)
-        empty |= inside & (at[0, 0, 0] < 1e-3)
+    for i, alpha in enumerate(views.alpha):
+        around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)[0, 0]
+        at, inside, _ = _looked_up(around, views, i, points, 'bilinear')
+        empty |= inside & (at < 1e-3)
         seen += inside
     hull = ~empty & (seen >= _MIN_SEEN * len(views))
     return hull.view(resolution, resolution, resolution)
+
+
+def measured_surface(views: Views, aabb: Tensor, resolution: int) -> Tensor:
+    """Voxels near a measured depth, and those that only views without a measurement look at.
+
+    Args, Returns: see `visual_hull`.
+    """
+    points = _voxel_centers(aabb, resolution)
+    margin = 1.5 * float((aabb[1] - aabb[0]).max()) / resolution
+    near = torch.zeros(len(points), dtype=torch.bool)
+    free = torch.zeros(len(points), dtype=torch.bool)
+    seen, unknown = torch.zeros(len(points)), torch.zeros(len(points))
+    for i, depth in enumerate(views.depth):
+        measured, inside, z = _looked_up(depth, views, i, points, 'nearest')
+        known = inside & (measured > 0)
+        near |= known & ((z - measured).abs() < margin)
+        free |= known & (z < measured - margin)
+        seen += inside
+        unknown += inside & (measured == 0)
+    kept = near | (~free & (seen > 0) & (unknown >= _MIN_SEEN * seen))
+    return kept.view(resolution, resolution, resolution)
+
+
+def initial_occupancy(views: Views, aabb: Tensor, resolution: int) -> Tensor | None:
+    """Voxels that may hold matter before anything is learned; None if the images do not tell.
+
+    Args, Returns: see `visual_hull`; one voxel is added all around.
+    """
+    if views.alpha is not None:
+        kept = visual_hull(views, aabb, resolution)
+    elif views.depth is not None:
+        kept = measured_surface(views, aabb, resolution)
+    else:
+        return None
+    return F.max_pool3d(kept[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
 def _hull_bounds(views: Views) -> Tensor:

@@ -23,21 +23,23 @@ _MIN_WEIGHT = 1e-4
 class FactorizedConfig:
     """Size of a `FactorizedField`."""
 
-    resolution: int = 128
-    """Cells along each edge of the planes and lines."""
+    resolution: int | None = None
+    """Cells along each edge of the planes and lines; by default, what the images resolve."""
     density_components: int = 8
     """Components of each of the three density factors."""
     color_components: int = 16
     """Components of each of the three colour factors."""
     hidden_width: int = 64
     """Width of the colour network's hidden layer."""
-    occupancy_resolution: int = 64
-    """Voxels along each edge of the grid that skips empty space."""
+    occupancy_resolution: int | None = None
+    """Voxels along each edge of the grid that skips empty space, a multiple of 4; by default, half
+    of ``resolution``."""
     steps_per_voxel: float = 1.0
     """Samples per voxel of the occupancy grid along a ray."""
-    near: float = 0.02
-    """Distance in normalized units in front of a camera where nothing can be."""
-    density_bias: float = -5.0
+    near: float | None = None
+    """z-depth in normalized units in front of a camera where nothing can be; by default half of the
+    smallest measured depth, and 0.05 without depth images."""
+    density_bias: float = -6.0
     """Added before the softplus; lower starts the scene emptier."""
 
 
@@ -140,7 +142,7 @@ class FactorizedField(nn.Module):
 
     @torch.no_grad()
     def update_occupancy(self, min_opacity: float = 0.01) -> None:
-        """Keep only voxels where a step, there or next to it, is more opaque than ``min_opacity``."""
+        """Keep voxels where a step, there or next to it, is more opaque than ``min_opacity``."""
         centers = self.occupancy.voxel_centers()
         density = torch.cat([self.density(part) for part in centers.split(1 << 18)])
         n = self.occupancy.resolution

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caldiff_ros.nerf.bounds import visual_hull
+from caldiff_ros.nerf.bounds import initial_occupancy
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, pixel_directions, render_images
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
@@ -32,6 +32,8 @@ class FactorizedTraining:
     """Adam's learning rate for the factors; falls tenfold over the training."""
     network_learning_rate: float = 0.003
     """Adam's learning rate for the colour network; falls tenfold over the training."""
+    depth_weight: float = 0.1
+    """Weight of the mean depth error (normalized units) where the dataset has depth images."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ _CHECKPOINT_INTERVAL = 200
 
 @dataclass(frozen=True)
 class _RayPool:
-    """Training rays and their colours: premultiplied rgb and alpha, (N, 3), (N, 3), (N, 4)."""
+    """Training rays (N, 3), (N, 3) and their pixels (N, 5): premultiplied rgb, alpha, depth."""
 
     origins: Tensor
     directions: Tensor
-    rgba: Tensor
+    pixels: Tensor
 
     @classmethod
     def of(cls, views: Views, keep_background_rays: bool, field: Field) -> _RayPool:
@@ -70,14 +72,15 @@ class _RayPool:
         directions = (directions @ views.T_norm_cam.R.transpose(-1, -2)).flatten(0, 1)
         origins = views.T_norm_cam.t[:, None].expand(-1, views.seen[0].numel(), 3).flatten(0, 1)
         alpha = torch.ones_like(views.rgb[..., 0]) if views.alpha is None else views.alpha
-        rgba = torch.cat([views.rgb, alpha[..., None]], dim=-1).flatten(0, 2)
+        depth = torch.zeros_like(alpha) if views.depth is None else views.depth
+        pixels = torch.cat([views.rgb, alpha[..., None], depth[..., None]], dim=-1).flatten(0, 2)
         keep = views.seen.flatten()
         if not keep_background_rays:
             keep = keep & _hits(field, origins, directions)
-        return cls(origins[keep], directions[keep], rgba[keep])
+        return cls(origins[keep], directions[keep], pixels[keep])
 
     def to(self, device: torch.device) -> _RayPool:
-        return _RayPool(self.origins.to(device), self.directions.to(device), self.rgba.to(device))
+        return _RayPool(*(x.to(device) for x in (self.origins, self.directions, self.pixels)))
 
 
 def _hits(field: FactorizedField, origins: Tensor, directions: Tensor) -> Tensor:
@@ -87,6 +90,27 @@ def _hits(field: FactorizedField, origins: Tensor, directions: Tensor) -> Tensor
         samples = field.occupancy.sample(origins[part], directions[part], field.config.near)
         hits[part[samples.ray]] = True
     return hits
+
+
+def resolved(training: FieldTraining, views: Views, aabb: Tensor) -> FieldTraining:
+    """The same training with every size that is None chosen for these images."""
+    if isinstance(training, TinyNerfTraining):
+        return training
+    config = training.field
+    distance = (views.T_norm_cam.t - aabb.mean(0)).norm(dim=-1).median()
+    footprint = float(distance) / views.camera.fx
+    cells = float((aabb[1] - aabb[0]).prod()) ** (1 / 3) / footprint
+    resolution = config.resolution or min(256, max(128, 32 * round(2 * cells / 32)))
+    near = 0.05
+    if views.depth is not None and bool((views.depth > 0).any()):
+        near = 0.5 * float(views.depth[views.depth > 0].min())
+    config = replace(
+        config,
+        resolution=resolution,
+        occupancy_resolution=config.occupancy_resolution or resolution // 2,
+        near=near if config.near is None else config.near,
+    )
+    return replace(training, field=config)
 
 
 def make_field(training: FieldTraining, aabb: Tensor, background: str) -> Field:
@@ -135,12 +159,13 @@ def train_field(
         The field on ``device``, its parameters frozen.
     """
     torch.manual_seed(seed)
+    training = resolved(training, views, aabb)
     field = make_field(training, aabb, background)
     factorized = isinstance(field, FactorizedField)
-    if factorized and views.alpha is not None:
-        hull = visual_hull(views, field.aabb, field.occupancy.resolution)
-        dilated = F.max_pool3d(hull[None, None].float(), 3, stride=1, padding=1)[0, 0]
-        field.occupancy.set_occupied(dilated > 0)
+    if factorized:
+        occupied = initial_occupancy(views, field.aabb, field.occupancy.resolution)
+        if occupied is not None:
+            field.occupancy.set_occupied(occupied)
     pool = _RayPool.of(views, not factorized or views.alpha is None, field).to(device)
     field.to(device)
     optimizer = _optimizer(field, training)
@@ -148,7 +173,7 @@ def train_field(
         optimizer, 0.1 ** (1 / training.iterations) if factorized else 1.0
     )
     generator = torch.Generator(device).manual_seed(seed)
-    saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.rgba)} {field.aabb.tolist()}')
+    saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.pixels)} {field.aabb.tolist()}')
     start = _resume(saved.load(), field, optimizer, schedule, generator)
     n = training.iterations
     for step in range(start, n):
@@ -179,21 +204,25 @@ def _step(
     generator: torch.Generator,
 ) -> Tensor:
     """Loss of one step on random rays, or on one random image for TinyNeRF."""
-    device = pool.rgba.device
+    device = pool.pixels.device
     if isinstance(training, TinyNerfTraining):
-        pixels = len(pool.rgba) // n_views
+        pixels = len(pool.pixels) // n_views
         view = int(torch.randint(n_views, (1,), generator=generator, device=device))
         rays = torch.arange(view * pixels, (view + 1) * pixels, device=device)
     else:
-        rays = torch.randint(len(pool.rgba), (training.rays,), generator=generator, device=device)
+        rays = torch.randint(len(pool.pixels), (training.rays,), generator=generator, device=device)
     # A random background behind each ray leaves an opaque surface as the only explanation of a
     # colour, for images with alpha and for photographs alike.
     random = torch.rand(len(rays), 2, generator=generator, device=device)
-    background, rgba = random[:, :1], pool.rgba[rays]
-    target = rgba[:, :3] + (1 - rgba[:, 3:]) * background
+    background, pixels = random[:, :1], pool.pixels[rays]
+    target = pixels[:, :3] + (1 - pixels[:, 3:4]) * background
     out = field.render(pool.origins[rays], pool.directions[rays], random[:, 1], background)
     loss = F.mse_loss(out.rgb, target)
-    return loss + field.regularization() if isinstance(field, FactorizedField) else loss
+    if isinstance(training, TinyNerfTraining):
+        return loss
+    depth = pixels[:, 4]
+    depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
+    return loss + training.depth_weight * depth_error + field.regularization()
 
 
 def _state(

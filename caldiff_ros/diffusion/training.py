@@ -1,0 +1,194 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training the pose diffusion model (sections 3.5 and 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
+from caldiff_ros.diffusion.schedule import add_noise, alpha_bars
+from caldiff_ros.geometry import Pose
+from caldiff_ros.training import Checkpoint, Report, no_report
+
+_CHECKPOINT_INTERVAL = 500
+_DESCRIBE_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class DiffusionTraining:
+    """How to train the pose diffusion model."""
+
+    model: DiffusionConfig = field(default_factory=DiffusionConfig)
+    iterations: int = 1500
+    """Optimizer steps."""
+    images: int = 128
+    """Images in a step."""
+    poses_per_image: int = 4
+    """Noisy poses per image in a step: the image is encoded once for all of them."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate."""
+    cosine_decay: bool = True
+    """Let the learning rate fall to zero along a cosine."""
+    balance: float = 2.0
+    """lambda of equation 4, the weight of the quaternion's error."""
+    train_backbone: bool = False
+    """Train the backbone along, as the paper does. Otherwise its features are computed once per
+    image, which is what makes training on thousands of rendered views affordable on a CPU."""
+    color_jitter: float = 0.15
+    """Largest random change of brightness and of each colour channel, as a share."""
+
+
+def pose_vectors(T_norm_cam: Pose) -> Tensor:
+    """Poses (P,) as vectors (P, 7); of the two quaternions of a rotation, the one with w >= 0."""
+    return torch.cat([T_norm_cam.t, T_norm_cam.quaternion_wxyz()], dim=-1)
+
+
+def poses_of(vectors: Tensor) -> Pose:
+    """Vectors (P, 7) as poses (P,); the quaternions need no unit norm."""
+    return Pose.from_quaternion(vectors[..., 3:], vectors[..., :3])
+
+
+def balanced_loss(predicted: Tensor, target: Tensor, balance: float) -> Tensor:
+    """Equation 4: mse of the position plus ``balance`` times mse of the quaternion.
+
+    The paper compares P_{t-1} with the target pose although psi predicts noise, which can only hold
+    for the pose that the noise implies; so that is what is compared, for both predictions.
+    """
+    squared = (predicted - target) ** 2
+    return squared[..., :3].mean() + balance * squared[..., 3:].mean()
+
+
+def jitter_colors(images: Tensor, amount: float, generator: torch.Generator) -> Tensor:
+    """Images (B, H, W, 3) in 0..1 with random brightness and white balance."""
+    shape = (len(images), 1, 1)
+    brightness = torch.empty(*shape, 1).uniform_(1 - amount, 1 + amount, generator=generator)
+    balance = torch.empty(*shape, 3).uniform_(1 - amount / 3, 1 + amount / 3, generator=generator)
+    return (images * brightness * balance).clamp(0, 1)
+
+
+def train_diffusion(
+    images: Tensor,
+    T_norm_cam: Pose,
+    training: DiffusionTraining,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    weights: Path | None = None,
+    checkpoint: Path | None = None,
+    report: Report = no_report,
+) -> PoseDiffusion:
+    """Train a pose diffusion model on images with known poses, real or rendered.
+
+    Args:
+        images: (V, H, W, 3) uint8.
+        T_norm_cam: poses (V,), normalized coordinates.
+        training: the model and how to train it.
+        seed: of initialization, batches and noise.
+        device: where to compute.
+        weights: file with ImageNet weights of the backbone, see `make_conditioning`.
+        checkpoint: file to resume from and to save to.
+        report: receives 'loss' at every step.
+
+    Returns:
+        The model on ``device``, its parameters frozen.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model = PoseDiffusion.make(training.model, weights).to(device).train()
+    model.conditioning.backbone.requires_grad_(training.train_backbone)
+    targets = pose_vectors(T_norm_cam).to(device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=training.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer,
+        training.iterations,
+        eta_min=0 if training.cosine_decay else training.learning_rate,
+    )
+    saved = Checkpoint(
+        checkpoint, f'{training} {seed} {len(images)} {model.conditioning.backbone_name}'
+    )
+    state = saved.load()
+    start = 0
+    if state is not None:
+        start = state['step']
+        model.load_state_dict(state['model'])
+        optimizer.load_state_dict(state['optimizer'])
+        schedule.load_state_dict(state['schedule'])
+    described = (
+        None
+        if training.train_backbone
+        else _describe_all(model, images, training, generator, report)
+    )
+    bars = alpha_bars(training.model.schedule).to(device, torch.float32)
+    if state is not None:
+        generator.set_state(state['generator'])
+    for step in range(start, training.iterations):
+        batch = torch.randint(
+            len(images), (min(training.images, len(images)),), generator=generator
+        )
+        if described is None:
+            inputs = jitter_colors(images[batch].float() / 255, training.color_jitter, generator)
+            features = model.encode(inputs.to(device))
+        else:
+            features = model.conditioning.project(described[batch.to(device)])
+        loss = _denoising_loss(
+            model, features, targets[batch.to(device)], bars, training, generator
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        report('diffusion', step + 1, training.iterations, {'loss': loss.item()})
+        if (step + 1) % _CHECKPOINT_INTERVAL == 0:
+            saved.save(
+                {
+                    'step': step + 1,
+                    'model': model.state_dict(),
+                    'optimizer': optimizer.state_dict(),
+                    'schedule': schedule.state_dict(),
+                    'generator': generator.get_state(),
+                }
+            )
+    return model.requires_grad_(False).eval()
+
+
+def _denoising_loss(
+    model: PoseDiffusion,
+    features: Tensor,
+    targets: Tensor,
+    bars: Tensor,
+    training: DiffusionTraining,
+    generator: torch.Generator,
+) -> Tensor:
+    """Equation 4 for several noisy poses (equation 2) of each image."""
+    device = targets.device
+    clean = targets.repeat(training.poses_per_image, 1)
+    t = torch.randint(1, len(bars), (len(clean),), generator=generator).to(device)
+    noise = torch.randn(clean.shape, generator=generator).to(device)
+    alpha_bar = bars[t][:, None]
+    noisy = add_noise(clean, noise, alpha_bar)
+    repeated = features.repeat(training.poses_per_image, 1)
+    predicted = model.predict_clean(noisy, alpha_bar, t.float(), repeated)
+    return balanced_loss(predicted, clean, training.balance)
+
+
+@torch.no_grad()
+def _describe_all(
+    model: PoseDiffusion,
+    images: Tensor,
+    training: DiffusionTraining,
+    generator: torch.Generator,
+    report: Report,
+) -> Tensor:
+    """What the frozen backbone says of every image, colours jittered, (V, D)."""
+    device = next(model.parameters()).device
+    described = []
+    for part in images.split(_DESCRIBE_AT_ONCE):
+        jittered = jitter_colors(part.float() / 255, training.color_jitter, generator)
+        described.append(model.conditioning.describe(model.network_input(jittered.to(device))))
+        report('features', sum(map(len, described)), len(images), {})
+    return torch.cat(described)
