@@ -193,6 +193,21 @@ def test_after_all_that_a_good_image_is_localized(driver):
     assert driver.relocalize().success
 
 
+def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
+    process = start_localizer(use_map_camera='true')
+    driver = Driver()
+    try:
+        driver.image = bad_image(encoding='rainbow')
+        driver.wait(lambda: driver.received['localization'])
+        assert driver.received['localization'][0].status == Localization.FAILED
+        driver.image = good_image()
+        driver.wait(lambda: driver.received['pose'], 120)
+        assert compare(IMAGES[0], driver.received['pose'][0], SIDE, 0.0).within(REQUIRED)
+    finally:
+        driver.close()
+        end(process)
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('while_busy', [False, True])
 def test_signals_end_it_with_status_zero(number, while_busy):
