@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,11 @@ def make_environment(distribution: str | None) -> None:
         return
     print(f'setup: making .venv with Python {sys.version.split()[0]}', flush=True)
     options = ['--clear'] + (['--system-site-packages'] if distribution else [])
-    run(sys.executable, '-m', 'venv', *options, VENV)
+    try:
+        run(sys.executable, '-m', 'venv', *options, VENV)
+    except SystemExit:  # a half-made one, as where python3-venv is missing, would look like one
+        shutil.rmtree(VENV, ignore_errors=True)
+        raise
 
 
 def read_project() -> dict:
@@ -178,11 +183,23 @@ def link_into_environment() -> None:
     command.symlink_to(INSTALL / 'bin' / 'caldiff')
 
 
+def check_machine(distribution: str | None) -> None:
+    """Exit with a sentence where the setup cannot succeed."""
+    version = sys.version.split()[0]
+    if sys.version_info < (3, 10):  # noqa: UP036 - whoever runs this may have any Python
+        sys.exit(f'setup failed: Python {version} is too old; use 3.10 or newer, make PYTHON=...')
+    machine = platform.machine()
+    if not distribution and (machine not in ('x86_64', 'AMD64') or sys.version_info >= (3, 14)):
+        sys.exit(
+            f'setup failed: this is Python {version} on {machine}, and ROS 2 wheels exist only for '
+            'Python 3.10 to 3.13 on x86-64; source a ROS 2 distribution or use make PYTHON=...'
+        )
+
+
 def main() -> None:
     """Do every step that is needed."""
-    if sys.version_info < (3, 10):  # noqa: UP036 - whoever runs this may have any Python
-        sys.exit(f'setup failed: Python {sys.version.split()[0]} is too old, 3.10 is the oldest')
     distribution = ros_distribution()
+    check_machine(distribution)
     make_environment(distribution)
     install_dependencies(distribution)
     build(distribution)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rich.table import Table
-from scipy.spatial.transform import Rotation
 
+from caldiff_ros.evaluation.metrics import pose_errors
 from caldiff_ros.ros.demo_data import DemoImage
 from caldiff_ros.ros.poses import pose_from_msg
 
@@ -39,13 +39,8 @@ class Result:
 
 def compare(image: DemoImage, pose: PoseStamped | None, side: float, seconds: float) -> Result:
     """Errors of a published pose; ``side`` is the map's length of one normalized unit."""
-    if pose is None:
-        infinite = float('inf')
-        return Result(image.path.name, image.T_map_cam, None, infinite, infinite, seconds)
-    T = pose_from_msg(pose.pose)
-    rotation = Rotation.from_matrix(T[:3, :3].T @ image.T_map_cam[:3, :3])
-    distance = float(np.linalg.norm(T[:3, 3] - image.T_map_cam[:3, 3]))
-    angle_deg = float(np.rad2deg(rotation.magnitude()))
+    T = None if pose is None else pose_from_msg(pose.pose)
+    distance, angle_deg = pose_errors(image.T_map_cam, T)
     return Result(image.path.name, image.T_map_cam, T, distance / side, angle_deg, seconds)
 
 

@@ -1,5 +1,7 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
@@ -8,7 +10,10 @@ from visualization_msgs.msg import Marker
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
 from caldiff_ros.ros.demo_figure import choose_panels
+from caldiff_ros.ros.demo_holdout import write_demo
 from caldiff_ros.ros.demo_results import Result, compare, verdict
+from caldiff_ros.scenes import open_scene
+from caldiff_ros.scenes.images import load_image
 
 
 def result(translation_norm: float, rotation_deg: float) -> Result:
@@ -53,6 +58,23 @@ def test_shipped_images_have_the_size_of_their_camera():
         R = image.T_map_cam[:3, :3]
         np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-5)
         assert np.linalg.det(R) > 0
+
+
+def test_held_out_frames_are_read_as_they_were(nerfstudio, tmp_path):
+    frames = open_scene(nerfstudio).frames[:3]
+    write_demo(frames, tmp_path / 'demo')
+    camera, images = read_demo(tmp_path / 'demo')
+    assert camera == frames[0].camera
+    for image, frame in zip(images, frames, strict=True):
+        np.testing.assert_array_equal(image.T_map_cam, frame.T_map_cam)
+        np.testing.assert_array_equal(image.read_rgb(), load_image(frame))
+
+
+def test_frames_of_two_cameras_are_refused(nerfstudio, tmp_path):
+    frames = open_scene(nerfstudio).frames[:2]
+    frames[1] = replace(frames[1], camera=frames[1].camera.resized(30, 20))
+    with pytest.raises(CaldiffError, match='several cameras'):
+        write_demo(frames, tmp_path / 'demo')
 
 
 def test_folder_without_images(tmp_path):
