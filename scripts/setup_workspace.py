@@ -71,6 +71,8 @@ def make_environment(distribution: str | None) -> None:
     if PYTHON.exists() and sees_system in (VENV / 'pyvenv.cfg').read_text():
         return
     print(f'setup: making .venv with Python {sys.version.split()[0]}', flush=True)
+    for folder in (ROOT / 'build' / 'caldiff_ros', INSTALL):  # of another interpreter
+        shutil.rmtree(folder, ignore_errors=True)
     options = ['--clear'] + (['--system-site-packages'] if distribution else [])
     try:
         run(sys.executable, '-m', 'venv', *options, VENV)
@@ -155,8 +157,7 @@ def build(distribution: str | None) -> None:
     if up_to_date(stamp, key):
         return
     print('setup: building the package with colcon', flush=True)
-    for folder in (ROOT / 'build' / 'caldiff_ros', INSTALL):  # links to deleted files would stay
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(INSTALL, ignore_errors=True)  # links to deleted files would stay
     environment = dict(os.environ)
     if not distribution:
         environment['PATH'] = f'{VENV / "bin"}{os.pathsep}{environment["PATH"]}'
