@@ -53,7 +53,7 @@ class DemoOptions:
 
 def run(options: DemoOptions, console: Console) -> bool:
     """Run the demo; whether the poses were right."""
-    side = _map_side(options.map)
+    unit = _map_unit(options.map)
     camera, images = read_demo(shipped_folder())
     options.output.mkdir(parents=True, exist_ok=True)
     log = options.output / 'nodes.log'
@@ -67,7 +67,7 @@ def run(options: DemoOptions, console: Console) -> bool:
         for i, image in enumerate(images[: options.images or None]):
             client.show_image(i)
             received, seconds = client.relocalize()
-            results.append(compare(image, received.pose, side, seconds))
+            results.append(compare(image, received.pose, unit, seconds))
             _save_pictures(received, image, camera, options.output, with_figure=i == 0)
             console.print(f'{image.path.name}: {received.localization.message} ({seconds:.1f} s)')
     right, sentence = verdict(results)
@@ -78,11 +78,12 @@ def run(options: DemoOptions, console: Console) -> bool:
     return right
 
 
-def _map_side(map_folder: str) -> float:
-    """Length of one normalized unit of a map."""
+def _map_unit(map_folder: str) -> float:
+    """Length of one normalized unit, in map units."""
     folder = Path(map_folder) if map_folder else shipped_folder().parent / 'maps' / 'diorama_room'
     try:
-        return float(yaml.safe_load((folder / 'map.yaml').read_text())['normalization']['side'])
+        content = yaml.safe_load((folder / 'map.yaml').read_text())
+        return float(content['normalization']['side'] * content['scale'])
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise CaldiffError(
             f'{folder} is not a map ({error}); make one with caldiff build-map'

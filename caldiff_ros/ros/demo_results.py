@@ -37,11 +37,11 @@ class Result:
         return self.translation_norm <= bounds[0] and self.rotation_deg <= bounds[1]
 
 
-def compare(image: DemoImage, pose: PoseStamped | None, side: float, seconds: float) -> Result:
-    """Errors of a published pose; ``side`` is the map's length of one normalized unit."""
+def compare(image: DemoImage, pose: PoseStamped | None, unit: float, seconds: float) -> Result:
+    """Errors of a published pose; ``unit`` is one normalized unit in map units."""
     T = None if pose is None else pose_from_msg(pose.pose)
     distance, angle_deg = pose_errors(image.T_map_cam, T)
-    return Result(image.path.name, image.T_map_cam, T, distance / side, angle_deg, seconds)
+    return Result(image.path.name, image.T_map_cam, T, distance / unit, angle_deg, seconds)
 
 
 def verdict(results: list[Result]) -> tuple[bool, str]:

@@ -83,7 +83,7 @@ class LocalizerNode(Node):
 
     def _init_outputs(self) -> None:
         parameters = self._parameters
-        size = parameters.marker_size or FRUSTUM_FRACTION * self._map.normalization.side
+        size = parameters.marker_size or FRUSTUM_FRACTION * self._map.unit
         self._particles = ParticleOutput(self, self._map.camera, size)
         self._answers = AnswerOutput(self, parameters.publish_tf, parameters.camera_frame)
 

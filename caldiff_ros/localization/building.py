@@ -1,0 +1,276 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""From posed images to a map: field, rendered views, diffusion model, calibration."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import caldiff_ros
+from caldiff_ros.diffusion.conditioning import ConditioningConfig
+from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
+from caldiff_ros.diffusion.schedule import ScheduleConfig
+from caldiff_ros.diffusion.training import DiffusionTraining, train_diffusion
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera, Normalization, Pose
+from caldiff_ros.localization.confidence import Calibration, calibrate
+from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, render_views
+from caldiff_ros.nerf.bounds import scene_bounds
+from caldiff_ros.nerf.field import BACKGROUND_COLORS
+from caldiff_ros.nerf.training import (
+    FactorizedTraining,
+    Field,
+    TinyNerfTraining,
+    psnr,
+    train_field,
+)
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.training import Report, no_report
+
+_CALIBRATION_IMAGES = 12
+_WRONG_POSES = 100
+
+Background = Literal['auto', 'white', 'black', 'none']
+
+
+@dataclass(frozen=True)
+class BuildConfig:
+    """Everything that `build_map` does."""
+
+    field: FactorizedTraining | TinyNerfTraining = dataclass_field(default_factory=FactorizedTraining)
+    """The radiance field and its training."""
+    views: RenderedViewsConfig = dataclass_field(default_factory=RenderedViewsConfig)
+    """Views rendered from the field, on which the diffusion model is trained with the real ones."""
+    diffusion: DiffusionTraining = dataclass_field(default_factory=DiffusionTraining)
+    """The pose diffusion model and its training."""
+    background: Background = 'auto'
+    """Colour behind images with alpha; auto is white for them and none for photographs."""
+
+
+#: Ways to train the diffusion model. 'paper': section 4.2, on the real images, whole network, one
+#: image and pose per iteration, 20 epochs of 5000; hours on a CPU. The field is chosen separately.
+BUILD_PRESETS: dict[str, BuildConfig] = {
+    'fast': BuildConfig(),
+    'paper': BuildConfig(
+        views=RenderedViewsConfig(count=0),
+        diffusion=DiffusionTraining(
+            model=DiffusionConfig(
+                conditioning=ConditioningConfig(grid=1),
+                schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),
+                prediction='epsilon',
+            ),
+            iterations=100_000,
+            images=1,
+            poses_per_image=1,
+            learning_rate=0.0002,
+            cosine_decay=False,
+            balance=2.0,
+            train_backbone=True,
+            color_jitter=0.0,
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A scene made ready: views in normalized coordinates and where the scene lies.
+
+    Attributes:
+        scene: the dataset.
+        camera: working camera, that of the first training frame, downscaled.
+        normalization: from the training cameras.
+        views: training views.
+        held_out: test views, for the PSNR report only; None without.
+        aabb: box that holds the scene, (2, 3), normalized coordinates.
+        background: 'white', 'black' or 'none'.
+    """
+
+    scene: Scene
+    camera: Camera
+    normalization: Normalization
+    views: Views
+    held_out: Views | None
+    aabb: Tensor
+    background: str
+
+    @classmethod
+    def load(
+        cls,
+        scene: Scene,
+        train: Sequence[Frame],
+        test: Sequence[Frame],
+        downscale_factor: float,
+        background: Background = 'auto',
+    ) -> TrainingData:
+        """Read the images.
+
+        Raises:
+            CaldiffError: if there are too few frames, or an image or pose cannot be used.
+        """
+        if len(train) < 2:
+            raise CaldiffError(
+                f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
+                '15 or more; take more images'
+            )
+        if downscale_factor <= 0:
+            raise CaldiffError(
+                f'the downscale factor is {downscale_factor}, expected a positive number; give 1 '
+                'for full resolution'
+            )
+        camera = train[0].camera.pinhole().downscaled(downscale_factor)
+        centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
+        normalization = Normalization.from_camera_centers(centers)
+        views = Views.load(train, camera, normalization)
+        names = {frame.name for frame in train}
+        unseen = [frame for frame in test if frame.name not in names]
+        held_out = Views.load(unseen, camera, normalization) if unseen else None
+        return cls(
+            scene,
+            camera,
+            normalization,
+            views,
+            held_out,
+            scene_bounds(views, normalization, scene.aabb),
+            scene.background if background == 'auto' else background,
+        )
+
+
+def build_field(
+    data: TrainingData,
+    config: BuildConfig,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    work: Path | None = None,
+    report: Report = no_report,
+) -> Field:
+    """Train the field; with ``work``, resume from and checkpoint into that folder."""
+    return train_field(
+        data.views,
+        data.held_out,
+        data.aabb,
+        data.background,
+        config.field,
+        seed,
+        device,
+        None if work is None else work / 'field.ckpt',
+        report,
+    )
+
+
+def build_diffusion(
+    data: TrainingData,
+    field: Field,
+    config: BuildConfig,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    weights: Path | None = None,
+    work: Path | None = None,
+    report: Report = no_report,
+) -> PoseDiffusion:
+    """Train the diffusion model on the real views and on views rendered around them."""
+    longer = max(data.camera.width, data.camera.height)
+    small = data.camera.downscaled(longer / config.diffusion.model.conditioning.image_size)
+    color = BACKGROUND_COLORS[data.background]
+    real = data.views.on_background(color).permute(0, 3, 1, 2)
+    real = torch.nn.functional.interpolate(
+        real, (small.height, small.width), mode='bilinear', antialias=True
+    )
+    images = (real.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+    poses = data.views.T_norm_cam
+    if config.views.count > 0:
+        rendered, around = render_views(field, poses.to(device), small, config.views, seed, report)
+        images, poses = torch.cat([images, rendered]), Pose.cat([poses, around])
+    checkpoint = None if work is None else work / 'diffusion.ckpt'
+    return train_diffusion(
+        images, poses, config.diffusion, seed, device, weights, checkpoint, report
+    )
+
+
+def calibrated(data: TrainingData, field: Field, seed: int = 0) -> Calibration:
+    """Photometric errors of held-out images, or of training images where there are no others."""
+    views = data.views if data.held_out is None else data.held_out
+    generator = torch.Generator().manual_seed(seed)
+    pick = torch.randperm(len(views), generator=generator)[:_CALIBRATION_IMAGES]
+    images = (views.on_background(BACKGROUND_COLORS[data.background])[pick] * 255).round()
+    device = field.aabb.device
+    queries = [
+        Query(image, seen, data.camera, device)
+        for image, seen in zip(
+            images.to(torch.uint8).numpy(), views.seen[pick].numpy(), strict=True
+        )
+    ]
+    wrong = poses_around(data.views.T_norm_cam, _WRONG_POSES, RenderedViewsConfig(), generator)
+    return calibrate(field, queries, views.T_norm_cam[pick].to(device), wrong.to(device))
+
+
+def assemble(
+    data: TrainingData,
+    field: Field,
+    diffusion: PoseDiffusion,
+    config: BuildConfig,
+    seed: int = 0,
+) -> LocalizationMap:
+    """Calibrate and put everything together."""
+    quality = None if data.held_out is None else psnr(field, data.held_out)
+    provenance = {
+        'made_by': f'caldiff_ros {caldiff_ros.__version__}',
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'training_images': len(data.views),
+        'held_out_psnr_db': quality,
+        'seed': seed,
+        'torch': torch.__version__.split('+')[0],
+        'machine': f'{platform.machine()}, {torch.get_num_threads()} threads, {field.aabb.device}',
+        # JSON and back: YAML has no tuples
+        'config': json.loads(json.dumps(asdict(config))),
+    }
+    return LocalizationMap(
+        name=data.scene.name,
+        camera=data.camera,
+        normalization=data.normalization,
+        background=data.background,
+        field=field,
+        diffusion=diffusion,
+        calibration=calibrated(data, field, seed),
+        metric=data.scene.metric,
+        provenance=provenance,
+    )
+
+
+def build_map(
+    data: TrainingData,
+    config: BuildConfig,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    weights: Path | None = None,
+    work: Path | None = None,
+    report: Report = no_report,
+) -> LocalizationMap:
+    """Train field and diffusion model, calibrate.
+
+    Args:
+        data: the scene, from `TrainingData.load`.
+        config: see `BUILD_PRESETS`.
+        seed: of everything random.
+        device: where to compute.
+        weights: file with ImageNet weights of the backbone, see `make_conditioning`.
+        work: folder for checkpoints; a build of the same data and configuration resumes there.
+        report: receives the progress of all stages: field, views, features, diffusion.
+    """
+    field = build_field(data, config, seed, device, work, report)
+    diffusion = build_diffusion(data, field, config, seed, device, weights, work, report)
+    return assemble(data, field, diffusion, config, seed)

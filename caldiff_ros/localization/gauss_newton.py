@@ -1,0 +1,180 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Direct alignment: Levenberg-Marquardt on image gradients, from coarse to fine.
+
+Each iteration renders colour and depth at the current pose. The depth says how every pixel moves
+with the pose, the image gradient how its colour changes with that, so no gradient through the field
+is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization.query import Query, blurred
+from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
+
+#: Small: turning a camera and shifting it look alike, and damping stalls along that valley.
+_FIRST_DAMPING = 1e-5
+
+
+@dataclass(frozen=True)
+class GaussNewtonConfig:
+    """Coarse-to-fine alignment."""
+
+    levels_px: tuple[int, ...] = (25, 50, 100)
+    """Longer side of the image at each level, in pixels."""
+    iterations: tuple[int, ...] = (16, 8, 5)
+    """Most iterations at each level."""
+    kept: tuple[int, ...] = (5, 3, 2)
+    """Hypotheses that enter each level, the best by photometric error."""
+    robust_scale: float = 1.0
+    """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure)."""
+    min_step: float = 1e-5
+    """An iteration that moves no hypothesis by more (normalized units, radians) ends the level."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Result of `align`.
+
+    Attributes:
+        T_norm_cam: poses (P,).
+        cost: robust cost per pixel at the finest level visited, (P,).
+        information: J^T W J / sigma^2 in the parameters of `Pose.retract`, (P, 6, 6).
+    """
+
+    T_norm_cam: Pose
+    cost: Tensor
+    information: Tensor
+
+
+def pose_jacobian(rendering: Rendering, rgb_gradient: Tensor, camera: Camera, pose: Pose) -> Tensor:
+    """Change of the rendered colours with the pose.
+
+    Args:
+        rendering: depth (P, H, W) is used.
+        rgb_gradient: derivative of the colours along u and v, (P, H, W, 3, 2), per pixel.
+        camera: intrinsics of the image.
+        pose: T_norm_cam, (P,).
+
+    Returns:
+        (P, H * W, 3, 6), with respect to the parameters of `Pose.retract`.
+    """
+    P = len(pose)
+    depth = rendering.depth.reshape(P, -1, 1)
+    xy1 = pixel_directions(camera, depth.device)[None]
+    x, y = xy1[..., 0], xy1[..., 1]
+    inverse = 1 / depth[..., 0].clamp_min(1e-3)
+    # pixel motion over motion of the point in the camera frame
+    zero = torch.zeros_like(inverse)
+    du = torch.stack([camera.fx * inverse, zero, -camera.fx * x * inverse], dim=-1)
+    dv = torch.stack([zero, camera.fy * inverse, -camera.fy * y * inverse], dim=-1)
+    gradient = rgb_gradient.reshape(P, -1, 3, 2)
+    g = gradient[..., :1] * du[:, :, None] + gradient[..., 1:] * dv[:, :, None]
+    # the point moves by -R^T dt + p x dw, and the image is carried along: dI = -gradient . motion
+    by_translation = g @ pose.R.transpose(-1, -2)[:, None]
+    point = (xy1 * depth)[:, :, None].expand_as(g)
+    by_rotation = torch.linalg.cross(point, g)
+    return torch.cat([by_translation, by_rotation], dim=-1)
+
+
+def image_gradient(images: Tensor) -> Tensor:
+    """Central differences of (P, H, W, C) along u and v, per pixel: (P, H, W, C, 2)."""
+    along_v, along_u = torch.gradient(images, dim=(1, 2))
+    return torch.stack([along_u, along_v], dim=-1)
+
+
+def _filled_depth(out: Rendering) -> Rendering:
+    """Depth where a ray hits nothing from its neighbours: silhouettes move like their object."""
+    weight = blurred(out.opacity[..., None], sigma_px=2.0)[..., 0]
+    depth = blurred((out.depth * out.opacity)[..., None], sigma_px=2.0)[..., 0]
+    filled = torch.where(out.opacity > 0.5, out.depth, depth / weight.clamp_min(1e-4))
+    return Rendering(out.rgb, filled, out.opacity)
+
+
+@torch.no_grad()
+def align_level(
+    field: RadianceField,
+    query: Query,
+    poses: Pose,
+    iterations: int,
+    config: GaussNewtonConfig,
+    on_step: Callable[[int, Pose], None] = lambda step, poses: None,
+) -> Aligned:
+    """Align poses (P,) with the query at its own resolution; no pose gets worse."""
+    target = blurred(query.rgb[None])
+    seen = torch.from_numpy(query.seen).to(query.device).view(1, -1, 1)
+    target_gradient = image_gradient(target)
+    best, damping = poses, poses.t.new_full((len(poses),), _FIRST_DAMPING)
+    best_cost = poses.t.new_full((len(poses),), torch.inf)
+    best_H = best_g = None
+    for step in range(iterations + 1):
+        out = render_images(field, poses, query.camera)
+        rgb = blurred(out.rgb)
+        residual = (rgb - target).reshape(len(poses), -1, 3)
+        scale = config.robust_scale**2
+        squared = (residual**2).sum(-1, keepdim=True)
+        cost = (seen * scale * squared / (scale + squared)).sum((1, 2)) / seen.sum()
+        better = cost < best_cost
+        # the mean of both gradients (ESM) converges faster than that of the render alone
+        gradient = (image_gradient(rgb) + target_gradient) / 2
+        J = pose_jacobian(_filled_depth(out), gradient, query.camera, poses)
+        weight = seen * (scale / (scale + squared)) ** 2
+        J_flat, r_flat = (J * weight[..., None]).flatten(1, 2), residual.flatten(1, 2)
+        H = J_flat.transpose(1, 2) @ J.flatten(1, 2)
+        g = (J_flat.transpose(1, 2) @ r_flat[..., None])[..., 0]
+        if best_H is None:
+            best_H, best_g = H, g
+        best_H = torch.where(better[:, None, None], H, best_H)
+        best_g = torch.where(better[:, None], g, best_g)
+        best = Pose(
+            torch.where(better[:, None, None], poses.R, best.R),
+            torch.where(better[:, None], poses.t, best.t),
+        )
+        best_cost = torch.where(better, cost, best_cost)
+        on_step(step, best)
+        damping = torch.where(better, damping / 4, damping * 16).clamp(_FIRST_DAMPING / 100, 1e6)
+        if step == iterations:
+            break
+        delta = _solve(best_H, best_g, damping)
+        if float(delta.abs().max()) < config.min_step:
+            break
+        poses = best.retract(delta)
+    sigma2 = best_cost.clamp_min(1e-8) / 3
+    return Aligned(best, best_cost, best_H / sigma2[:, None, None])
+
+
+def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
+    """Levenberg-Marquardt step, (P, 6), bounded to a sensible move."""
+    diagonal = H.diagonal(dim1=-2, dim2=-1)
+    floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
+    damped = H + torch.diag_embed(damping[:, None] * diagonal + floor)
+    delta = -torch.linalg.solve(damped.double(), g.double()).to(g.dtype)
+    longest = torch.maximum(delta[:, :3].norm(dim=-1) / 0.1, delta[:, 3:].norm(dim=-1) / 0.35)
+    return delta / longest.clamp_min(1)[:, None]
+
+
+def align(
+    field: RadianceField,
+    query: Query,
+    poses: Pose,
+    config: GaussNewtonConfig,
+    on_step: Callable[[int, Pose], None] = lambda step, poses: None,
+) -> Aligned:
+    """Align poses (P,) from coarse to fine; fewer and fewer of them, best first."""
+    aligned = None
+    for longer_side, iterations, kept in zip(
+        config.levels_px, config.iterations, config.kept, strict=True
+    ):
+        level = query.level(longer_side)
+        if aligned is not None:
+            poses = aligned.T_norm_cam[aligned.cost.argsort()[:kept]]
+        aligned = align_level(field, level, poses, iterations, config, on_step)
+    order = aligned.cost.argsort()
+    return Aligned(aligned.T_norm_cam[order], aligned.cost[order], aligned.information[order])

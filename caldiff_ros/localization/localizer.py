@@ -1,0 +1,102 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""CaLDiff: where is this camera, in this radiance field? Algorithm 1 of the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.camera import resample
+from caldiff_ros.localization.answer import Answer, CancelToken, Observer
+from caldiff_ros.localization.conclusion import conclude
+from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.presets import PRESETS, LocalizerConfig
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.sampling import uniform_particles
+from caldiff_ros.localization.stages import choose, diffuse, refine
+from caldiff_ros.nerf.field import render_images
+from caldiff_ros.training import pick_device
+
+
+class Localizer:
+    """Localizes images in a map, without any prior.
+
+    Args:
+        localization_map: the map; it is moved to the device.
+        preset: name of a preset, see `PRESETS`, or a configuration of your own.
+        device: 'auto' takes the GPU if there is one.
+        seed: each localization starts from it: same seed, same machine, same answer.
+
+    Raises:
+        CaldiffError: if there is no such preset.
+    """
+
+    def __init__(
+        self,
+        localization_map: LocalizationMap,
+        preset: str | LocalizerConfig = 'fast',
+        device: str = 'auto',
+        seed: int = 0,
+    ) -> None:
+        if isinstance(preset, str) and preset not in PRESETS:
+            raise CaldiffError(
+                f'preset {preset!r} is not known, expected one of {", ".join(PRESETS)}; give one'
+            )
+        self.config = PRESETS[preset] if isinstance(preset, str) else preset
+        self.device, self.seed = pick_device(device), seed
+        self.map = localization_map.to(self.device)
+
+    def localize(
+        self,
+        image: np.ndarray,
+        camera: Camera,
+        observer: Observer | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Answer:
+        """Find the pose of the camera that took an image.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            camera: its intrinsics and distortion.
+            observer: receives the particles after every step, in this thread.
+            cancel: lets another thread stop the run.
+
+        Raises:
+            CaldiffError: if the image cannot be used.
+            Cancelled: if ``cancel`` was used.
+        """
+        run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
+        with run.stage('preparation'):
+            query = Query(*self.query_view(image, camera), self.map.camera, self.device)
+        with run.stage('diffusion'):
+            # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
+            particles = uniform_particles(self.config.particles, run.generator).to(self.device)
+            run.tell('initialization', 1, 1, poses_of(particles))
+            feature = self.map.diffusion.encode(query.rgb[None])
+            poses = diffuse(particles, feature, query, self.config, run)
+        with run.stage('selection'):
+            # 4. Select the good-to-refine subset P_s of P_0.
+            subset = choose(poses, query, self.config, run)
+        with run.stage('refinement'):
+            # 5. Refine P_s and select the best.  6. Return it.
+            refined = refine(subset, query, self.config, run)
+        return conclude(refined, run)
+
+    def query_view(self, image: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+        """The image as the map's camera would have seen it, and which of its pixels were seen."""
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise CaldiffError(
+                f'the image has shape {image.shape} and type {image.dtype}, expected RGB of '
+                'shape (height, width, 3) and type uint8; convert it'
+            )
+        return resample(image, camera, self.map.camera)
+
+    def render(self, T_map_cam: np.ndarray) -> np.ndarray:
+        """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""
+        out = render_images(self.map.field, self.map.to_norm(T_map_cam[None]), self.map.camera)
+        return (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,279 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The map on disk: one folder with all that a robot needs. Loading it executes no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from caldiff_ros.diffusion.conditioning import ConditioningConfig, ConditioningNetwork
+from caldiff_ros.diffusion.denoiser import DenoiserConfig
+from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
+from caldiff_ros.diffusion.schedule import ScheduleConfig
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera, Normalization, Pose
+from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
+
+FORMAT_VERSION = 1
+_MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
+_CALIBRATION = 'calibration.json'
+_FIELDS = {
+    'factorized': (FactorizedField, FactorizedConfig),
+    'tiny': (TinyNerf, TinyNerfConfig),
+}
+
+
+@dataclass
+class LocalizationMap:
+    """A place that cameras can be localized in.
+
+    Attributes:
+        name: name of the scene.
+        camera: working resolution and intrinsics; every query is resampled to it.
+        normalization: between the coordinates of the training poses and the field's.
+        background: 'white', 'black' or 'none'.
+        field: the radiance field.
+        diffusion: the pose diffusion model.
+        calibration: what right and wrong answers look like here.
+        metric: whether the training poses are in metres.
+        frame_id: name of the map frame.
+        scale: map units (metres) per unit of the training poses.
+        T_map_scene: (4, 4), turns the scaled coordinates of the training poses into the map's.
+        provenance: how the map was made.
+    """
+
+    name: str
+    camera: Camera
+    normalization: Normalization
+    background: str
+    field: FactorizedField | TinyNerf
+    diffusion: PoseDiffusion
+    calibration: Calibration
+    metric: bool = False
+    frame_id: str = 'map'
+    scale: float = 1.0
+    T_map_scene: np.ndarray = field(default_factory=lambda: np.eye(4))
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str) -> LocalizationMap:
+        """Move the networks."""
+        self.field.to(device)
+        self.diffusion.to(device)
+        return self
+
+    def to_map(self, T_norm_cam: Pose) -> np.ndarray:
+        """Poses (P,) of the field's coordinates as matrices (P, 4, 4) float64 in the map."""
+        scene = self.normalization.to_map(T_norm_cam.to('cpu', torch.float64))
+        T_map_scene = Pose.from_matrix(np.asarray(self.T_map_scene, dtype=np.float64))
+        return (T_map_scene @ Pose(scene.R, self.scale * scene.t)).matrix().numpy()
+
+    def to_norm(self, T_map_cam: np.ndarray) -> Pose:
+        """The inverse of `to_map`; float32, on the device of the field."""
+        T_map_scene = Pose.from_matrix(np.asarray(self.T_map_scene, dtype=np.float64))
+        scene = T_map_scene.inverse() @ Pose.from_matrix(np.asarray(T_map_cam, dtype=np.float64))
+        norm = self.normalization.to_norm(Pose(scene.R, scene.t / self.scale))
+        return norm.to(self.field.aabb.device, torch.float32)
+
+    @property
+    def unit(self) -> float:
+        """Length of one normalized unit in map units."""
+        return self.normalization.side * self.scale
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder; an existing map is replaced only once the new one is whole.
+
+        Raises:
+            CaldiffError: if ``path`` holds something else than a map.
+        """
+        path = Path(path)
+        check_output(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+        try:
+            _save_weights(self.field, partial / _FIELD)
+            _save_weights(self.diffusion, partial / _DIFFUSION)
+            (partial / _CALIBRATION).write_text(json.dumps(asdict(self.calibration), indent=2))
+            content = self._content()
+            content['sha256'] = {
+                name: _sha256(partial / name) for name in (_FIELD, _DIFFUSION, _CALIBRATION)
+            }
+            (partial / _MAP).write_text(yaml.safe_dump(content, sort_keys=False))
+            partial.chmod(0o755)
+            old = partial.with_name(f'{partial.name}.old')
+            if path.exists():
+                path.rename(old)
+            partial.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            'format_version': FORMAT_VERSION,
+            'name': self.name,
+            'frame_id': self.frame_id,
+            'metric': self.metric,
+            'scale': float(self.scale),
+            'T_map_scene': np.asarray(self.T_map_scene, dtype=float).tolist(),
+            'normalization': {
+                'center': list(self.normalization.center),
+                'side': self.normalization.side,
+            },
+            'camera': {k: v for k, v in asdict(self.camera).items() if 'distortion' not in k},
+            'background': self.background,
+            'field': {
+                'kind': self.field.kind,
+                'aabb': self.field.aabb.tolist(),
+                'config': asdict(self.field.config),
+            },
+            'diffusion': {
+                'backbone': self.diffusion.conditioning.backbone_name,
+                'config': asdict(self.diffusion.config),
+            },
+            'provenance': self.provenance,
+        }
+
+    @classmethod
+    def load(cls, path: str | Path, device: torch.device | str = 'cpu') -> LocalizationMap:
+        """Read a folder that `save` wrote.
+
+        Raises:
+            CaldiffError: if the map is missing, damaged or of a newer version.
+        """
+        path = Path(path)
+        content = _read_content(path)
+        try:
+            field, diffusion = _make_field(content), _make_diffusion(content['diffusion'])
+            _load_weights(field, path / _FIELD)
+            _load_weights(diffusion, path / _DIFFUSION)
+            calibration = Calibration(**json.loads((path / _CALIBRATION).read_text()))
+            loaded = cls(
+                name=content['name'],
+                camera=Camera(**content['camera']),
+                normalization=Normalization(
+                    tuple(content['normalization']['center']), content['normalization']['side']
+                ),
+                background=content['background'],
+                field=field,
+                diffusion=diffusion,
+                calibration=calibration,
+                metric=content['metric'],
+                frame_id=content['frame_id'],
+                scale=content['scale'],
+                T_map_scene=np.array(content['T_map_scene'], dtype=float),
+                provenance=content['provenance'],
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CaldiffError(
+                f'{path / _MAP} does not describe the files beside it ({error}), expected a map '
+                'made by caldiff build-map; build or copy it again'
+            ) from error
+        return loaded.to(device)
+
+
+def check_output(path: Path) -> None:
+    """Refuse to replace anything that is not a map.
+
+    Raises:
+        CaldiffError: if ``path`` is a file, or a folder with other things in it.
+    """
+    if path.is_dir() and ((path / _MAP).is_file() or not any(path.iterdir())):
+        return
+    if path.exists():
+        raise CaldiffError(
+            f'{path} exists and is not a map, expected a new name or an older map to replace; '
+            'give another --output'
+        )
+
+
+def _read_content(path: Path) -> dict[str, Any]:
+    """The checked content of map.yaml; the files beside it are as they were written."""
+    if not (path / _MAP).is_file():
+        raise CaldiffError(
+            f'{path} holds no {_MAP}, expected the folder of a map; make one with caldiff build-map'
+        )
+    try:
+        content = yaml.safe_load((path / _MAP).read_text())
+        version = content['format_version']
+        sums = content['sha256']
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise CaldiffError(
+            f'{path / _MAP} cannot be read, expected the YAML of a map; build or copy it again'
+        ) from error
+    if version != FORMAT_VERSION:
+        raise CaldiffError(
+            f'{path} has map format {version}, expected {FORMAT_VERSION}; update caldiff_ros or '
+            'build the map again'
+        )
+    for name, expected in sums.items():
+        file = path / Path(name).name
+        if not file.is_file() or _sha256(file) != expected:
+            raise CaldiffError(
+                f'{file} is missing or damaged, expected the file that was written with the map; '
+                'build or copy the map again'
+            )
+    return content
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _save_weights(module: nn.Module, path: Path) -> None:
+    """Half precision; one bit per flag."""
+    packed = {}
+    for name, value in module.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        if value.dtype == torch.bool:
+            packed[f'{name}.bits'] = torch.from_numpy(np.packbits(value.numpy()))
+        else:
+            packed[name] = value.half() if _is_weight(module, name) else value
+    save_file(packed, path)
+
+
+def _is_weight(module: nn.Module, name: str) -> bool:
+    return name in dict(module.named_parameters())
+
+
+def _load_weights(module: nn.Module, path: Path) -> None:
+    stored = load_file(path)
+    state: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        if value.dtype == torch.bool:
+            bits = np.unpackbits(stored[f'{name}.bits'].numpy(), count=value.numel())
+            state[name] = torch.from_numpy(bits.astype(bool)).view(value.shape)
+        else:
+            state[name] = stored[name].to(value.dtype)
+    module.load_state_dict(state)
+    module.requires_grad_(False).eval()
+
+
+def _make_field(content: dict[str, Any]) -> FactorizedField | TinyNerf:
+    kind, config = _FIELDS[content['field']['kind']]
+    aabb = torch.tensor(content['field']['aabb'])
+    return kind(config(**content['field']['config']), aabb, content['background'])
+
+
+def _make_diffusion(content: dict[str, Any]) -> PoseDiffusion:
+    parts = content['config']
+    config = DiffusionConfig(
+        ConditioningConfig(**parts['conditioning']),
+        DenoiserConfig(**parts['denoiser']),
+        ScheduleConfig(**parts['schedule']),
+        parts['prediction'],
+    )
+    return PoseDiffusion(config, ConditioningNetwork(content['backbone'], config.conditioning))

@@ -1,0 +1,62 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The named ways to localize, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
+from caldiff_ros.localization.gauss_newton import GaussNewtonConfig
+from caldiff_ros.localization.inerf import InerfConfig
+from caldiff_ros.localization.matching import MatchingConfig
+from caldiff_ros.localization.selection import SelectionConfig
+
+
+@dataclass(frozen=True)
+class LocalizerConfig:
+    """Every number of Algorithm 1."""
+
+    particles: int = 100
+    """P, the random poses to start from."""
+    sampler: Sampler = 'ddim'
+    """How a particle goes from one step to the next: DDIM, or equation 3 ('ancestral')."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """Noise of the reverse process; the denoiser is told how noisy a particle is, so this need not
+    be the schedule it was trained on."""
+    diffusion_steps: int = 10
+    """Steps of the reverse process, evenly spaced over the schedule."""
+    integrated_inerf: InerfConfig | None = None
+    """iNeRF inside the diffusion (section 3.8): its ``steps`` are M, after every reverse step."""
+    selection: SelectionConfig = field(
+        default_factory=lambda: SelectionConfig(
+            longer_side=25, min_distance=0.03, min_angle_deg=4.0
+        )
+    )
+    """Which particles are refined."""
+    refinement: InerfConfig | GaussNewtonConfig = field(default_factory=GaussNewtonConfig)
+    """How they are refined: iNeRF, or direct alignment from coarse to fine."""
+    matching: MatchingConfig | None = field(default_factory=MatchingConfig)
+    """Poses by matching against a render join the selected ones before the refinement."""
+
+
+PRESETS: dict[str, LocalizerConfig] = {
+    # Algorithm 1 with the numbers of section 4.2. Not given in the paper, chosen here: M = 1 on 64
+    # pixels, because 100 particles x 50 steps pay for it, and 512 pixels in a refinement step. The
+    # schedule is the paper's own: its last alpha_bar is 0.60, so a denoiser trained on it never
+    # saw the uniform particles that section 3.3 starts from.
+    'paper': LocalizerConfig(
+        particles=100,
+        sampler='ancestral',
+        schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),
+        diffusion_steps=50,
+        integrated_inerf=InerfConfig(steps=1, learning_rate=0.007, pixels=64),
+        selection=SelectionConfig(count=5),
+        refinement=InerfConfig(
+            steps=300, learning_rate=0.007, pixels=512, keypoints=100, radius_px=5
+        ),
+        matching=None,
+    ),
+    # Few DDIM steps from zero terminal SNR, distinct candidates, matching, direct alignment.
+    'fast': LocalizerConfig(),
+}

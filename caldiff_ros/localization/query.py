@@ -1,0 +1,108 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The query image as every stage needs it, and how well a pose explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf.field import RadianceField, pixel_directions, render_directions
+
+_MAX_RAYS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Query:
+    """An image to localize, as the map's camera would have seen it.
+
+    Attributes:
+        image: uint8 RGB (H, W, 3).
+        seen: pixels that the query's camera covered, bool (H, W).
+        camera: the map's camera, without distortion.
+        device: where tensors live.
+    """
+
+    image: np.ndarray
+    seen: np.ndarray
+    camera: Camera
+    device: torch.device
+
+    @cached_property
+    def rgb(self) -> Tensor:
+        """Colours in 0..1, (H, W, 3)."""
+        return torch.from_numpy(self.image).to(self.device).float() / 255
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Directions (H * W, 3) of all pixels in the camera frame, z = 1."""
+        return pixel_directions(self.camera, self.device)
+
+    @cached_property
+    def seen_pixels(self) -> Tensor:
+        """Indices (S,) of the pixels that the query's camera covered, row by row."""
+        return torch.from_numpy(np.flatnonzero(self.seen)).to(self.device)
+
+    def level(self, longer_side: int) -> Query:
+        """The same query with its longer side reduced to ``longer_side`` pixels, by area."""
+        factor = max(self.camera.width, self.camera.height) / longer_side
+        if factor <= 1:
+            return self
+        camera = self.camera.downscaled(factor)
+        size = (camera.width, camera.height)
+        image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
+        share = cv2.resize(self.seen.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        return Query(image, share > 0.99, camera, self.device)
+
+    def keypoint_region(self, n_keypoints: int = 100, radius_px: int = 5) -> Tensor:
+        """Indices (S,) of the pixels near SIFT keypoints (section 4.2); all if there are none.
+
+        The contrast threshold is next to zero, so that faint texture gives keypoints as well.
+        """
+        gray = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
+        sift = cv2.SIFT_create(nfeatures=n_keypoints, contrastThreshold=1e-4)
+        mask = np.zeros(gray.shape, np.uint8)
+        for keypoint in sift.detect(gray, self.seen.astype(np.uint8) * 255)[:n_keypoints]:
+            u, v = keypoint.pt
+            mask[min(round(v), len(mask) - 1), min(round(u), mask.shape[1] - 1)] = 255
+        around = cv2.dilate(mask, np.ones((2 * radius_px + 1,) * 2, np.uint8)) > 0
+        pixels = np.flatnonzero(around & self.seen)
+        return torch.from_numpy(pixels).to(self.device) if len(pixels) else self.seen_pixels
+
+    def squared_error(self, field: RadianceField, T_norm_cam: Pose, pixels: Tensor) -> Tensor:
+        """Mean squared colour difference at ``pixels`` (S,) from poses (P,), equation 5: (P,).
+
+        Differentiable with respect to the poses.
+        """
+        rgb = render_directions(field, T_norm_cam, self.directions[pixels]).rgb
+        return ((rgb - self.rgb.view(-1, 3)[pixels]) ** 2).mean(dim=(1, 2))
+
+    @torch.no_grad()
+    def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
+        """Mean squared colour difference over all seen pixels from poses (P,): (P,)."""
+        at_once = max(1, _MAX_RAYS // max(1, len(self.seen_pixels)))
+        return torch.cat(
+            [
+                self.squared_error(field, T_norm_cam[i : i + at_once], self.seen_pixels)
+                for i in range(0, len(T_norm_cam), at_once)
+            ]
+        )
+
+
+def blurred(images: Tensor, sigma_px: float = 0.8) -> Tensor:
+    """Images (B, H, W, C) blurred by a 5 x 5 Gaussian, borders repeated."""
+    x = torch.arange(-2.0, 3.0, device=images.device)
+    kernel = torch.exp(-(x**2) / (2 * sigma_px**2))
+    kernel = kernel / kernel.sum()
+    planes = images.permute(0, 3, 1, 2)
+    B, C, H, W = planes.shape
+    flat = F.pad(planes.reshape(B * C, 1, H, W), (2, 2, 2, 2), mode='replicate')
+    flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, 5, 1)), kernel.view(1, 1, 1, 5))
+    return flat.view(B, C, H, W).permute(0, 2, 3, 1)

@@ -1,0 +1,48 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Subset selection by photometric error (section 3.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.geometry import Pose
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """Which particles are refined."""
+
+    count: int = 5
+    """B, the poses that go on."""
+    longer_side: int | None = None
+    """The error is measured on the image reduced to so many pixels; None takes the whole image."""
+    min_distance: float = 0.0
+    """Poses nearer to a better one than this (normalized units, both this and ``min_angle_deg``)
+    are its copies and dropped; 0 keeps copies, as the paper does."""
+    min_angle_deg: float = 0.0
+    """See ``min_distance``, in degrees."""
+
+
+def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
+    """Indices of the best poses, best first, at most ``config.count``.
+
+    Args:
+        poses: particles (P,).
+        errors: their photometric errors (P,).
+        config: how many, and how different from each other.
+    """
+    chosen: list[int] = []
+    for i in errors.argsort(stable=True).tolist():
+        if len(chosen) == config.count:
+            break
+        others = poses[chosen]
+        near = (others.translation_error(poses[i]) < config.min_distance) & (
+            others.rotation_error_deg(poses[i]) < config.min_angle_deg
+        )
+        if not bool(near.any()):
+            chosen.append(i)
+    return torch.tensor(chosen, device=errors.device)

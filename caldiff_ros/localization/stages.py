@@ -1,0 +1,120 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The three steps of section 3.2: diffusion, subset selection, refinement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.diffusion.schedule import reverse_steps
+from caldiff_ros.diffusion.training import pose_vectors, poses_of
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align, align_level
+from caldiff_ros.localization.inerf import InerfConfig, inerf
+from caldiff_ros.localization.matching import leap
+from caldiff_ros.localization.presets import LocalizerConfig
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.selection import select
+
+#: Observers see every so many steps of the refinement.
+_SHOWN_EVERY = 10
+
+
+@dataclass(frozen=True)
+class Refined:
+    """Refined poses, best first.
+
+    Attributes:
+        T_norm_cam: poses (B,).
+        errors: photometric errors over the whole image, (B,).
+        information: (6, 6) of the best pose, see `gauss_newton.Aligned`.
+    """
+
+    T_norm_cam: Pose
+    errors: Tensor
+    information: Tensor
+
+
+def diffuse(
+    vectors: Tensor, feature: Tensor, query: Query, config: LocalizerConfig, run: Run
+) -> Pose:
+    """Diffuse pose vectors (P, 7) from t = N to 0 (sections 3.5 and 3.8).
+
+    Args:
+        vectors: random particles, see `uniform_particles`.
+        feature: the image's feature f, (1, F).
+        query: the image, for the integrated iNeRF.
+        config: sampler, schedule and M.
+        run: the localization.
+
+    Returns:
+        The particles P_0, (P,).
+    """
+    diffusion, device = run.map.diffusion, vectors.device
+    features = feature.expand(len(vectors), -1)
+    inside = config.integrated_inerf
+    region = query.keypoint_region(inside.keypoints, inside.radius_px) if inside else None
+    steps = reverse_steps(config.schedule, config.diffusion_steps)
+    for i, step in enumerate(steps):
+        alpha_bar = vectors.new_full((len(vectors), 1), step.alpha_bar)
+        t = vectors.new_full((len(vectors),), diffusion.time_of(step.alpha_bar))
+        with torch.no_grad():
+            clean = diffusion.predict_clean(vectors, alpha_bar, t, features)
+        if config.sampler == 'ancestral':
+            noise = torch.randn(vectors.shape, generator=run.generator).to(device)
+            vectors = step.ancestral(vectors, clean, noise)
+        else:
+            vectors = step.ddim(vectors, clean)
+        if inside is not None:
+            refined = inerf(run.map.field, query, poses_of(vectors), region, inside, run.generator)
+            vectors = pose_vectors(refined)
+        run.tell('diffusion', i + 1, len(steps), poses_of(vectors))
+    return poses_of(vectors)
+
+
+def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
+    """The good-to-refine subset (section 3.6)."""
+    level = query.level(config.selection.longer_side) if config.selection.longer_side else query
+    errors = level.photometric_error(run.map.field, poses)
+    run.tell('selection', 1, 2, poses, errors)
+    chosen = select(poses, errors, config.selection)
+    run.tell('selection', 2, 2, poses[chosen], errors[chosen])
+    return poses[chosen]
+
+
+def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refined:
+    """Refine the chosen poses and order them by photometric error (section 3.7)."""
+    field = run.map.field
+    if isinstance(config.refinement, InerfConfig):
+        poses = _refine_inerf(poses, query, config.refinement, run)
+    else:
+        if config.matching is not None:
+            poses = Pose.cat([poses, *leap(field, query, poses, config.matching)])
+            run.tell('refinement', 1, 2, poses)
+        poses = _refine_aligned(poses, query, config.refinement, run)
+    errors = query.photometric_error(field, poses)
+    order = errors.argsort(stable=True)
+    poses, errors = poses[order], errors[order]
+    run.tell('refinement', 2, 2, poses, errors)
+    information = align_level(field, query, poses[:1], 0, GaussNewtonConfig()).information[0]
+    return Refined(poses, errors, information)
+
+
+def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:
+    def show(step: int, now: Pose) -> None:
+        if step % _SHOWN_EVERY == 0 or step == config.steps:
+            run.tell('refinement', step, config.steps, now)
+
+    region = query.keypoint_region(config.keypoints, config.radius_px)
+    return inerf(run.map.field, query, poses, region, config, run.generator, show)
+
+
+def _refine_aligned(poses: Pose, query: Query, config: GaussNewtonConfig, run: Run) -> Pose:
+    def show(step: int, now: Pose) -> None:
+        run.tell('refinement', 1, 2, now)
+
+    return align(run.map.field, query, poses, config, show).T_norm_cam
