@@ -26,14 +26,14 @@ def test_errors_are_normalized_distance_and_angle():
     pose.pose.position.x, pose.pose.position.y = 0.3, 0.4
     half = np.deg2rad(30) / 2
     pose.pose.orientation.z, pose.pose.orientation.w = np.sin(half), np.cos(half)
-    outcome = compare(image, pose, side=5.0, seconds=1.0)
+    outcome = compare(image, pose, unit=5.0, seconds=1.0)
     assert outcome.translation_norm == pytest.approx(0.1)
     assert outcome.rotation_deg == pytest.approx(30)
 
 
 def test_no_pose_is_never_right():
     image = DemoImage(shipped_folder() / 'x.png', np.eye(4))
-    outcome = compare(image, None, side=5.0, seconds=1.0)
+    outcome = compare(image, None, unit=5.0, seconds=1.0)
     assert not outcome.within((1e9, 1e9))
 
 

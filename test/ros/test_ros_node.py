@@ -22,7 +22,7 @@ from caldiff_ros.ros.images import rgb_to_image
 
 CAMERA, IMAGES = read_demo(shipped_folder())
 MAP = shipped_folder().parent / 'maps/diorama_room'
-SIDE = yaml.safe_load((MAP / 'map.yaml').read_text())['normalization']['side']
+UNIT = yaml.safe_load((MAP / 'map.yaml').read_text())['normalization']['side']
 
 
 def good_image(index: int = 0):
@@ -76,7 +76,7 @@ def test_images_without_camera_info(module_driver):
 def test_start_localizes_the_first_usable_image(driver):
     driver.wait(lambda: driver.received['pose'] and driver.received['localization'], 120)
     pose, localization = driver.received['pose'][0], driver.received['localization'][-1]
-    assert compare(IMAGES[0], pose, SIDE, 0.0).within(REQUIRED)
+    assert compare(IMAGES[0], pose, UNIT, 0.0).within(REQUIRED)
     assert localization.status == Localization.LOCALIZED
     assert pose.header == localization.header
     assert pose.header.frame_id == 'map'
@@ -92,7 +92,7 @@ def test_relocalize_answers_with_the_outcome_and_shows_the_particles(driver):
     assert driver.relocalize().success
     driver.wait(lambda: driver.received['overlay'] and driver.received['pose'])
     pose, localization = driver.received['pose'][-1], driver.received['localization'][-1]
-    assert compare(IMAGES[1], pose, SIDE, 0.0).within(REQUIRED)
+    assert compare(IMAGES[1], pose, UNIT, 0.0).within(REQUIRED)
     assert pose.header.stamp.sec + 1e-9 * pose.header.stamp.nanosec > asked_s
     covariance = localization.covariance.reshape(6, 6)
     assert (np.linalg.eigvalsh((covariance + covariance.T) / 2) > 0).all()
@@ -202,7 +202,7 @@ def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
         assert driver.received['localization'][0].status == Localization.FAILED
         driver.image = good_image()
         driver.wait(lambda: driver.received['pose'], 120)
-        assert compare(IMAGES[0], driver.received['pose'][0], SIDE, 0.0).within(REQUIRED)
+        assert compare(IMAGES[0], driver.received['pose'][0], UNIT, 0.0).within(REQUIRED)
     finally:
         driver.close()
         end(process)
