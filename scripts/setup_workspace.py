@@ -164,7 +164,7 @@ def build(distribution: str | None) -> None:
         environment['AMENT_PREFIX_PATH'] = environment['CMAKE_PREFIX_PATH'] = str(VENV)
     run(
         'colcon', 'build', '--merge-install', '--symlink-install', '--base-paths', ROOT,
-        '--packages-select', 'caldiff_ros', '--event-handlers', 'console_cohesion+',
+        '--packages-select', 'caldiff_ros', '--cmake-force-configure',
         '--cmake-args', f'-DPython3_EXECUTABLE={PYTHON}', f'-DPYTHON_EXECUTABLE={PYTHON}',
         '-DBUILD_TESTING=OFF', env=environment,
     )  # fmt: skip
