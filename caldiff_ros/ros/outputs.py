@@ -25,7 +25,7 @@ from caldiff_ros.ros.poses import pose_array, pose_stamped, transform_stamped
 #: Reliable, and the last message also reaches whoever subscribes later.
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: Shortest time between two refreshes of the particles; the last of a stage always goes out.
-REFRESH_S = 0.05
+REFRESH_S = 0.01
 
 
 class ParticleOutput:

@@ -21,8 +21,7 @@ from std_msgs.msg import Header
 
 def pose_to_msg(T_map_cam: np.ndarray) -> Pose:
     """geometry_msgs/Pose of a matrix (4, 4)."""
-    x, y, z = (float(value) for value in T_map_cam[:3, 3])
-    return Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(T_map_cam))
+    return _poses(T_map_cam[None])[0]
 
 
 def pose_from_msg(pose: Pose) -> np.ndarray:
@@ -41,18 +40,24 @@ def pose_stamped(T_map_cam: np.ndarray, header: Header) -> PoseStamped:
 
 def pose_array(T_map_cam: np.ndarray, header: Header) -> PoseArray:
     """Poses (P, 4, 4) as one message."""
-    return PoseArray(header=header, poses=[pose_to_msg(T) for T in T_map_cam])
+    return PoseArray(header=header, poses=_poses(T_map_cam))
 
 
 def transform_stamped(T_map_cam: np.ndarray, header: Header, child_frame: str) -> TransformStamped:
     """The pose as the transform that puts ``child_frame``, the camera, into the map."""
-    x, y, z = (float(value) for value in T_map_cam[:3, 3])
-    transform = Transform(translation=Vector3(x=x, y=y, z=z), rotation=_quaternion(T_map_cam))
+    pose = pose_to_msg(T_map_cam)
+    at = pose.position
+    transform = Transform(translation=Vector3(x=at.x, y=at.y, z=at.z), rotation=pose.orientation)
     return TransformStamped(header=header, child_frame_id=child_frame, transform=transform)
 
 
-def _quaternion(T: np.ndarray) -> Quaternion:
-    """Rotation of a matrix as a quaternion, w last as in ROS and never negative."""
-    q = Rotation.from_matrix(T[:3, :3]).as_quat()
-    x, y, z, w = (float(value) for value in (-q if q[3] < 0 else q))
-    return Quaternion(x=x, y=y, z=z, w=w)
+def _poses(T_map_cam: np.ndarray) -> list[Pose]:
+    """Messages of matrices (P, 4, 4); quaternions have w last, as in ROS, and never negative."""
+    xyzw = Rotation.from_matrix(T_map_cam[:, :3, :3]).as_quat()
+    xyzw = np.where(xyzw[:, 3:] < 0, -xyzw, xyzw)
+    return [
+        Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(x=qx, y=qy, z=qz, w=qw))
+        for (x, y, z), (qx, qy, qz, qw) in zip(
+            T_map_cam[:, :3, 3].tolist(), xyzw.tolist(), strict=True
+        )
+    ]
