@@ -25,6 +25,7 @@ from rich.console import Console
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.localization.answer import Status
 from caldiff_ros.ros.demo_client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
 from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
 from caldiff_ros.ros.demo_figure import save_convergence
@@ -69,7 +70,8 @@ def run(options: DemoOptions, console: Console) -> bool:
             received, seconds = client.relocalize()
             results.append(compare(image, received.pose, unit, seconds))
             _save_pictures(received, image, camera, options.output, with_figure=i == 0)
-            console.print(f'{image.path.name}: {received.localization.message} ({seconds:.1f} s)')
+            status = Status(received.localization.status).name
+            console.print(f'{image.path.name}: {status} in {seconds:.1f} s')
     right, sentence = verdict(results)
     console.print(results_table(results))
     console.print(f'{"right" if right else "WRONG"}: {sentence}')

@@ -78,7 +78,10 @@ class DemoClient(Node):
         started_s = time.perf_counter()
         response = self._call(self._relocalize, Trigger.Request(), LOCALIZATION_TIMEOUT_S)
         seconds = time.perf_counter() - started_s
-        received = self.wait_for_localization(before, MESSAGE_TIMEOUT_S)
+        try:
+            received = self.wait_for_localization(before, MESSAGE_TIMEOUT_S)
+        except CaldiffError as error:
+            raise CaldiffError(f'{error}; relocalize answered: {response.message}') from error
         localized = received.localization.status == Localization.LOCALIZED
         if response.success != localized:
             raise CaldiffError(

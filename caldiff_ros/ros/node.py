@@ -56,6 +56,7 @@ class LocalizerNode(Node):
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix='localize')
         self._work: Future | None = None
         self._submission = threading.Lock()
+        self._answered = False  # whether the answer of the current work is out already
         self._cancel = CancelToken()
         self._start_pending = self._parameters.localize_on_start
         self._start_not_before_s = 0.0
@@ -127,10 +128,11 @@ class LocalizerNode(Node):
         return response
 
     def _submit(self, job, *arguments) -> Future | None:
-        """Give a job to the worker; None if it is busy."""
+        """Give a job to the worker; None if it is busy with an answer that is not out yet."""
         with self._submission:
-            if self._work is not None and not self._work.done():
+            if self._work is not None and not self._work.done() and not self._answered:
                 return None
+            self._answered = False
             self._work = self._worker.submit(job, *arguments)
             return self._work
 
@@ -154,7 +156,7 @@ class LocalizerNode(Node):
             reason = ' '.join(str(error).split())
             answer = Answer(Status.FAILED, f'localization failed: {type(error).__name__}: {reason}')
         self._complain(answer.message)
-        self._answers.publish(answer, header, '')
+        self._publish_answer(answer, header, '')
         return answer
 
     def _localize_image(self, requested_s: float, header: Header) -> Answer:
@@ -171,7 +173,7 @@ class LocalizerNode(Node):
         self._complaint = ''
         localized = answer.status is Status.LOCALIZED
         self._particles.end(answer.T_map_cam if localized else None)
-        self._answers.publish(answer, header, image.header.frame_id)
+        self._publish_answer(answer, header, image.header.frame_id)
         self.get_logger().info(f'{answer.status.name} in {answer.seconds:.1f} s: {answer.message}')
         if self._parameters.publish_overlay and answer.T_map_cam is not None:
             self._publish_overlay(rgb, camera, answer, header)
@@ -182,6 +184,11 @@ class LocalizerNode(Node):
             return camera_of_map(self._map.camera, image.width, image.height)
         info = self._inbox.info_for(requested_s, self._parameters.image_timeout)
         return camera_from_info(info, rectified=self._parameters.rectified)
+
+    def _publish_answer(self, answer: Answer, header: Header, image_frame: str) -> None:
+        with self._submission:  # whoever sees the answer may ask for the next one at once
+            self._answered = True
+        self._answers.publish(answer, header, image_frame)
 
     def _publish_overlay(
         self, rgb: np.ndarray, camera: Camera, answer: Answer, header: Header
