@@ -21,6 +21,8 @@ from caldiff_ros.ros.markers import frustum_edges
 
 #: Panels per stage; a stage with more refreshes is sampled evenly and ends with its last.
 PANELS = {'initialization': 1, 'diffusion': 3, 'selection': 1, 'refinement': 1, 'answer': 1}
+#: Stages with few particles, drawn enlarged around the true camera.
+ENLARGED = ('selection', 'refinement', 'answer')
 COLUMNS = 4
 TRUE_COLOR = (0.0, 0.55, 0.25)
 
@@ -47,23 +49,27 @@ def save_convergence(
         path: picture to write.
     """
     panels = choose_panels(markers)
-    lines_per_panel = [marker_lines(marker) for marker in panels]
-    points = np.concatenate([lines.reshape(-1, 3) for lines, _ in lines_per_panel])
+    drawn = [marker_lines(marker) for marker in panels]
+    points = np.concatenate([lines.reshape(-1, 3) for lines, _ in drawn])
     center = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = 0.5 * float(np.ptp(points, axis=0).max())
-    true_lines = frustum_edges(T_map_cam[None], camera, 0.2 * reach).reshape(-1, 2, 3)
     rows = -(-len(panels) // COLUMNS)
     figure = plt.figure(figsize=(3 * COLUMNS, 3 * rows + 0.5), layout='constrained')
-    for i, (marker, (lines, colors)) in enumerate(zip(panels, lines_per_panel, strict=True)):
+    for i, (marker, (lines, colors)) in enumerate(zip(panels, drawn, strict=True)):
+        middle, half, true_depth = center, reach, 0.2 * reach
+        if marker.ns in ENLARGED:
+            middle = T_map_cam[:3, 3]
+            half = min(reach, 1.2 * float(np.abs(lines - middle).max()))
+            true_depth = 0.5 * half
+        true_lines = frustum_edges(T_map_cam[None], camera, true_depth).reshape(-1, 2, 3)
         axes = figure.add_subplot(rows, COLUMNS, i + 1, projection='3d')
         axes.add_collection3d(Line3DCollection(lines, colors=colors, linewidths=0.6))
         axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=1.8))
-        for set_limits, middle in zip(
-            (axes.set_xlim, axes.set_ylim, axes.set_zlim), center, strict=True
-        ):
-            set_limits(middle - reach, middle + reach)
+        axes.set(
+            **{f'{xyz}lim': (m - half, m + half) for xyz, m in zip('xyz', middle, strict=True)}
+        )
         axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
-        axes.set_title(marker.ns, fontsize=11)
+        axes.set_title(f'{marker.ns}, {reach / half:.0f} x' if half < reach else marker.ns)
     figure.suptitle('particles by photometric error (green low, red high); true camera thick green')
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -33,11 +33,11 @@ TYPES = {
 }
 
 
-def start_localizer(**parameters) -> subprocess.Popen:
+def start_localizer(namespace: str = '/', **parameters) -> subprocess.Popen:
     """The executable as a process; its output is in the file ``process.log``."""
     settings = [part for item in parameters.items() for part in ('-p', '{}:={}'.format(*item))]
     log = Path(tempfile.mkstemp(suffix='.log')[1])
-    command = [str(LOCALIZER), *(['--ros-args', *settings] if settings else [])]
+    command = [str(LOCALIZER), '--ros-args', '-r', f'__ns:={namespace}', *settings]
     process = subprocess.Popen(command, stdout=log.open('w'), stderr=subprocess.STDOUT)
     process.log = log
     return process
@@ -55,10 +55,10 @@ def end(process: subprocess.Popen, number: int = signal.SIGINT, timeout_s: float
 class Driver:
     """Publishes an image and its camera_info at 10 Hz and keeps what the localizer publishes."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = '/') -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self._node = rclpy.create_node('driver', context=self._context)
+        self._node = rclpy.create_node('driver', namespace=namespace, context=self._context)
         self.image: Image | None = None
         self.info: CameraInfo | None = None
         self.received = {topic: [] for topic in TYPES}

@@ -194,8 +194,8 @@ def test_after_all_that_a_good_image_is_localized(driver):
 
 
 def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
-    process = start_localizer(use_map_camera='true')
-    driver = Driver()
+    process = start_localizer('/second', use_map_camera='true')
+    driver = Driver('/second')
     try:
         driver.image = bad_image(encoding='rainbow')
         driver.wait(lambda: driver.received['localization'])
@@ -211,8 +211,8 @@ def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('while_busy', [False, True])
 def test_signals_end_it_with_status_zero(number, while_busy):
-    process = start_localizer(localize_on_start=False)
-    driver = Driver()
+    process = start_localizer('/ending', localize_on_start=False)
+    driver = Driver('/ending')
     try:
         driver.wait_for_service(process)
         if while_busy:
