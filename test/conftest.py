@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from plane_world import VIEWS_GL, photograph, write_png
+from plane_world import VIEWS_GL, photograph, write_nerfstudio, write_png
 
 
 @pytest.fixture
@@ -30,23 +30,7 @@ def blender(tmp_path):
 @pytest.fixture
 def nerfstudio(tmp_path):
     """Four images 60x40 with depth in units of 0.0001, common intrinsics."""
-    root = tmp_path / 'nerfstudio'
-    frames = []
-    for number, T in enumerate(VIEWS_GL):
-        color, depth = photograph(T, 60, 40, 50.0, 52.0, 29.0, 21.0)
-        write_png(root / f'images/{number}.png', color)
-        write_png(root / f'depth/{number}.png', np.rint(depth / 1e-4).astype(np.uint16))
-        frames.append(
-            {
-                'file_path': f'images/{number}.png',
-                'depth_file_path': f'depth/{number}.png',
-                'transform_matrix': T.tolist(),
-            }
-        )
-    content = {'fl_x': 50.0, 'fl_y': 52.0, 'cx': 29.0, 'cy': 21.0, 'w': 60, 'h': 40}
-    content |= {'depth_unit_scale_factor': 1e-4, 'frames': frames}
-    (root / 'transforms.json').write_text(json.dumps(content))
-    return root
+    return write_nerfstudio(tmp_path / 'nerfstudio', VIEWS_GL)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A world that the tests photograph by themselves: the coloured plane z = 0 seen from above."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -51,3 +52,23 @@ def write_png(path: Path, pixels):
         code = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         pixels = cv2.cvtColor(pixels, code)
     assert cv2.imwrite(str(path), pixels)
+
+
+def write_nerfstudio(root: Path, views_gl) -> Path:
+    """Images 60x40 with depth in units of 0.0001, common intrinsics."""
+    frames = []
+    for number, T in enumerate(views_gl):
+        color, depth = photograph(T, 60, 40, 50.0, 52.0, 29.0, 21.0)
+        write_png(root / f'images/{number}.png', color)
+        write_png(root / f'depth/{number}.png', np.rint(depth / 1e-4).astype(np.uint16))
+        frames.append(
+            {
+                'file_path': f'images/{number}.png',
+                'depth_file_path': f'depth/{number}.png',
+                'transform_matrix': T.tolist(),
+            }
+        )
+    content = {'fl_x': 50.0, 'fl_y': 52.0, 'cx': 29.0, 'cy': 21.0, 'w': 60, 'h': 40}
+    content |= {'depth_unit_scale_factor': 1e-4, 'frames': frames}
+    (root / 'transforms.json').write_text(json.dumps(content))
+    return root

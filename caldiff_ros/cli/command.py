@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = _parser().parse_args(argv[:1]).verb
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format='caldiff: %(message)s')
+    logging.basicConfig(stream=sys.stderr, format='caldiff: %(message)s')
+    logging.getLogger('caldiff_ros').setLevel(logging.INFO)
     try:
         return _run(verb, argv[1:])
     except CaldiffError as error:
@@ -57,8 +58,9 @@ def _run(verb: str, argv: list[str]) -> int:
     import tyro
 
     module = importlib.import_module(f'caldiff_ros.cli.{verb.replace("-", "_")}')
+    options = {'default': module.defaults(argv)} if hasattr(module, 'defaults') else {}
     arguments = tyro.cli(
-        module.Arguments, args=argv, prog=f'caldiff {verb}', description=module.__doc__
+        module.Arguments, args=argv, prog=f'caldiff {verb}', description=module.__doc__, **options
     )
     return module.run(arguments)
 

@@ -9,7 +9,7 @@ Without --split the queries are all test images of the dataset, or all images if
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +23,9 @@ from caldiff_ros.evaluation import (
     write_report,
 )
 from caldiff_ros.evaluation.progress import ProgressLine
-from caldiff_ros.scenes import open_scene
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.scenes import Frame, open_scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +54,27 @@ def run(arguments: Arguments) -> int:
     frames = scene.test_frames()
     if arguments.split is not None:
         _, frames = scene.split(arguments.split, arguments.variant)
-    frames = choose_queries(frames, arguments.queries)
     arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
     loaded, localizer = arguments.load()
+    frames = [_in_map(loaded, frame) for frame in choose_queries(frames, arguments.queries)]
     with ProgressLine(len(frames), Console(stderr=True)) as line:
-        queries = run_queries(
-            localizer, frames, loaded.normalization.side, loaded.background, on_query=line
-        )
+        queries = run_queries(localizer, frames, loaded.unit, loaded.background, on_query=line)
     summary = summarize(
         queries,
         method='caldiff',
         preset=arguments.preset,
         seed=arguments.seed,
         device=str(localizer.device),
-        metres_per_unit=1.0 if scene.metric else None,
+        metres_per_unit=1.0 if loaded.metric or loaded.scale != 1 else None,
     )
     write_report(arguments.output, queries, summary)
     console = Console()
     console.print(summary_table(summary))
     console.print(f'written to {arguments.output}', soft_wrap=True)
     return 0
+
+
+def _in_map(loaded: LocalizationMap, frame: Frame) -> Frame:
+    """The frame with its pose in the map, which may be scaled and turned against the dataset."""
+    T_norm_cam = loaded.normalization.to_norm(Pose.from_matrix(frame.T_map_cam[None]))
+    return replace(frame, T_map_cam=loaded.to_map(T_norm_cam)[0])

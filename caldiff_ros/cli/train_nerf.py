@@ -1,0 +1,43 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Train the radiance field of a map, the first half of build-map.
+
+The field is kept in the folder OUTPUT-training; caldiff train-diffusion with the same arguments
+goes on from it and writes the map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from caldiff_ros.cli import building
+from caldiff_ros.cli.building import BuildArguments
+from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.localization.building import build_field
+from caldiff_ros.nerf.training import psnr
+from caldiff_ros.training import pick_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(BuildArguments):
+    """Arguments of ``caldiff train-nerf``."""
+
+
+def defaults(argv: Sequence[str]) -> Arguments:
+    """See `building.defaults`."""
+    return building.defaults(Arguments, argv)
+
+
+def run(arguments: Arguments) -> int:
+    """Train the field and say how good it is."""
+    device = pick_device(arguments.device)
+    data = arguments.load()
+    with TrainingProgress(Console(stderr=True)) as report:
+        field = build_field(data, arguments.config, arguments.seed, device, arguments.work, report)
+    kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
+    quality = f'PSNR {psnr(field, views):.2f} dB on {len(views)} {kind} images'
+    Console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
+    return 0
