@@ -33,7 +33,7 @@ from caldiff_ros.nerf.field import BACKGROUND_COLORS
 from caldiff_ros.nerf.training import (
     FactorizedTraining,
     Field,
-    TinyNerfTraining,
+    FieldTraining,
     psnr,
     train_field,
 )
@@ -51,7 +51,7 @@ Background = Literal['auto', 'white', 'black', 'none']
 class BuildConfig:
     """Everything that `build_map` does."""
 
-    field: FactorizedTraining | TinyNerfTraining = dataclass_field(default_factory=FactorizedTraining)
+    field: FieldTraining = dataclass_field(default_factory=FactorizedTraining)
     """The radiance field and its training."""
     views: RenderedViewsConfig = dataclass_field(default_factory=RenderedViewsConfig)
     """Views rendered from the field, on which the diffusion model is trained with the real ones."""

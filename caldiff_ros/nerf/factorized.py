@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +40,9 @@ class FactorizedConfig:
     near: float | None = None
     """z-depth in normalized units in front of a camera where nothing can be; by default half of the
     smallest measured depth, and 0.05 without depth images."""
-    density_bias: float = -6.0
-    """Added before the softplus; lower starts the scene emptier."""
+    initial_optical_depth: float = 0.5
+    """Of the untrained field, across the box: much less and matter grows where it is seen from one
+    side only, much more and fog hides the scene."""
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:
@@ -74,6 +76,10 @@ class FactorizedField(nn.Module):
         self.density_lines = self._factor(D, R, 1)
         self.color_planes = self._factor(C, R, R)
         self.color_lines = self._factor(C, R, 1)
+        # softplus of the bias is the optical depth of a step before anything is learned
+        n_steps = config.occupancy_resolution * config.steps_per_voxel
+        self._initial_step = config.initial_optical_depth / n_steps
+        self._bias = math.log(math.expm1(self._initial_step))
         self.color_net = nn.Sequential(
             nn.Linear(3 * C + 9, config.hidden_width), nn.ReLU(), nn.Linear(config.hidden_width, 3)
         )
@@ -105,7 +111,7 @@ class FactorizedField(nn.Module):
         """Density per normalized unit of length at points (M, 3) in the box, (M,)."""
         features = self._features(self.density_planes, self.density_lines, self._to_box(points))
         # divided by the step so that the same factors mean the same opacity in any scene
-        return F.softplus(features.sum((0, 1)) + self.config.density_bias) / self.occupancy.step
+        return F.softplus(features.sum((0, 1)) + self._bias) / self.occupancy.step
 
     def color(self, points: Tensor, directions: Tensor) -> Tensor:
         """Colours (M, 3) in 0..1 at points (M, 3) seen along unit directions (M, 3)."""
@@ -140,8 +146,13 @@ class FactorizedField(nn.Module):
         rgb = sums[:, :3] + (1 - opacity)[:, None] * background
         return Rendering(rgb, sums[:, 3] / opacity.clamp_min(1e-6), opacity)
 
+    @property
+    def initial_opacity(self) -> float:
+        """Opacity of a step through the untrained field."""
+        return -math.expm1(-self._initial_step)
+
     @torch.no_grad()
-    def update_occupancy(self, min_opacity: float = 0.01) -> None:
+    def update_occupancy(self, min_opacity: float) -> None:
         """Keep voxels where a step, there or next to it, is more opaque than ``min_opacity``."""
         centers = self.occupancy.voxel_centers()
         density = torch.cat([self.density(part) for part in centers.split(1 << 18)])

@@ -97,7 +97,8 @@ class OccupancyGrid(nn.Module):
         hit = n_segments.nonzero()[:, 0]
         if len(hit) == 0:
             return Samples(hit, t_in[hit])
-        o, d, t_in, dt, n_segments = (x[hit] for x in (origins, directions, t_in, dt, n_segments))
+        rays = (origins, directions, t_in, t_out, dt, n_segments)
+        o, d, t_in, t_out, dt, n_segments = (x[hit] for x in rays)
         k = torch.arange(int(n_segments.max()), device=o.device, dtype=o.dtype)
         t_center = torch.addcmul(t_in[:, None], k + 0.5, dt[:, None] * _COARSE)
         occupied = self._lookup(self.coarse, o, d, t_center) & (k < n_segments[:, None])
@@ -107,7 +108,8 @@ class OccupancyGrid(nn.Module):
         first = t_in[ray] + (segment * _COARSE + shift) * dt[ray]
         fine = torch.arange(_COARSE, device=o.device, dtype=o.dtype)
         t = torch.addcmul(first[:, None], fine, dt[ray][:, None])
-        segment, fine = self._lookup(self.occupied, o[ray], d[ray], t).nonzero(as_tuple=True)
+        occupied = self._lookup(self.occupied, o[ray], d[ray], t) & (t < t_out[ray][:, None])
+        segment, fine = occupied.nonzero(as_tuple=True)
         return Samples(hit[ray[segment]], t[segment, fine])
 
 
@@ -117,9 +119,11 @@ def compositing_weights(samples: Samples, optical_depth: Tensor, n_rays: int) ->
     ``optical_depth`` (M,) is density times step. The sums run in float64 because one running sum
     serves all rays.
     """
+    if len(optical_depth) == 0:
+        return optical_depth
     total = optical_depth.double().cumsum(0)
     in_front = total - optical_depth
     count = torch.bincount(samples.ray, minlength=n_rays)
-    first = (count.cumsum(0) - count).clamp_max(max(len(total) - 1, 0))
+    first = (count.cumsum(0) - count).clamp_max(len(total) - 1)
     in_front = (in_front - in_front[first][samples.ray]).to(optical_depth.dtype)
     return torch.exp(-in_front) * -torch.expm1(-optical_depth)

@@ -52,6 +52,8 @@ Field = FactorizedField | TinyNerf
 
 #: Occupancy is measured after these shares of the training.
 _OCCUPANCY_UPDATES = (0.1, 0.2, 0.35, 0.5, 0.75)
+#: A step that is less opaque holds nothing, once the training has settled.
+_MIN_OPACITY = 0.01
 #: PSNR on held-out views is reported after these shares of the training.
 _PSNR_REPORTS = (0.15, 0.5, 1.0)
 _MAX_PSNR_VIEWS = 4
@@ -184,7 +186,9 @@ def train_field(
         schedule.step()
         done = step + 1
         if factorized and done in [round(share * n) for share in _OCCUPANCY_UPDATES]:
-            field.update_occupancy()
+            # early on, only what the images have made emptier than it was is empty
+            early = done < n / 2
+            field.update_occupancy(field.initial_opacity / 2 if early else _MIN_OPACITY)
         numbers = {'loss': loss.item()}
         if held_out is not None and done in [round(share * n) for share in _PSNR_REPORTS]:
             numbers['psnr'] = psnr(field, held_out, _MAX_PSNR_VIEWS)
@@ -192,7 +196,7 @@ def train_field(
         if done % _CHECKPOINT_INTERVAL == 0 or done == n:
             saved.save(_state(done, field, optimizer, schedule, generator))
     if factorized:
-        field.update_occupancy()
+        field.update_occupancy(_MIN_OPACITY)
     return field.requires_grad_(False).eval()
 
 

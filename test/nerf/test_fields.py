@@ -1,0 +1,197 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import math
+
+import pytest
+import torch
+from blobs import CAMERA, Blobs, photographed, ring
+
+from caldiff_ros.nerf.bounds import measured_surface, scene_bounds, visual_hull
+from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.field import Rendering, render_directions, render_images
+from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
+from caldiff_ros.nerf.training import FactorizedTraining, TinyNerfTraining, psnr, train_field
+from caldiff_ros.nerf.views import Views
+
+BOX = torch.tensor([[-0.5] * 3, [0.5] * 3])
+SMALL = FactorizedConfig(resolution=32, occupancy_resolution=32, near=0.0)
+
+
+def fog(sigma: float) -> FactorizedField:
+    """A field of constant density and mid-grey colour."""
+    field = FactorizedField(SMALL, BOX, 'black')
+    bias = math.log(math.expm1(SMALL.initial_optical_depth / 32))
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.zero_()
+        # softplus(bias + 3 * D * a * b) / step = sigma
+        wanted = math.log(math.expm1(sigma * field.occupancy.step)) - bias
+        field.density_planes.fill_(1.0)
+        field.density_lines.fill_(wanted / (3 * SMALL.density_components))
+    return field
+
+
+def test_constant_density_has_the_opacity_of_beer_lambert():
+    field = fog(sigma=1.7)
+    origins = torch.tensor([[-2.0, 0.0, 0.0], [-2.0, 0.1, 0.2], [0.0, 3.0, 0.0]])
+    directions = torch.tensor([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    out = field.requires_grad_(False).render(origins, directions)
+    assert out.opacity.tolist() == pytest.approx([1 - math.exp(-1.7)] * 2 + [0.0], abs=2e-2)
+    # colour is grey times opacity on black; a ray that misses shows the background
+    assert out.rgb[0].tolist() == pytest.approx([0.5 * (1 - math.exp(-1.7))] * 3, abs=2e-2)
+    assert out.rgb[2].tolist() == [0.0, 0.0, 0.0]
+    # mean depth of an exponential cut at length 1, from the entry at t = 1.5; half of it for a
+    # direction twice as long
+    mean = 1 / 1.7 - math.exp(-1.7) / (1 - math.exp(-1.7))
+    assert out.depth[0] == pytest.approx(1.5 + mean, abs=2e-2)
+    assert out.depth[1] == pytest.approx((1.5 + mean) / 2, abs=2e-2)
+
+
+def test_background_of_a_white_field():
+    field = FactorizedField(SMALL, BOX, 'white')
+    out = field.render(torch.tensor([[0.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    assert out.rgb.tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    'field',
+    [
+        FactorizedField(SMALL, BOX, 'white').double(),
+        TinyNerf(TinyNerfConfig(depth=3, width=32, samples=16), BOX, 'white').double(),
+    ],
+    ids=['factorized', 'tiny'],
+)
+def test_gradient_to_the_rays(field):
+    """Autograd against central differences, with the samples where they are."""
+    field.requires_grad_(False)
+    generator = torch.Generator().manual_seed(0)
+    origins = torch.randn(6, 3, generator=generator).double() * 0.02
+    origins[:, 2] -= 0.5
+    directions = torch.tensor([[0.0, 0.0, 1.0]]).double().expand(6, 3).clone()
+    directions[:, :2] += 0.2 * torch.randn(6, 2, generator=generator).double()
+    if isinstance(field, FactorizedField):
+        samples = field.occupancy.sample(origins, directions, 0.0)
+        field.occupancy.sample = lambda *args: samples
+    rays = torch.cat([origins, directions], dim=1).requires_grad_()
+
+    def value(x):
+        out = field.render(x[:, :3], x[:, 3:])
+        return (out.rgb.sum(1) + out.depth * out.opacity).sum()
+
+    value(rays).backward()
+    for i, j in ((0, 0), (2, 1), (3, 4), (5, 2)):
+        shift = torch.zeros_like(rays)
+        shift[i, j] = 1e-6
+        with torch.no_grad():
+            numeric = (value(rays + shift) - value(rays - shift)) / 2e-6
+        assert float(rays.grad[i, j]) == pytest.approx(float(numeric), rel=1e-3, abs=1e-6)
+
+
+def test_images_are_rendered_row_by_row():
+    field, poses = Blobs(), ring(2)
+    image = render_images(field, poses, CAMERA)
+    u, v = 30, 12
+    direction = torch.tensor([[(u + 0.5 - 24) / 60, (v + 0.5 - 20) / 60, 1.0]])
+    pixel = render_directions(field, poses, direction)
+    assert torch.allclose(image.rgb[:, v, u], pixel.rgb[:, 0], atol=1e-6)
+    assert torch.allclose(image.depth[:, v, u], pixel.depth[:, 0], atol=1e-6)
+
+
+def test_tiny_nerf_has_the_published_size():
+    layers = TinyNerf(TinyNerfConfig(), BOX, 'white').layers
+    assert [layer.out_features for layer in layers] == [256] * 8
+    assert [layer.in_features for layer in layers] == [39, 256, 256, 256, 256, 295, 256, 256]
+
+
+def test_training_learns_the_blobs(tmp_path):
+    views, held_out = photographed(Blobs(), ring(16)), photographed(Blobs(), ring(4, phase=0.2))
+    aabb = scene_bounds(views, None, None)
+    training = FactorizedTraining(field=SMALL, iterations=100, rays=1024)
+    seen = []
+    field = train_field(
+        views, held_out, aabb, 'white', training, checkpoint=tmp_path / 'field.ckpt',
+        report=lambda *args: seen.append(args),
+    )  # fmt: skip
+    assert psnr(field, held_out) > 24
+    assert [args[1] for args in seen] == list(range(1, 101))
+    assert sum('psnr' in args[3] for args in seen) == 3
+    empty = psnr(FactorizedField(SMALL, aabb, 'white'), held_out)
+    assert empty < 20
+
+
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
+    views = photographed(Blobs(), ring(6))
+    aabb = scene_bounds(views, None, None)
+    training = FactorizedTraining(field=SMALL, iterations=230, rays=64)
+
+    def kill(stage, step, n, numbers):
+        if step == 215:
+            raise KeyboardInterrupt
+
+    whole = train_field(views, None, aabb, 'white', training)
+    path = tmp_path / 'field.ckpt'
+    with pytest.raises(KeyboardInterrupt):
+        train_field(views, None, aabb, 'white', training, checkpoint=path, report=kill)
+    steps = []
+    resumed = train_field(
+        views, None, aabb, 'white', training, checkpoint=path,
+        report=lambda stage, step, n, numbers: steps.append(step),
+    )  # fmt: skip
+    assert steps[0] == 201
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_tiny_nerf_trains_on_whole_images():
+    views = photographed(Blobs(), ring(6))
+    config = TinyNerfConfig(depth=3, width=64, samples=32)
+    losses = []
+    train_field(
+        views, None, BOX, 'white', TinyNerfTraining(config, iterations=60, learning_rate=3e-3),
+        report=lambda stage, step, n, numbers: losses.append(numbers['loss']),
+    )  # fmt: skip
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+class Ball(Blobs):
+    """A black ball of radius 0.1 around (0.05, 0, 0)."""
+
+    def render(self, origins, directions):
+        offset = origins - torch.tensor([0.05, 0.0, 0.0])
+        a = (directions**2).sum(-1)
+        b = (offset * directions).sum(-1)
+        discriminant = b**2 - a * ((offset**2).sum(-1) - 0.01)
+        hit = (discriminant > 0).float()
+        depth = (-b - discriminant.clamp_min(0).sqrt()) / a * hit
+        return Rendering((1 - hit)[:, None].expand(-1, 3), depth, hit)
+
+
+def test_visual_hull_holds_the_ball_and_little_more():
+    views = photographed(Ball(), ring(24))
+    aabb = scene_bounds(views, None, None)
+    low, high = torch.tensor([-0.05, -0.1, -0.1]), torch.tensor([0.15, 0.1, 0.1])
+    assert bool((aabb[0] < low).all()) and bool((aabb[1] > high).all())
+    assert bool((aabb[0] > low - 0.06).all()) and bool((aabb[1] < high + 0.06).all())
+    hull = visual_hull(views, BOX, 40)
+    centers = FactorizedField(SMALL, BOX, 'white').occupancy.voxel_centers()
+    assert len(centers) == 32**3
+    steps = (torch.arange(40) + 0.5) / 40 - 0.5
+    x, y, z = torch.meshgrid(steps, steps, steps, indexing='ij')
+    distance = ((x - 0.05) ** 2 + y**2 + z**2).sqrt()
+    assert bool(hull[distance < 0.095].all())
+    assert not bool(hull[distance > 0.2].any())
+
+
+def test_depth_carves_the_space_in_front_of_the_ball():
+    views = photographed(Ball(), ring(24))
+    depth = render_images(Ball(), ring(24), CAMERA).depth
+    depth[depth == 0] = 0.9  # a wall behind, so that every pixel is measured
+    measured = Views(views.camera, views.T_norm_cam, views.rgb, None, views.seen, depth)
+    kept = measured_surface(measured, BOX, 40)
+    steps = (torch.arange(40) + 0.5) / 40 - 0.5
+    x, y, z = torch.meshgrid(steps, steps, steps, indexing='ij')
+    distance = ((x - 0.05) ** 2 + y**2 + z**2).sqrt()
+    shell = (distance > 0.09) & (distance < 0.1) & (z.abs() < 0.03)
+    assert bool(kept[shell].all())
+    outside = (distance > 0.16) & (distance < 0.2) & (z.abs() < 0.03)
+    assert kept[outside].float().mean() < 0.02
