@@ -202,8 +202,8 @@ def build_diffusion(
 
 
 def calibrated(data: TrainingData, field: Field, seed: int = 0) -> Calibration:
-    """Photometric errors of held-out images, or of training images where there are no others."""
-    views = data.views if data.held_out is None else data.held_out
+    """Photometric errors of training images; the test images are left alone."""
+    views = data.views
     generator = torch.Generator().manual_seed(seed)
     pick = torch.randperm(len(views), generator=generator)[:_CALIBRATION_IMAGES]
     images = (views.on_background(BACKGROUND_COLORS[data.background])[pick] * 255).round()

@@ -15,12 +15,16 @@ from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import RadianceField
 
 
+#: How much larger the error of an image is that the field was not trained on.
+_UNSEEN = 2.0
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Photometric errors of known poses in a map.
 
     Attributes:
-        right_error: typical error at right poses: the 90th percentile.
+        right_error: typical error of a new image at its right pose.
         wrong_error: error of the best of many wrong poses: the 10th percentile over images.
     """
 
@@ -46,7 +50,7 @@ def calibrate(field: RadianceField, queries: list[Query], true: Pose, wrong: Pos
 
     Args:
         field: the field.
-        queries: the images.
+        queries: images of the field's training.
         true: their poses (Q,).
         wrong: poses (W,) all over the scene; for every image, those next to its own do not count.
     """
@@ -56,7 +60,7 @@ def calibrate(field: RadianceField, queries: list[Query], true: Pose, wrong: Pos
         far = (wrong.translation_error(true[i]) > 0.1) | (wrong.rotation_error_deg(true[i]) > 20)
         if bool(far.any()):
             wrong_errors.append(query.level(50).photometric_error(field, wrong[far]).min())
-    right = torch.stack(right_errors).quantile(0.9)
+    right = _UNSEEN * torch.stack(right_errors).quantile(0.9)
     wrong_error = torch.stack(wrong_errors).quantile(0.1) if wrong_errors else 10 * right
     return Calibration(float(right), float(torch.maximum(wrong_error, 1.5 * right)))
 
