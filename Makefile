@@ -28,7 +28,8 @@ demo: setup
 DATA ?= data/diorama_room
 DEMO_SPLIT = --split 60-20 --variant 0
 demo-map: setup
-	@$(ENTER) caldiff build-map $(DATA) $(DEMO_SPLIT) --output maps/diorama_room
+	@$(ENTER) caldiff build-map $(DATA) $(DEMO_SPLIT) --downscale-factor 2 \
+		--output maps/diorama_room
 	@$(ENTER) python -m caldiff_ros.ros.demo_holdout $(DATA) $(DEMO_SPLIT) --output demo
 
 lint: setup

@@ -14,7 +14,6 @@ from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import RadianceField
 
-
 #: How much larger the error of an image is that the field was not trained on.
 _UNSEEN = 2.0
 

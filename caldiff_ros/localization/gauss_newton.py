@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
@@ -109,7 +110,9 @@ def align_level(
 ) -> Aligned:
     """Align poses (P,) with the query at its own resolution; no pose gets worse."""
     target = blurred(query.rgb[None])
-    seen = torch.from_numpy(query.seen).to(query.device).view(1, -1, 1)
+    # no pixel whose blurred gradient has a neighbour in it that was not seen
+    unseen = F.max_pool2d(1 - torch.from_numpy(query.seen)[None].float(), 7, stride=1, padding=3)
+    seen = (1 - unseen).to(query.device).view(1, -1, 1)
     target_gradient = image_gradient(target)
     best, damping = poses, poses.t.new_full((len(poses),), _FIRST_DAMPING)
     best_cost = poses.t.new_full((len(poses),), torch.inf)
@@ -120,7 +123,7 @@ def align_level(
         residual = (rgb - target).reshape(len(poses), -1, 3)
         scale = config.robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)
-        cost = (seen * scale * squared / (scale + squared)).sum((1, 2)) / seen.sum()
+        cost = (seen * scale * squared / (scale + squared)).sum((1, 2)) / seen.sum().clamp_min(1)
         better = cost < best_cost
         # the mean of both gradients (ESM) converges faster than that of the render alone
         gradient = (image_gradient(rgb) + target_gradient) / 2

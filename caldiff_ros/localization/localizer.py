@@ -14,7 +14,7 @@ from caldiff_ros.geometry.camera import resample
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.localization.presets import PRESETS, LocalizerConfig
+from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.sampling import uniform_particles
@@ -43,11 +43,7 @@ class Localizer:
         device: str = 'auto',
         seed: int = 0,
     ) -> None:
-        if isinstance(preset, str) and preset not in PRESETS:
-            raise CaldiffError(
-                f'preset {preset!r} is not known, expected one of {", ".join(PRESETS)}; give one'
-            )
-        self.config = PRESETS[preset] if isinstance(preset, str) else preset
+        self.config = configuration(preset)
         self.device, self.seed = pick_device(device), seed
         self.map = localization_map.to(self.device)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.gauss_newton import GaussNewtonConfig
 from caldiff_ros.localization.inerf import InerfConfig
 from caldiff_ros.localization.matching import MatchingConfig
@@ -60,3 +61,18 @@ PRESETS: dict[str, LocalizerConfig] = {
     # Few DDIM steps from zero terminal SNR, distinct candidates, matching, direct alignment.
     'fast': LocalizerConfig(),
 }
+
+
+def configuration(preset: str | LocalizerConfig) -> LocalizerConfig:
+    """The configuration that a name stands for.
+
+    Raises:
+        CaldiffError: if there is no such preset.
+    """
+    if isinstance(preset, LocalizerConfig):
+        return preset
+    if preset not in PRESETS:
+        raise CaldiffError(
+            f'preset {preset!r} is not known, expected one of {", ".join(PRESETS)}; give one'
+        )
+    return PRESETS[preset]

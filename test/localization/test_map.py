@@ -1,0 +1,158 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The map folder keeps what was put in it, and says so when it is damaged."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from blobs import CAMERA, ring
+from scipy.spatial.transform import Rotation
+
+from caldiff_ros.diffusion.conditioning import ConditioningConfig
+from caldiff_ros.diffusion.denoiser import DenoiserConfig
+from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Normalization
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.field import render_images
+from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
+
+BOX = torch.tensor([[-0.25] * 3, [0.25] * 3])
+DIFFUSION = DiffusionConfig(
+    ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=16, image_size=48),
+    DenoiserConfig(1, 32),
+)
+
+
+def make_map(field=None, **changes) -> LocalizationMap:
+    torch.manual_seed(0)
+    if field is None:
+        config = FactorizedConfig(resolution=16, occupancy_resolution=8, near=0.1)
+        field = FactorizedField(config, BOX, 'white')
+        field.occupancy.set_occupied(torch.rand(8, 8, 8) > 0.3)
+    return LocalizationMap(
+        name='test',
+        camera=CAMERA,
+        normalization=Normalization((1.0, -2.0, 3.0), 2.5),
+        background='white',
+        field=field.requires_grad_(False).eval(),
+        diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval(),
+        calibration=Calibration(0.001, 0.02),
+        provenance={'seed': 7},
+        **changes,
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / 'map'
+    make_map().save(path)
+    return path
+
+
+@pytest.mark.parametrize('kind', ['factorized', 'tiny'])
+def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
+    tiny = TinyNerf(TinyNerfConfig(depth=2, width=16, samples=8), BOX, 'white')
+    made = make_map(field=tiny if kind == 'tiny' else None)
+    made.save(tmp_path / 'map')
+    loaded = LocalizationMap.load(tmp_path / 'map')
+    before, after = (render_images(m.field, ring(2), CAMERA) for m in (made, loaded))
+    # half precision: ten bits of mantissa
+    torch.testing.assert_close(after.rgb, before.rgb, rtol=0, atol=2e-3)
+    image = before.rgb[:1]
+    torch.testing.assert_close(
+        loaded.diffusion.encode(image), made.diffusion.encode(image), rtol=0.02, atol=0.02
+    )
+    for name in ('name', 'camera', 'normalization', 'calibration', 'provenance', 'metric'):
+        assert getattr(loaded, name) == getattr(made, name)
+
+
+def test_poses_in_a_turned_and_scaled_map(tmp_path):
+    """The chain of the design, worked out with scipy: normalized, training frame, map."""
+    T_map_scene = np.eye(4)
+    T_map_scene[:3, :3] = Rotation.from_euler('xyz', [0.3, -0.5, 1.0]).as_matrix()
+    T_map_scene[:3, 3] = [4.0, 5.0, 6.0]
+    make_map(scale=0.4, T_map_scene=T_map_scene, metric=True).save(tmp_path / 'map')
+    loaded = LocalizationMap.load(tmp_path / 'map')
+    cameras = ring(5)
+    T = loaded.to_map(cameras)
+    scene = 2.5 * cameras.t.numpy() + [1.0, -2.0, 3.0]
+    expected = (0.4 * scene) @ T_map_scene[:3, :3].T + T_map_scene[:3, 3]
+    np.testing.assert_allclose(T[:, :3, 3], expected, atol=1e-5)
+    np.testing.assert_allclose(T[:, :3, :3], T_map_scene[:3, :3] @ cameras.R.numpy(), atol=1e-6)
+    back = loaded.to_norm(T)
+    torch.testing.assert_close(back.t, cameras.t, rtol=0, atol=1e-6)
+    torch.testing.assert_close(back.R, cameras.R, rtol=0, atol=1e-6)
+    assert loaded.unit == pytest.approx(1.0)
+
+
+def test_nothing_but_numbers_is_loaded(saved):
+    """No pickle: weights are safetensors, the rest is YAML without tags and JSON."""
+    assert {path.suffix for path in saved.iterdir()} == {'.yaml', '.json', '.safetensors'}
+    text = (saved / 'map.yaml').read_text()
+    (saved / 'map.yaml').write_text(text + 'x: !!python/object/apply:os.getcwd []\n')
+    with pytest.raises(CaldiffError, match=r'map\.yaml cannot be read'):
+        LocalizationMap.load(saved)
+
+
+def test_damage_is_noticed(saved):
+    weights = saved / 'field.safetensors'
+    content = bytearray(weights.read_bytes())
+    content[-7] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(CaldiffError, match=r'field\.safetensors is missing or damaged'):
+        LocalizationMap.load(saved)
+    weights.unlink()
+    with pytest.raises(CaldiffError, match=r'field\.safetensors is missing or damaged'):
+        LocalizationMap.load(saved)
+
+
+def test_a_missing_map_is_named(tmp_path):
+    with pytest.raises(CaldiffError, match=r'nowhere holds no map\.yaml'):
+        LocalizationMap.load(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'format_version': 99}, 'has map format 99, expected 1'),
+        ({'camera': {'width': 3}}, 'does not describe the files'),
+        ({'background': None, 'field': {'kind': 'unknown'}}, 'does not describe the files'),
+    ],
+)
+def test_a_map_of_another_kind_is_refused(saved, change, message):
+    content = yaml.safe_load((saved / 'map.yaml').read_text()) | change
+    (saved / 'map.yaml').write_text(yaml.safe_dump(content))
+    with pytest.raises(CaldiffError, match=message):
+        LocalizationMap.load(saved)
+
+
+def test_saving_replaces_a_map_and_nothing_else(saved, tmp_path):
+    changed = make_map()
+    changed.calibration = Calibration(0.5, 0.9)
+    changed.save(saved)
+    assert LocalizationMap.load(saved).calibration == Calibration(0.5, 0.9)
+    assert [path.name for path in tmp_path.iterdir()] == ['map']
+    other = tmp_path / 'photos'
+    other.mkdir()
+    (other / 'holiday.jpg').write_bytes(b'x')
+    with pytest.raises(CaldiffError, match='exists and is not a map'):
+        make_map().save(other)
+    assert [path.name for path in other.iterdir()] == ['holiday.jpg']
+
+
+def test_a_full_disk_leaves_the_old_map(saved, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('caldiff_ros.localization.map.yaml.safe_dump', full)
+    with pytest.raises(OSError, match='No space left'):
+        make_map().save(saved)
+    assert [path.name for path in tmp_path.iterdir()] == ['map']
+    assert json.loads((saved / 'calibration.json').read_text())['right_error'] == 0.001
+    LocalizationMap.load(saved)

@@ -1,0 +1,97 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where particles and training views come from, and which particles go on."""
+
+import numpy as np
+import pytest
+import torch
+from blobs import Blobs, ring
+from scipy import stats
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization.sampling import (
+    RenderedViewsConfig,
+    poses_around,
+    render_views,
+    uniform_particles,
+)
+from caldiff_ros.localization.selection import SelectionConfig, select
+
+SMALL = Camera(24, 20, 30.0, 30.0, 12.0, 10.0)
+
+
+def test_particles_fill_cube_and_rotations_evenly():
+    particles = uniform_particles(4000, torch.Generator().manual_seed(0))
+    for axis in range(3):
+        position = particles[:, axis].numpy()
+        assert stats.kstest(position, stats.uniform(-0.5, 1).cdf).pvalue > 1e-3
+    torch.testing.assert_close(particles[:, 3:].norm(dim=1), torch.ones(4000))
+    # The angle of a uniform rotation has the density (1 - cos a) / pi, and so it has to
+    # any fixed rotation.
+    pose = Pose.from_quaternion(particles[:, 3:], particles[:, :3])
+    for reference in (torch.eye(3), pose.R[0]):
+        angle = np.radians(
+            Pose(reference, torch.zeros(3)).rotation_error_deg(pose[1:]).double().numpy()
+        )
+        result = stats.kstest(angle, lambda a: (a - np.sin(a)) / np.pi)
+        assert result.pvalue > 1e-3
+
+
+def test_particles_repeat_with_the_seed():
+    first, same, other = (
+        uniform_particles(10, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_views_lie_around_the_cameras():
+    cameras = ring(12)
+    config = RenderedViewsConfig(position_jitter=0.0, rotation_jitter_deg=0.0, neighbors=2)
+    poses = poses_around(cameras, 200, config, torch.Generator().manual_seed(0))
+    # between neighbours of a ring one is never farther from a camera than half their distance
+    gap = float((cameras.t[1] - cameras.t[0]).norm())
+    assert float(torch.cdist(poses.t, cameras.t).amin(1).max()) < gap
+    torch.testing.assert_close(poses.R @ poses.R.transpose(1, 2), torch.eye(3).expand(200, 3, 3))
+    jittered = RenderedViewsConfig(position_jitter=0.02, rotation_jitter_deg=5.0, neighbors=2)
+    moved = poses_around(cameras, 200, jittered, torch.Generator().manual_seed(0))
+    assert float((moved.t - poses.t).std()) == pytest.approx(0.02, rel=0.15)
+    # the length of a vector of three normal numbers has the mean sigma * sqrt(8 / pi)
+    angle = float(moved.rotation_error_deg(poses).mean())
+    assert angle == pytest.approx(5 * np.sqrt(8 / np.pi), rel=0.1)
+
+
+def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
+    field = Blobs()
+    away = ring(6)
+    away = Pose(away.R @ torch.diag(torch.tensor([-1.0, 1.0, -1.0])), away.t)  # backs to the scene
+    cameras = Pose.cat([ring(6), away])
+    config = RenderedViewsConfig(
+        count=60, neighbors=0, position_jitter=0.0, rotation_jitter_deg=0.0
+    )
+    images, poses = render_views(field, cameras, SMALL, config, seed=0)
+    assert images.shape == (len(poses), 20, 24, 3)
+    assert 15 < len(poses) < 45
+    towards = (poses.R[..., 2] * -poses.t).sum(-1)
+    assert bool((towards > 0).all())
+    assert float(images.float().std()) > 5
+
+
+def poses_at(*positions):
+    return Pose(torch.eye(3).repeat(len(positions), 1, 1), torch.tensor(positions))
+
+
+def test_selection_takes_the_best():
+    poses = poses_at([0.0, 0, 0], [0.1, 0, 0], [0.2, 0, 0], [0.3, 0, 0])
+    errors = torch.tensor([0.4, 0.1, 0.3, 0.2])
+    assert select(poses, errors, SelectionConfig(count=3)).tolist() == [1, 3, 2]
+    assert select(poses, errors, SelectionConfig(count=9)).tolist() == [1, 3, 2, 0]
+
+
+def test_selection_drops_copies_only():
+    turned = poses_at([0.0, 0, 0], [0.01, 0, 0], [0.01, 0, 0])
+    turned.R[2] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+    errors = torch.tensor([0.1, 0.2, 0.3])
+    distinct = SelectionConfig(count=3, min_distance=0.03, min_angle_deg=4.0)
+    assert select(turned, errors, distinct).tolist() == [0, 2]
+    assert select(turned, errors, SelectionConfig(count=3)).tolist() == [0, 1, 2]

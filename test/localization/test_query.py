@@ -1,0 +1,69 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+import cv2
+import numpy as np
+import pytest
+import torch
+from wall import CAMERA, VIEW, Wall, moved
+
+from caldiff_ros.localization.query import Query, blurred
+from caldiff_ros.nerf.field import render_images
+
+
+def query_of(image, seen=None):
+    seen = np.ones(image.shape[:2], bool) if seen is None else seen
+    return Query(image, seen, CAMERA, torch.device('cpu'))
+
+
+def test_region_lies_around_keypoints():
+    """One dot has its keypoints on it; the pixels within 5 px of them are a small square."""
+    image = np.full((80, 100, 3), 40, np.uint8)
+    cv2.circle(image, (70, 30), 3, (250, 250, 250), -1)
+    pixels = query_of(image).keypoint_region(100, 5).numpy()
+    v, u = np.divmod(pixels, 100)
+    assert 100 <= len(pixels) < 600
+    assert np.abs(u - 70).max() <= 5 + 6
+    assert np.abs(v - 30).max() <= 5 + 6
+
+
+def test_region_keeps_to_what_was_seen(scene):
+    _, _, query = scene
+    seen = query.seen.copy()
+    seen[:, 50:] = False
+    pixels = query_of(query.image, seen).keypoint_region().numpy()
+    assert len(pixels) > 0
+    assert (pixels % 100).max() < 50
+
+
+def test_region_of_an_image_without_keypoints_is_everything():
+    pixels = query_of(np.full((80, 100, 3), 90, np.uint8)).keypoint_region()
+    assert len(pixels) == 8000
+
+
+def test_photometric_error_is_the_mean_squared_difference(scene):
+    field, true, query = scene
+    poses = moved(true, 0.02, 3, seed=0, n=3)
+    rendered = render_images(field, poses, CAMERA).rgb.numpy()
+    expected = ((rendered - query.image / 255.0) ** 2).mean(axis=(1, 2, 3))
+    assert query.photometric_error(field, poses).tolist() == pytest.approx(expected, rel=1e-4)
+    assert float(query.photometric_error(field, true)[0]) < 1e-5
+
+
+def test_levels_see_the_same_scene():
+    """The render of the small camera is the large render, averaged."""
+    field = Wall(cells=12)
+    image = (render_images(field, VIEW, CAMERA).rgb[0] * 255).round().to(torch.uint8).numpy()
+    level = query_of(image).level(25)
+    assert level.image.shape == (20, 25, 3)
+    assert float(level.photometric_error(field, VIEW)[0]) < 1e-3
+    assert query_of(image).level(500).image is image
+
+
+def test_blur_keeps_constants_and_spreads_points():
+    constant = torch.full((1, 9, 9, 3), 0.3)
+    torch.testing.assert_close(blurred(constant), constant)
+    point = torch.zeros(1, 9, 9, 1)
+    point[0, 4, 4] = 1
+    out = blurred(point, sigma_px=0.8)[0, ..., 0].numpy()
+    kernel = cv2.getGaussianKernel(5, 0.8)
+    np.testing.assert_allclose(out[2:7, 2:7], kernel @ kernel.T, atol=1e-6)

@@ -1,0 +1,147 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Refinement finds the pose that a picture was rendered from."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import photograph
+from wall import CAMERA, VIEW, Wall, moved
+
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.gauss_newton import (
+    GaussNewtonConfig,
+    align,
+    align_level,
+    image_gradient,
+    pose_jacobian,
+)
+from caldiff_ros.localization.inerf import InerfConfig, inerf
+from caldiff_ros.localization.matching import MatchingConfig, leap
+from caldiff_ros.nerf.field import Rendering, render_images
+
+
+def test_jacobian_against_finite_differences():
+    """Of a wall with slow colours, so that the image gradient is nearly exact."""
+    field = Wall(cells=6)
+    pose = moved(VIEW, 0.02, 10, seed=1)
+    out = render_images(field, pose, CAMERA)
+    J = pose_jacobian(out, image_gradient(out.rgb), CAMERA, pose)[0].view(80, 100, 3, 6)
+    eps = 1e-3
+    for k in range(6):
+        delta = torch.zeros(1, 6)
+        delta[0, k] = eps
+        plus = render_images(field, pose.retract(delta), CAMERA).rgb[0]
+        minus = render_images(field, pose.retract(-delta), CAMERA).rgb[0]
+        expected = (plus - minus)[5:-5, 5:-5] / (2 * eps)
+        got = J[5:-5, 5:-5, :, k]
+        assert float((got - expected).norm() / expected.norm()) < 0.05
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_alignment_recovers_the_pose(scene, seed):
+    field, true, query = scene
+    start = moved(true, 0.03, 4, seed, n=3)
+    aligned = align(field, query, start, GaussNewtonConfig(kept=(3, 3, 2)))
+    assert float(aligned.T_norm_cam[0].translation_error(true[0])) < 1e-3
+    assert float(aligned.T_norm_cam[0].rotation_error_deg(true[0])) < 0.1
+    assert aligned.cost.tolist() == sorted(aligned.cost.tolist())
+
+
+def test_alignment_makes_no_pose_worse(scene):
+    """Not even one that sees another part of the wall."""
+    field, true, query = scene
+    start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
+    before = align_level(field, query, start, 0, GaussNewtonConfig()).cost
+    after = align_level(field, query, start, 6, GaussNewtonConfig()).cost
+    assert bool((after <= before).all())
+    assert float(after[0]) < 1e-4
+
+
+def test_alignment_ignores_pixels_that_were_not_seen(scene):
+    field, true, query = scene
+    image, seen = query.image.copy(), query.seen.copy()
+    image[:, :30], seen[:, :30] = 255, False
+    covered = type(query)(image, seen, query.camera, query.device)
+    start = moved(true, 0.01, 2, seed=4)
+    pose = align(field, covered, start, GaussNewtonConfig(kept=(1, 1, 1))).T_norm_cam
+    assert float(pose[0].translation_error(true[0])) < 2e-3
+
+
+def test_information_predicts_the_scatter_of_noisy_images(scene):
+    """Across many noisy copies of the query, the pose scatters as its information says."""
+    field, true, query = scene
+    rng = np.random.default_rng(0)
+    offsets, predicted = [], []
+    for _ in range(24):
+        noisy = query.image + rng.normal(0, 8, query.image.shape)
+        copy = type(query)(
+            noisy.clip(0, 255).astype(np.uint8), query.seen, query.camera, query.device
+        )
+        aligned = align_level(field, copy, true, 6, GaussNewtonConfig())
+        offsets.append(aligned.T_norm_cam.t[0] - true.t[0])
+        predicted.append(torch.linalg.inv(aligned.information[0].double())[:3, :3].diagonal())
+    measured = torch.stack(offsets).std(0)
+    expected = torch.stack(predicted).mean(0).sqrt()
+    assert bool((measured < 4 * expected).all())
+    assert bool((measured > expected / 4).all())
+
+
+def test_inerf_recovers_the_pose(scene):
+    field, true, query = scene
+    start = moved(true, 0.01, 1, seed=2, n=2)
+    seen = []
+    region = query.keypoint_region()
+    config = InerfConfig(steps=150, learning_rate=0.002)
+    generator = torch.Generator().manual_seed(0)
+    pose = inerf(
+        field, query, start, region, config, generator, lambda step, poses: seen.append(step)
+    )
+    assert float(pose.translation_error(true).max()) < 2e-3
+    assert float(pose.rotation_error_deg(true).max()) < 0.2
+    assert seen == list(range(1, 151))
+
+
+def test_inerf_moves_along_the_gradient_of_equation_5(scene):
+    """Autograd of the error against central differences."""
+    field, true, query = scene
+    pose = moved(true, 0.005, 0.5, seed=3)
+    pixels = query.keypoint_region()[::7]
+    delta = torch.zeros(1, 6, requires_grad=True)
+    query.squared_error(field, pose.retract(delta), pixels).sum().backward()
+    eps = 1e-3
+    for k in range(6):
+        step = torch.zeros(1, 6)
+        step[0, k] = eps
+        plus = query.squared_error(field, pose.retract(step), pixels)
+        minus = query.squared_error(field, pose.retract(-step), pixels)
+        numeric = float(plus - minus) / (2 * eps)
+        assert float(delta.grad[0, k]) == pytest.approx(numeric, rel=0.05, abs=2e-3)
+
+
+def test_leap_finds_the_pose_from_far_away(scene):
+    field, true, query = scene
+    start = moved(true, 0.08, 15, seed=5, n=2)
+    found = leap(field, query, start, MatchingConfig())
+    assert len(found) == 2
+    for pose in found:
+        assert float(pose.translation_error(true)[0]) < 0.01
+        assert float(pose.rotation_error_deg(true)[0]) < 1.0
+
+
+def test_leap_finds_nothing_where_there_is_nothing(scene):
+    field, true, query = scene
+    blank = type(query)(np.full_like(query.image, 127), query.seen, query.camera, query.device)
+    assert leap(field, blank, true, MatchingConfig()) == []
+    other = photograph(Wall(seed=9), true, CAMERA)
+    assert leap(field, other, true, MatchingConfig()) == []
+
+
+def test_depth_of_the_render_matters():
+    """With depth doubled the same image motion is blamed on half the translation."""
+    out = render_images(Wall(), VIEW, CAMERA)
+    gradient = image_gradient(out.rgb)
+    J = pose_jacobian(out, gradient, CAMERA, VIEW)
+    far = pose_jacobian(Rendering(out.rgb, 2 * out.depth, out.opacity), gradient, CAMERA, VIEW)
+    torch.testing.assert_close(far[..., :3], J[..., :3] / 2)
+    torch.testing.assert_close(far[..., 3:], J[..., 3:], rtol=1e-4, atol=1e-4)
