@@ -129,9 +129,13 @@ class ConditioningNetwork(nn.Module):
         """The feature f, (B, width), of what `describe` returned."""
         return torch.relu(self.projection(described))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The feature f, (B, width), of images (B, 3, H, W) in 0..1."""
-        return self.project(self.describe(images))
+
+def drop_out(described: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """What `describe` returned without a random ``share`` of it, different for each row (B, D)."""
+    if share == 0:
+        return described
+    kept = torch.rand(described.shape, generator=generator) >= share
+    return described * kept.to(described.device) / (1 - share)
 
 
 def make_conditioning(

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caldiff_ros.diffusion.conditioning import (
     ConditioningConfig,
     ConditioningNetwork,
+    drop_out,
     make_conditioning,
 )
 from caldiff_ros.diffusion.denoiser import Denoiser, DenoiserConfig
@@ -52,9 +54,19 @@ class PoseDiffusion(nn.Module):
         """An untrained model, its backbone with ImageNet weights where they can be had."""
         return cls(config, make_conditioning(config.conditioning, weights))
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The feature f (B, F) of images (B, H, W, 3) in 0..1, of any resolution."""
-        return self.conditioning(self.network_input(images))
+    def encode(self, image: Tensor, n: int, dropout: float, generator: torch.Generator) -> Tensor:
+        """The feature f of an image (H, W, 3) in 0..1, of any resolution, for n particles: (n, F).
+
+        With ``dropout`` each particle does not see another random share of what the backbone found,
+        so that the particles spread as far as the model is unsure.
+        """
+        described = self.describe(image[None]).expand(n if dropout > 0 else 1, -1)
+        features = self.conditioning.project(drop_out(described, dropout, generator))
+        return features.expand(n, -1)
+
+    def describe(self, images: Tensor) -> Tensor:
+        """Backbone features (B, D) of images (B, H, W, 3) in 0..1, of any resolution."""
+        return self.conditioning.describe(self.network_input(images))
 
     def network_input(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) as (B, 3, h, w) of the size that the network was trained on."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from caldiff_ros.diffusion.conditioning import drop_out
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import add_noise, alpha_bars
 from caldiff_ros.geometry import Pose
@@ -39,6 +40,8 @@ class DiffusionTraining:
     train_backbone: bool = False
     """Train the backbone along, as the paper does. Otherwise its features are computed once per
     image, which is what makes training on thousands of rendered views affordable on a CPU."""
+    feature_dropout: float = 0.2
+    """Share of the backbone's features that a noisy pose does not see."""
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
 
@@ -132,12 +135,10 @@ def train_diffusion(
         )
         if described is None:
             inputs = jitter_colors(images[batch].float() / 255, training.color_jitter, generator)
-            features = model.encode(inputs.to(device))
+            seen = model.describe(inputs.to(device))
         else:
-            features = model.conditioning.project(described[batch.to(device)])
-        loss = _denoising_loss(
-            model, features, targets[batch.to(device)], bars, training, generator
-        )
+            seen = described[batch.to(device)]
+        loss = _denoising_loss(model, seen, targets[batch.to(device)], bars, training, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -158,7 +159,7 @@ def train_diffusion(
 
 def _denoising_loss(
     model: PoseDiffusion,
-    features: Tensor,
+    described: Tensor,
     targets: Tensor,
     bars: Tensor,
     training: DiffusionTraining,
@@ -171,8 +172,11 @@ def _denoising_loss(
     noise = torch.randn(clean.shape, generator=generator).to(device)
     alpha_bar = bars[t][:, None]
     noisy = add_noise(clean, noise, alpha_bar)
-    repeated = features.repeat(training.poses_per_image, 1)
-    predicted = model.predict_clean(noisy, alpha_bar, t.float(), repeated)
+    seen = drop_out(
+        described.repeat(training.poses_per_image, 1), training.feature_dropout, generator
+    )
+    features = model.conditioning.project(seen)
+    predicted = model.predict_clean(noisy, alpha_bar, t.float(), features)
     return balanced_loss(predicted, clean, training.balance)
 
 
@@ -189,6 +193,6 @@ def _describe_all(
     described = []
     for part in images.split(_DESCRIBE_AT_ONCE):
         jittered = jitter_colors(part.float() / 255, training.color_jitter, generator)
-        described.append(model.conditioning.describe(model.network_input(jittered.to(device))))
+        described.append(model.describe(jittered.to(device)))
         report('features', sum(map(len, described)), len(images), {})
     return torch.cat(described)

@@ -80,6 +80,7 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
             cosine_decay=False,
             balance=2.0,
             train_backbone=True,
+            feature_dropout=0.0,
             color_jitter=0.0,
         ),
     ),

@@ -73,8 +73,10 @@ class Localizer:
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
             particles = uniform_particles(self.config.particles, run.generator).to(self.device)
             run.tell('initialization', 1, 1, poses_of(particles))
-            feature = self.map.diffusion.encode(query.rgb[None])
-            poses = diffuse(particles, feature, query, self.config, run)
+            features = self.map.diffusion.encode(
+                query.rgb, len(particles), self.config.feature_dropout, run.generator
+            )
+            poses = diffuse(particles, features, query, self.config, run)
         with run.stage('selection'):
             # 4. Select the good-to-refine subset P_s of P_0.
             subset = choose(poses, query, self.config, run)

@@ -20,6 +20,9 @@ class LocalizerConfig:
 
     particles: int = 100
     """P, the random poses to start from."""
+    feature_dropout: float = 0.2
+    """Share of the image's features that a particle does not see, another one for each: the
+    particles spread where the diffusion model is unsure. 0 as in the paper."""
     sampler: Sampler = 'ddim'
     """How a particle goes from one step to the next: DDIM, or equation 3 ('ancestral')."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -48,6 +51,7 @@ PRESETS: dict[str, LocalizerConfig] = {
     # saw the uniform particles that section 3.3 starts from.
     'paper': LocalizerConfig(
         particles=100,
+        feature_dropout=0.0,
         sampler='ancestral',
         schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),
         diffusion_steps=50,

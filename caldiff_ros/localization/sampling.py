@@ -6,17 +6,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.geometry.screw import screw_exp, screw_log
+from caldiff_ros.nerf.field import RadianceField, Rendering, render_images
 from caldiff_ros.training import Report, no_report
 
 #: How far a turn by one radian counts, in normalized units, when neighbours are sought.
 _RADIAN = 0.5
 _RENDERED_AT_ONCE = 16
+_CAMERAS_MEASURED = 50
 
 
 def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
@@ -33,36 +34,45 @@ def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
 class RenderedViewsConfig:
     """Views rendered from the field around the training cameras, to train the diffusion on."""
 
-    count: int = 2000
+    count: int = 3000
     """How many; 0 trains on the real images only, as the paper does."""
     neighbors: int = 5
-    """A view lies between a training camera and up to two of so many nearest ones."""
-    position_jitter: float = 0.03
+    """A view is reached from a training camera by the motions to two of so many nearest ones."""
+    reach: float = 1.0
+    """Each motion is followed so far at most, forwards or backwards; 1 is all the way. Backwards
+    leads beyond the region of the training cameras."""
+    position_jitter: float = 0.02
     """Standard deviation of the position's random shift, in normalized units."""
-    rotation_jitter_deg: float = 6.0
+    rotation_jitter_deg: float = 4.0
     """Standard deviation of the random turn about each axis of the camera."""
     min_opacity: float = 0.05
     """Views that show less of the scene are dropped."""
+    min_distance: float = 0.5
+    """Views nearer to what they show than this share of the nearest training camera's distance are
+    dropped: most of them lie in walls."""
 
 
 def poses_around(
     cameras: Pose, n: int, config: RenderedViewsConfig, generator: torch.Generator
 ) -> Pose:
-    """Poses (n,) between neighbouring cameras (V,), shifted and turned a little."""
+    """Poses (n,) between, around and a little beyond cameras (V,).
+
+    The motion from a camera to its neighbour is a screw: followed further, or backwards, it keeps
+    looking at what both of them look at.
+    """
     angle = torch.deg2rad(cameras[:, None].rotation_error_deg(cameras[None]))
     distance = torch.cdist(cameras.t, cameras.t) + _RADIAN * angle
     k = min(config.neighbors + 1, len(cameras))
     nearest = distance.topk(k, largest=False).indices
     first = torch.randint(len(cameras), (n,), generator=generator)
-    others = nearest[first[:, None], torch.randint(k, (n, 2), generator=generator)]
-    corners = torch.cat([first[:, None], others], dim=1)
-    weights = torch.rand(n, 3, generator=generator).clamp_min(1e-3).log().neg()
-    weights = weights / weights.sum(1, keepdim=True)
-    R = roma.special_procrustes((weights[..., None, None] * cameras.R[corners]).sum(1))
-    t = (weights[..., None] * cameras.t[corners]).sum(1)
+    second = nearest[first[:, None], torch.randint(k, (n, 2), generator=generator)]
+    start = cameras[first]
+    twists = [screw_log(start.inverse() @ cameras[second[:, i]]) for i in range(2)]
+    share = config.reach * (2 * torch.rand(2, n, 1, generator=generator) - 1)
+    poses = start @ screw_exp(share[0] * twists[0] + share[1] * twists[1])
     noise = torch.randn(n, 6, generator=generator)
     turn = torch.deg2rad(torch.tensor(config.rotation_jitter_deg)) * noise[:, 3:]
-    return Pose(R, t).retract(torch.cat([config.position_jitter * noise[:, :3], turn], dim=-1))
+    return poses.retract(torch.cat([config.position_jitter * noise[:, :3], turn], dim=-1))
 
 
 def render_views(
@@ -75,17 +85,25 @@ def render_views(
 ) -> tuple[Tensor, Pose]:
     """Images (V, H, W, 3) uint8 and poses (V,) around the training cameras, both on the CPU.
 
-    Views that show next to nothing are left out, so V is at most ``config.count``.
+    Views that show next to nothing or lie in matter are left out, so V is at most
+    ``config.count``.
     """
+    device = cameras.t.device
+    some = cameras[:: max(1, len(cameras) // _CAMERAS_MEASURED)]
+    nearest = config.min_distance * _distance(render_images(field, some, camera)).min()
     generator = torch.Generator().manual_seed(seed)
     poses = poses_around(cameras.to('cpu'), config.count, config, generator)
-    images, shown = [], []
+    images, good = [], []
     for start in range(0, config.count, _RENDERED_AT_ONCE):
-        out = render_images(
-            field, poses[start : start + _RENDERED_AT_ONCE].to(cameras.t.device), camera
-        )
+        out = render_images(field, poses[start : start + _RENDERED_AT_ONCE].to(device), camera)
         images.append((out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu())
-        shown.append((out.opacity.mean((1, 2)) >= config.min_opacity).cpu())
+        shown = out.opacity.mean((1, 2)) >= config.min_opacity
+        good.append((shown & (_distance(out) >= nearest)).cpu())
         report('views', min(start + _RENDERED_AT_ONCE, config.count), config.count, {})
-    keep = torch.cat(shown)
+    keep = torch.cat(good)
     return torch.cat(images)[keep], poses[keep]
+
+
+def _distance(out: Rendering) -> Tensor:
+    """Mean depth of what images (B, H, W) show, (B,)."""
+    return (out.depth * out.opacity).sum((1, 2)) / out.opacity.sum((1, 2)).clamp_min(1e-6)

@@ -40,13 +40,13 @@ class Refined:
 
 
 def diffuse(
-    vectors: Tensor, feature: Tensor, query: Query, config: LocalizerConfig, run: Run
+    vectors: Tensor, features: Tensor, query: Query, config: LocalizerConfig, run: Run
 ) -> Pose:
     """Diffuse pose vectors (P, 7) from t = N to 0 (sections 3.5 and 3.8).
 
     Args:
         vectors: random particles, see `uniform_particles`.
-        feature: the image's feature f, (1, F).
+        features: the image's feature f as each particle sees it, (P, F).
         query: the image, for the integrated iNeRF.
         config: sampler, schedule and M.
         run: the localization.
@@ -55,7 +55,6 @@ def diffuse(
         The particles P_0, (P,).
     """
     diffusion, device = run.map.diffusion, vectors.device
-    features = feature.expand(len(vectors), -1)
     inside = config.integrated_inerf
     region = query.keypoint_region(inside.keypoints, inside.radius_px) if inside else None
     steps = reverse_steps(config.schedule, config.diffusion_steps)

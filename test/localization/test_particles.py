@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 import torch
-from blobs import Blobs, ring
+from blobs import Blobs, look_at, ring
 from scipy import stats
 
 from caldiff_ros.geometry import Camera, Pose
@@ -49,16 +49,28 @@ def test_views_lie_around_the_cameras():
     cameras = ring(12)
     config = RenderedViewsConfig(position_jitter=0.0, rotation_jitter_deg=0.0, neighbors=2)
     poses = poses_around(cameras, 200, config, torch.Generator().manual_seed(0))
-    # between neighbours of a ring one is never farther from a camera than half their distance
-    gap = float((cameras.t[1] - cameras.t[0]).norm())
-    assert float(torch.cdist(poses.t, cameras.t).amin(1).max()) < gap
     torch.testing.assert_close(poses.R @ poses.R.transpose(1, 2), torch.eye(3).expand(200, 3, 3))
+    # every camera of the ring looks at the origin from 0.5 to 0.6, and so do the views
+    assert float((poses.inverse().t[:, :2]).norm(dim=1).max()) < 0.05
+    assert 0.4 < float(poses.t.norm(dim=1).min()) < float(poses.t.norm(dim=1).max()) < 0.7
     jittered = RenderedViewsConfig(position_jitter=0.02, rotation_jitter_deg=5.0, neighbors=2)
     moved = poses_around(cameras, 200, jittered, torch.Generator().manual_seed(0))
     assert float((moved.t - poses.t).std()) == pytest.approx(0.02, rel=0.15)
     # the length of a vector of three normal numbers has the mean sigma * sqrt(8 / pi)
     angle = float(moved.rotation_error_deg(poses).mean())
     assert angle == pytest.approx(5 * np.sqrt(8 / np.pi), rel=0.1)
+
+
+def test_views_lead_beyond_the_cameras():
+    """Three cameras on a quarter of a circle: views reach as far beyond it on either side."""
+    angle = torch.tensor([0.0, 0.7, 1.4])
+    cameras = look_at(0.5 * torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1))
+    config = RenderedViewsConfig(position_jitter=0.0, rotation_jitter_deg=0.0, neighbors=2)
+    poses = poses_around(cameras, 500, config, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(poses.t.norm(dim=1), torch.full((500,), 0.5))
+    seen = torch.atan2(poses.t[:, 1], poses.t[:, 0])
+    assert float(seen.min()) < -0.5
+    assert float(seen.max()) > 1.9
 
 
 def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
