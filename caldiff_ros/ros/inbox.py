@@ -14,7 +14,7 @@ from caldiff_ros.localization.answer import Cancelled
 
 
 class Inbox:
-    """Filled by the executor's threads, read by the worker.
+    """Filled by the executor's thread, read by the worker.
 
     Newer means received later: stamps of a bag or of another computer's clock do not tell.
     """
