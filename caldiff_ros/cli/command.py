@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the name of the program; default, those of the process.
 
     Returns:
-        0 if it did what was asked, 2 on bad input, 130 if interrupted.
+        0 if it did what was asked, 2 on bad input, 130 if interrupted or cut off.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     verb = _parser().parse_args(argv[:1]).verb
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(verb, argv[1:])
     except CaldiffError as error:
         print(f'caldiff {verb}: {error}', file=sys.stderr)
+    except BrokenPipeError:  # the reader of the output has left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _INTERRUPTED
     except OSError as error:
         # A full disk, a folder that may not be written.
         place = error.filename or 'the output'

@@ -60,11 +60,11 @@ def save_convergence(
         if marker.ns in ENLARGED:
             middle = T_map_cam[:3, 3]
             half = min(reach, 1.2 * float(np.abs(lines - middle).max()))
-            true_depth = 0.5 * half
+            true_depth = _depth(lines, camera)  # the same size, to lie under a right answer
         true_lines = frustum_edges(T_map_cam[None], camera, true_depth).reshape(-1, 2, 3)
-        axes = figure.add_subplot(rows, COLUMNS, i + 1, projection='3d')
-        axes.add_collection3d(Line3DCollection(lines, colors=colors, linewidths=0.6))
-        axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=1.8))
+        axes = figure.add_subplot(rows, COLUMNS, i + 1, projection='3d', computed_zorder=False)
+        axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=2.5))
+        axes.add_collection3d(Line3DCollection(lines, colors=colors, linewidths=0.7))
         axes.set(
             **{f'{xyz}lim': (m - half, m + half) for xyz, m in zip('xyz', middle, strict=True)}
         )
@@ -73,3 +73,9 @@ def save_convergence(
     figure.suptitle('particles by photometric error (green low, red high); true camera thick green')
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _depth(lines: np.ndarray, camera: Camera) -> float:
+    """Depth of frustums that were drawn, from the length of their first edge."""
+    unit = frustum_edges(np.eye(4)[None], camera, 1.0)[0]
+    return float(np.linalg.norm(lines[0, 1] - lines[0, 0]) / np.linalg.norm(unit[1] - unit[0]))
