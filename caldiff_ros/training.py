@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,11 @@ class Checkpoint:
         if self._path is None:
             return
         partial = self._path.with_suffix('.partial')
+        # through memory, as torch's own writing tells a full disk by an internal error
+        content = io.BytesIO()
+        torch.save({'identity': self._identity, 'state': state}, content)
         try:
-            torch.save({'identity': self._identity, 'state': state}, partial)
+            partial.write_bytes(content.getbuffer())
             partial.replace(self._path)
         finally:
             partial.unlink(missing_ok=True)

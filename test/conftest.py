@@ -3,10 +3,19 @@
 """Small datasets in the published layouts, photographs of the plane world."""
 
 import json
+import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+import torch
 from plane_world import VIEWS_GL, photograph, write_nerfstudio, write_png
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Each test draws the same numbers, alone and in company."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
@@ -61,3 +70,19 @@ def edit_json():
         path.write_text(json.dumps(content))
 
     return edit
+
+
+@pytest.fixture
+def full_disk():
+    """While ``full_disk(n)`` lasts, writing fails in earnest beyond n bytes of a file."""
+
+    @contextmanager
+    def limit(n_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

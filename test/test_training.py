@@ -1,0 +1,25 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a training."""
+
+import pytest
+import torch
+
+from caldiff_ros.training import Checkpoint
+
+
+def test_only_the_same_training_resumes(tmp_path):
+    Checkpoint(tmp_path / 'a.ckpt', 'seed 0').save({'step': 3, 'x': torch.arange(4.0)})
+    state = Checkpoint(tmp_path / 'a.ckpt', 'seed 0').load()
+    assert state['step'] == 3 and state['x'].tolist() == [0, 1, 2, 3]
+    assert Checkpoint(tmp_path / 'a.ckpt', 'seed 1').load() is None
+    assert Checkpoint(tmp_path / 'b.ckpt', 'seed 0').load() is None
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, full_disk):
+    checkpoint = Checkpoint(tmp_path / 'a.ckpt', '')
+    checkpoint.save({'step': 1})
+    with full_disk(5000), pytest.raises(OSError, match='too large'):
+        checkpoint.save({'step': 2, 'x': torch.zeros(10_000)})
+    assert checkpoint.load() == {'step': 1}
+    assert [path.name for path in tmp_path.iterdir()] == ['a.ckpt']
