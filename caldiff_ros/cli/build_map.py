@@ -6,6 +6,9 @@ Trains a radiance field, renders views from it, trains the pose diffusion model 
 what right and wrong answers look like, and writes the folder OUTPUT. A stopped run goes on where it
 was when it is started again with the same arguments.
 
+A scene that nerfstudio has trained already is brought by caldiff build-map --nerf RUN/config.yml
+--output my_map; the robot needs no nerfstudio then.
+
 A first map is made by caldiff build-map DATA --output my_map; the first box of options below holds
 all that is usually needed.
 """
@@ -43,6 +46,7 @@ def run(arguments: Arguments) -> int:
         built = build_map(
             data,
             arguments.config,
+            arguments.source,
             arguments.seed,
             device,
             arguments.backbone_weights,

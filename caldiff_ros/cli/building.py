@@ -7,32 +7,51 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
+import torch
 from tyro import MISSING
 from tyro.conf import AvoidSubcommands, arg
 
-from caldiff_ros.cli.common import DataPath, Device
+from caldiff_ros.cli.common import Device, OptionalDataPath
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig, TrainingData
+from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig
+from caldiff_ros.localization.field_building import FieldSource
 from caldiff_ros.localization.map import check_output
+from caldiff_ros.localization.training_data import TrainingData
+from caldiff_ros.nerf.nerfacto_training import CPU_NERFACTO, NerfactoTraining
+from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
 from caldiff_ros.nerf.training import FactorizedTraining, TinyNerfTraining
 from caldiff_ros.scenes import open_scene
 
-FIELDS = {'factorized': FactorizedTraining, 'tiny': TinyNerfTraining}
+#: Trainings of the fields, by preset: TinyNeRF has one size, nerfacto a small one for the CPU.
+FIELDS = {
+    'factorized': {'fast': FactorizedTraining(), 'paper': FactorizedTraining()},
+    'tiny': {'fast': TinyNerfTraining(), 'paper': TinyNerfTraining()},
+    'nerfacto': {'fast': CPU_NERFACTO, 'paper': NerfactoTraining()},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildArguments:
     """Arguments of build-map, train-nerf and train-diffusion."""
 
-    data: DataPath
-    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes."""
+    data: OptionalDataPath = None
+    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes. Default, with --nerf:
+    what the run was trained on."""
 
     output: Path
     """Folder of the map; checkpoints go to a folder beside it, where a stopped run resumes."""
+
+    nerf: Path | None = None
+    """Take the field of an ns-train nerfacto run: its config.yml. Needs nerfstudio."""
+
+    bake: bool = field(default_factory=lambda: not torch.cuda.is_available())
+    """Train a factorized field on renders of nerfacto and keep that: the robot then needs no
+    nerfstudio, and a CPU is fast enough. On by default where there is no CUDA."""
 
     split: str | None = None
     """Split whose training images are used, such as 50-25. Default: the dataset's training set."""
@@ -44,10 +63,14 @@ class BuildArguments:
     """Shrink the images by this factor first; 100 to 200 pixels of width are enough."""
 
     preset: str = 'fast'
-    """How to train the diffusion model: 'fast' for a CPU, 'paper' takes hours there."""
+    """How to train the diffusion model and nerfacto: 'fast' for a CPU, 'paper' takes hours there,
+    and days with nerfacto."""
 
-    field_kind: Literal['factorized', 'tiny'] = 'factorized'
-    """The radiance field: a factorized grid, or the paper's TinyNeRF, which needs a GPU."""
+    field_kind: Annotated[Literal['factorized', 'tiny', 'nerfacto'], arg(name='field')] = (
+        'factorized'
+    )
+    """The radiance field to train: a factorized grid; the paper's TinyNeRF, which needs a GPU; or
+    nerfstudio's nerfacto, which needs nerfstudio and is small and blurred with preset 'fast'."""
 
     device: Device = 'auto'
     """Where to compute; auto takes the GPU if there is one."""
@@ -71,11 +94,30 @@ class BuildArguments:
     def load(self) -> TrainingData:
         """Read the images, after everything that could fail has been checked."""
         check_output(self.output)
-        scene = open_scene(self.data)
+        path = self.data or (self.run.data if self.run else None)
+        if path is None:
+            raise CaldiffError(
+                'no dataset is given, expected the folder of one; give it after the verb, or --nerf'
+            )
+        scene = open_scene(path)
         train, test = scene.split(self.split, self.variant)
-        data = TrainingData.load(scene, train, test, self.downscale_factor, self.config.background)
+        background = self.config.background
+        if self.run is not None and background == 'auto':
+            background = 'none'  # nerfacto takes what is transparent for black
+        data = TrainingData.load(scene, train, test, self.downscale_factor, background)
         self.work.mkdir(parents=True, exist_ok=True)
         return data
+
+    @cached_property
+    def run(self) -> NerfstudioRun | None:
+        """The run named by --nerf."""
+        return None if self.nerf is None else NerfstudioRun.load(self.nerf, self.data)
+
+    @property
+    def source(self) -> FieldSource:
+        """Where the field comes from."""
+        baking = self.config.baking if self.bake else None
+        return FieldSource(self.config.field, self.run, baking)
 
     def save(self, built: LocalizationMap) -> None:
         """Write the map, which remembers the images it was made from."""
@@ -95,7 +137,7 @@ def defaults(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--preset', default='fast')
-    parser.add_argument('--field-kind', '--field_kind', default='factorized')
+    parser.add_argument('--field', default='factorized')
     named, _ = parser.parse_known_args(argv)
     if named.preset not in BUILD_PRESETS:
         raise CaldiffError(
@@ -103,7 +145,6 @@ def defaults(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
             'give one'
         )
     config = BUILD_PRESETS[named.preset]
-    field_training = FIELDS.get(named.field_kind, type(config.field))
-    if not isinstance(config.field, field_training):
-        config = replace(config, field=field_training())
-    return kind(data=MISSING, output=MISSING, config=config)
+    if named.field in FIELDS:
+        config = replace(config, field=FIELDS[named.field][named.preset])
+    return kind(output=MISSING, config=config)

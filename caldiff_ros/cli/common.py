@@ -15,6 +15,7 @@ from caldiff_ros.localization import LocalizationMap, Localizer
 Device = Literal['auto', 'cpu', 'cuda']
 MapPath = Annotated[Positional[Path], arg(metavar='MAP')]
 DataPath = Annotated[Positional[Path], arg(metavar='DATA')]
+OptionalDataPath = Annotated[Positional[Path | None], arg(metavar='[DATA]')]
 ImagePaths = Annotated[
     Positional[tuple[Path, ...]],
     arg(metavar='IMAGE [IMAGE ...]', help_behavior_hint='(one or more)'),

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 #: Stages of a build in words.
 _STAGES = {
     'field': 'radiance field',
+    'baking': 'renders to bake',
     'views': 'rendered views',
     'features': 'image features',
     'diffusion': 'pose diffusion',

@@ -16,7 +16,7 @@ from rich.console import Console
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.localization.building import build_field
+from caldiff_ros.localization.field_building import build_field
 from caldiff_ros.nerf.training import psnr
 from caldiff_ros.training import pick_device
 
@@ -36,8 +36,8 @@ def run(arguments: Arguments) -> int:
     device = pick_device(arguments.device)
     data = arguments.load()
     with TrainingProgress(Console(stderr=True)) as report:
-        field = build_field(data, arguments.config, arguments.seed, device, arguments.work, report)
+        built = build_field(data, arguments.source, arguments.seed, device, arguments.work, report)
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
-    quality = f'PSNR {psnr(field, views):.2f} dB on {len(views)} {kind} images'
+    quality = f'PSNR {psnr(built.field, views):.2f} dB on {len(views)} {kind} images'
     Console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
     return 0

@@ -6,53 +6,48 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 import caldiff_ros
 from caldiff_ros.diffusion.conditioning import ConditioningConfig
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.diffusion.training import DiffusionTraining, train_diffusion
-from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera, Normalization, Pose
+from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, calibrate
+from caldiff_ros.localization.field_building import (
+    BakingConfig,
+    BuiltField,
+    FieldSource,
+    build_field,
+)
 from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, render_views
-from caldiff_ros.nerf.bounds import scene_bounds
-from caldiff_ros.nerf.field import BACKGROUND_COLORS
-from caldiff_ros.nerf.training import (
-    FactorizedTraining,
-    Field,
-    FieldTraining,
-    psnr,
-    train_field,
-)
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.localization.training_data import Background, TrainingData
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
+from caldiff_ros.nerf.nerfacto_training import NerfactoTraining
+from caldiff_ros.nerf.training import FactorizedTraining, FieldTraining, psnr
 from caldiff_ros.training import Report, no_report
 
 _CALIBRATION_IMAGES = 12
 _WRONG_POSES = 100
-
-Background = Literal['auto', 'white', 'black', 'none']
 
 
 @dataclass(frozen=True)
 class BuildConfig:
     """Everything that `build_map` does."""
 
-    field: FieldTraining = dataclass_field(default_factory=FactorizedTraining)
+    field: FieldTraining | NerfactoTraining = dataclass_field(default_factory=FactorizedTraining)
     """The radiance field and its training."""
+    baking: BakingConfig = dataclass_field(default_factory=BakingConfig)
+    """How a nerfacto field is baked into a factorized one."""
     views: RenderedViewsConfig = dataclass_field(default_factory=RenderedViewsConfig)
     """Views rendered from the field, on which the diffusion model is trained with the real ones."""
     diffusion: DiffusionTraining = dataclass_field(default_factory=DiffusionTraining)
@@ -87,95 +82,9 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 }
 
 
-@dataclass(frozen=True)
-class TrainingData:
-    """A scene made ready: views in normalized coordinates and where the scene lies.
-
-    Attributes:
-        scene: the dataset.
-        camera: working camera, that of the first training frame, downscaled.
-        normalization: from the training cameras.
-        views: training views.
-        held_out: test views, for the PSNR report only; None without.
-        aabb: box that holds the scene, (2, 3), normalized coordinates.
-        background: 'white', 'black' or 'none'.
-    """
-
-    scene: Scene
-    camera: Camera
-    normalization: Normalization
-    views: Views
-    held_out: Views | None
-    aabb: Tensor
-    background: str
-
-    @classmethod
-    def load(
-        cls,
-        scene: Scene,
-        train: Sequence[Frame],
-        test: Sequence[Frame],
-        downscale_factor: float,
-        background: Background = 'auto',
-    ) -> TrainingData:
-        """Read the images.
-
-        Raises:
-            CaldiffError: if there are too few frames, or an image or pose cannot be used.
-        """
-        if len(train) < 2:
-            raise CaldiffError(
-                f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
-                '15 or more; take more images'
-            )
-        if downscale_factor <= 0:
-            raise CaldiffError(
-                f'the downscale factor is {downscale_factor}, expected a positive number; give 1 '
-                'for full resolution'
-            )
-        camera = train[0].camera.pinhole().downscaled(downscale_factor)
-        centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
-        normalization = Normalization.from_camera_centers(centers)
-        views = Views.load(train, camera, normalization)
-        names = {frame.name for frame in train}
-        unseen = [frame for frame in test if frame.name not in names]
-        held_out = Views.load(unseen, camera, normalization) if unseen else None
-        return cls(
-            scene,
-            camera,
-            normalization,
-            views,
-            held_out,
-            scene_bounds(views, normalization, scene.aabb),
-            scene.background if background == 'auto' else background,
-        )
-
-
-def build_field(
-    data: TrainingData,
-    config: BuildConfig,
-    seed: int = 0,
-    device: torch.device | str = 'cpu',
-    work: Path | None = None,
-    report: Report = no_report,
-) -> Field:
-    """Train the field; with ``work``, resume from and checkpoint into that folder."""
-    return train_field(
-        data.views,
-        data.held_out,
-        data.aabb,
-        data.background,
-        config.field,
-        seed,
-        device,
-        None if work is None else work / 'field.ckpt',
-        report,
-    )
-
-
 def build_diffusion(
     data: TrainingData,
-    field: Field,
+    field: RadianceField,
     config: BuildConfig,
     seed: int = 0,
     device: torch.device | str = 'cpu',
@@ -202,7 +111,7 @@ def build_diffusion(
     )
 
 
-def calibrated(data: TrainingData, field: Field, seed: int = 0) -> Calibration:
+def calibrated(data: TrainingData, field: RadianceField, seed: int = 0) -> Calibration:
     """Photometric errors of training images; the test images are left alone."""
     views = data.views
     generator = torch.Generator().manual_seed(seed)
@@ -210,7 +119,7 @@ def calibrated(data: TrainingData, field: Field, seed: int = 0) -> Calibration:
     images = (views.on_background(BACKGROUND_COLORS[data.background])[pick] * 255).round()
     device = field.aabb.device
     queries = [
-        Query(image, seen, data.camera, device)
+        Query(image, seen, data.camera, device, LocalizerConfig.affine_exposure)
         for image, seen in zip(
             images.to(torch.uint8).numpy(), views.seen[pick].numpy(), strict=True
         )
@@ -221,12 +130,13 @@ def calibrated(data: TrainingData, field: Field, seed: int = 0) -> Calibration:
 
 def assemble(
     data: TrainingData,
-    field: Field,
+    built: BuiltField,
     diffusion: PoseDiffusion,
     config: BuildConfig,
     seed: int = 0,
 ) -> LocalizationMap:
     """Calibrate and put everything together."""
+    field = built.field
     quality = None if data.held_out is None else psnr(field, data.held_out)
     provenance = {
         'made_by': f'caldiff_ros {caldiff_ros.__version__}',
@@ -238,6 +148,7 @@ def assemble(
         'machine': f'{platform.machine()}, {torch.get_num_threads()} threads, {field.aabb.device}',
         # JSON and back: YAML has no tuples
         'config': json.loads(json.dumps(asdict(config))),
+        **built.origin,
     }
     return LocalizationMap(
         name=data.scene.name,
@@ -255,6 +166,7 @@ def assemble(
 def build_map(
     data: TrainingData,
     config: BuildConfig,
+    source: FieldSource | None = None,
     seed: int = 0,
     device: torch.device | str = 'cpu',
     weights: Path | None = None,
@@ -266,12 +178,14 @@ def build_map(
     Args:
         data: the scene, from `TrainingData.load`.
         config: see `BUILD_PRESETS`.
+        source: where the field comes from; default, trained as ``config`` says.
         seed: of everything random.
         device: where to compute.
         weights: file with ImageNet weights of the backbone, see `make_conditioning`.
         work: folder for checkpoints; a build of the same data and configuration resumes there.
         report: receives the progress of all stages: field, views, features, diffusion.
     """
-    field = build_field(data, config, seed, device, work, report)
-    diffusion = build_diffusion(data, field, config, seed, device, weights, work, report)
-    return assemble(data, field, diffusion, config, seed)
+    source = source or FieldSource(config.field)
+    built = build_field(data, source, seed, device, work, report)
+    diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
+    return assemble(data, built, diffusion, config, seed)

@@ -120,6 +120,8 @@ def align_level(
     for step in range(iterations + 1):
         out = render_images(field, poses, query.camera)
         rgb = blurred(out.rgb)
+        flat = query.exposed(rgb.flatten(1, 2), target.view(-1, 3), seen[0])
+        rgb = flat.view_as(rgb)
         residual = (rgb - target).reshape(len(poses), -1, 3)
         scale = config.robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)

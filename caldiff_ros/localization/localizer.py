@@ -68,7 +68,8 @@ class Localizer:
         """
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
         with run.stage('preparation'):
-            query = Query(*self.query_view(image, camera), self.map.camera, self.device)
+            view, affine = self.query_view(image, camera), self.config.affine_exposure
+            query = Query(*view, self.map.camera, self.device, affine)
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
             particles = uniform_particles(self.config.particles, run.generator).to(self.device)
@@ -89,8 +90,7 @@ class Localizer:
         """The image as the map's camera would have seen it, and which of its pixels were seen."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise CaldiffError(
-                f'the image has shape {image.shape} and type {image.dtype}, expected RGB of '
-                'shape (height, width, 3) and type uint8; convert it'
+                f'the image is {image.dtype} {image.shape}, expected uint8 RGB (H, W, 3); convert'
             )
         return resample(image, camera, self.map.camera)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from caldiff_ros.diffusion.conditioning import ConditioningConfig, ConditioningNetwork
@@ -26,6 +26,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization, Pose
 from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 
 FORMAT_VERSION = 1
@@ -34,6 +35,7 @@ _CALIBRATION = 'calibration.json'
 _FIELDS = {
     'factorized': (FactorizedField, FactorizedConfig),
     'tiny': (TinyNerf, TinyNerfConfig),
+    'nerfacto': (NerfactoField, NerfactoConfig),
 }
 
 
@@ -60,7 +62,7 @@ class LocalizationMap:
     camera: Camera
     normalization: Normalization
     background: str
-    field: FactorizedField | TinyNerf
+    field: FactorizedField | TinyNerf | NerfactoField
     diffusion: PoseDiffusion
     calibration: Calibration
     metric: bool = False
@@ -241,12 +243,13 @@ def _save_weights(module: nn.Module, path: Path) -> None:
         if value.dtype == torch.bool:
             packed[f'{name}.bits'] = torch.from_numpy(np.packbits(value.numpy()))
         else:
-            packed[name] = value.half() if _is_weight(module, name) else value
-    save_file(packed, path)
+            # copies, as safetensors takes no tensor twice
+            packed[name] = value.half() if _is_weight(module, name) else value.clone()
+    path.write_bytes(save(packed))  # an OSError if the disk is full, unlike save_file
 
 
 def _is_weight(module: nn.Module, name: str) -> bool:
-    return name in dict(module.named_parameters())
+    return name in dict(module.named_parameters(remove_duplicate=False))
 
 
 def _load_weights(module: nn.Module, path: Path) -> None:
@@ -262,7 +265,7 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     module.requires_grad_(False).eval()
 
 
-def _make_field(content: dict[str, Any]) -> FactorizedField | TinyNerf:
+def _make_field(content: dict[str, Any]) -> FactorizedField | TinyNerf | NerfactoField:
     kind, config = _FIELDS[content['field']['kind']]
     aabb = torch.tensor(content['field']['aabb'])
     return kind(config(**content['field']['config']), aabb, content['background'])

@@ -23,6 +23,9 @@ class LocalizerConfig:
     feature_dropout: float = 0.2
     """Share of the image's features that a particle does not see, another one for each: the
     particles spread where the diffusion model is unsure. 0 as in the paper."""
+    affine_exposure: bool = True
+    """Whether the query may be exposed and white-balanced otherwise than the map: colours are
+    compared up to a gain and an offset per channel."""
     sampler: Sampler = 'ddim'
     """How a particle goes from one step to the next: DDIM, or equation 3 ('ancestral')."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -52,6 +55,7 @@ PRESETS: dict[str, LocalizerConfig] = {
     'paper': LocalizerConfig(
         particles=100,
         feature_dropout=0.0,
+        affine_exposure=False,
         sampler='ancestral',
         schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),
         diffusion_steps=50,

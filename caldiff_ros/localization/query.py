@@ -17,6 +17,10 @@ from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf.field import RadianceField, pixel_directions, render_directions
 
 _MAX_RAYS = 1 << 16
+#: Exposures within one stop, and as much haze or glare as leaves an image usable.
+_GAINS, _OFFSETS = (0.5, 2.0), (-0.3, 0.3)
+#: Variance of colours below which there is too little contrast to tell the gain.
+_CONTRAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,16 @@ class Query:
         seen: pixels that the query's camera covered, bool (H, W).
         camera: the map's camera, without distortion.
         device: where tensors live.
+        affine_exposure: whether brightness and white balance may differ from the map's; renders
+            are brought as near to the image as a gain and an offset per colour can before they
+            are compared.
     """
 
     image: np.ndarray
     seen: np.ndarray
     camera: Camera
     device: torch.device
+    affine_exposure: bool = False
 
     @cached_property
     def rgb(self) -> Tensor:
@@ -59,7 +67,7 @@ class Query:
         size = (camera.width, camera.height)
         image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
         share = cv2.resize(self.seen.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        return Query(image, share > 0.99, camera, self.device)
+        return Query(image, share > 0.99, camera, self.device, self.affine_exposure)
 
     def keypoint_region(self, n_keypoints: int = 100, radius_px: int = 5) -> Tensor:
         """Indices (S,) of the pixels near SIFT keypoints (section 4.2); all if there are none.
@@ -82,7 +90,21 @@ class Query:
         Differentiable with respect to the poses.
         """
         rgb = render_directions(field, T_norm_cam, self.directions[pixels]).rgb
-        return ((rgb - self.rgb.view(-1, 3)[pixels]) ** 2).mean(dim=(1, 2))
+        target = self.rgb.view(-1, 3)[pixels]
+        return ((self.exposed(rgb, target) - target) ** 2).mean(dim=(1, 2))
+
+    def exposed(self, rgb: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Renders (P, S, 3) with the exposure of the image, if that may differ.
+
+        Args:
+            rgb: rendered colours.
+            target: colours of the image at the same pixels, (S, 3).
+            weight: of the pixels, (S, 1); default, all the same.
+        """
+        if not self.affine_exposure:
+            return rgb
+        gain, offset = fit_exposure(rgb.detach(), target, weight)
+        return gain * rgb + offset
 
     @torch.no_grad()
     def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
@@ -94,6 +116,25 @@ class Query:
                 for i in range(0, len(T_norm_cam), at_once)
             ]
         )
+
+
+def fit_exposure(
+    rgb: Tensor, target: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Gain and offset, (P, 1, 3) each, that bring renders (P, S, 3) nearest to colours (S, 3).
+
+    Bounded, and drawn to gain 1 where there is next to no contrast: otherwise a flat wrong view
+    could imitate anything.
+    """
+    w = torch.ones_like(target[:, :1]) if weight is None else weight
+    w = w / w.sum().clamp_min(1e-9)
+    rgb_mean, target_mean = (w * rgb).sum(1, keepdim=True), (w * target).sum(0)
+    centered = rgb - rgb_mean
+    variance = (w * centered**2).sum(1, keepdim=True)
+    covariance = (w * centered * (target - target_mean)).sum(1, keepdim=True)
+    gain = (covariance + _CONTRAST) / (variance + _CONTRAST)
+    gain = gain.clamp(*_GAINS)
+    return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
 
 
 def blurred(images: Tensor, sigma_px: float = 0.8) -> Tensor:

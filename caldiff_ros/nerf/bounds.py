@@ -110,7 +110,8 @@ def _hull_bounds(views: Views) -> Tensor:
     return torch.stack([voxels.amin(0) - 1, voxels.amax(0) + 2]) / coarse - 0.5
 
 
-def _depth_bounds(views: Views) -> Tensor:
+def depth_bounds(views: Views) -> Tensor:
+    """Box around what the depth of views shows, (2, 3), normalized coordinates."""
     directions = pixel_directions(views.camera)
     points = []
     for depth, R, t in zip(views.depth, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
@@ -133,6 +134,6 @@ def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarra
     if aabb_map is not None:
         return normalization.points_to_norm(torch.as_tensor(aabb_map)).float()
     if views.depth is not None and bool((views.depth > 0).any()):
-        return _depth_bounds(views)
+        return depth_bounds(views)
     centers = views.T_norm_cam.t
     return torch.stack([centers.amin(0) - _REACH, centers.amax(0) + _REACH])

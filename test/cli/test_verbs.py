@@ -153,7 +153,7 @@ def test_the_two_halves_make_a_map_too(plane, small, tmp_path, capsys):
 
 def test_presets_choose_the_defaults(capsys):
     with pytest.raises(SystemExit) as info:
-        main(['build-map', '--preset', 'paper', '--field-kind', 'tiny', '--help'])
+        main(['build-map', '--preset', 'paper', '--field', 'tiny', '--help'])
     assert info.value.code == 0
     text = ' '.join(capsys.readouterr().out.replace('│', ' ').split())
     assert 'one whole training image each. (default: 20000)' in text

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation import pose_errors
@@ -21,6 +22,7 @@ from caldiff_ros.localization import (
     Localizer,
     Status,
 )
+from caldiff_ros.nerf.field import render_directions
 
 ROOT = Path(__file__).parents[2]
 CAMERA = Camera(**json.loads((ROOT / 'demo/camera.json').read_text()))
@@ -91,6 +93,49 @@ def test_a_render_is_found_again(localizer):
     assert angle < 0.2
 
 
+@pytest.mark.parametrize(
+    'camera',
+    [
+        Camera(320, 240, 210.0, 200.0, 150.0, 125.0, 'plumb_bob', (-0.25, 0.08, 1e-3, -2e-3, 0.01)),
+        Camera(240, 240, 130.0, 130.0, 118.0, 121.0, 'equidistant', (0.05, -0.01, 2e-3, -1e-3)),
+        Camera(
+            200, 120, 170.0, 170.0, 99.0, 61.0, 'rational_polynomial',
+            (0.3, -0.05, 1e-3, 1e-3, 0.01, 0.4, -0.03, 0.01),
+        ),
+    ],
+    ids=lambda camera: camera.distortion_model,
+)  # fmt: skip
+def test_a_camera_with_another_lens_is_localized(localizer, camera):
+    """A distorted picture of a known view at another size, from rays bent by OpenCV."""
+    true = held_out(8)[1]
+    true[:3, 3] += 0.01 * localizer.map.unit
+    uv, D = camera.pixel_centers()[:, None], np.array(camera.distortion)
+    undistort = cv2.fisheye if camera.distortion_model == 'equidistant' else cv2
+    xy = undistort.undistortPoints(uv, camera.matrix(), D)[:, 0]
+    rays = torch.from_numpy(np.concatenate([xy, np.ones((len(xy), 1))], axis=1)).float()
+    with torch.no_grad():
+        out = render_directions(localizer.map.field, localizer.map.to_norm(true[None]), rays)
+    pixels = (out.rgb.view(camera.height, camera.width, 3) * 255).round().to(torch.uint8)
+    answer = localizer.localize(pixels.numpy(), camera)
+    assert answer.status == Status.LOCALIZED
+    distance, angle = pose_errors(true, answer.T_map_cam)
+    assert distance / localizer.map.unit < 3e-3
+    assert angle < 0.3
+
+
+@pytest.mark.parametrize(
+    ('gain', 'offset'), [((0.7, 0.7, 0.7), 0), ((1.25, 1.0, 0.75), 10)], ids=['darker', 'warmer']
+)
+def test_another_exposure_is_localized(localizer, gain, offset):
+    image, true = held_out(4)
+    changed = (image * np.array(gain) + offset).clip(0, 255).astype(np.uint8)
+    answer = localizer.localize(changed, CAMERA)
+    assert answer.status == Status.LOCALIZED
+    distance, angle = pose_errors(true, answer.T_map_cam)
+    assert distance / localizer.map.unit < 0.01
+    assert angle < 2
+
+
 def test_noise_is_not_localized(localizer):
     noise = np.random.default_rng(0).integers(0, 255, (CAMERA.height, CAMERA.width, 3), np.uint8)
     answer = localizer.localize(noise, CAMERA)
@@ -135,7 +180,7 @@ def test_the_paper_preset_runs_every_step_of_algorithm_1(localizer):
     ids=['grey', 'alpha', 'float'],
 )
 def test_images_of_another_type_are_refused(localizer, image):
-    with pytest.raises(CaldiffError, match='expected RGB of shape'):
+    with pytest.raises(CaldiffError, match='expected uint8 RGB'):
         localizer.localize(image, CAMERA)
 
 

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map folder keeps what was put in it, and says so when it is damaged."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,41 +9,12 @@ import yaml
 from blobs import CAMERA, ring
 from scipy.spatial.transform import Rotation
 
-from caldiff_ros.diffusion.conditioning import ConditioningConfig
-from caldiff_ros.diffusion.denoiser import DenoiserConfig
-from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Normalization
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.confidence import Calibration
-from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import render_images
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
-
-BOX = torch.tensor([[-0.25] * 3, [0.25] * 3])
-DIFFUSION = DiffusionConfig(
-    ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=16, image_size=48),
-    DenoiserConfig(1, 32),
-)
-
-
-def make_map(field=None, **changes) -> LocalizationMap:
-    torch.manual_seed(0)
-    if field is None:
-        config = FactorizedConfig(resolution=16, occupancy_resolution=8, near=0.1)
-        field = FactorizedField(config, BOX, 'white')
-        field.occupancy.set_occupied(torch.rand(8, 8, 8) > 0.3)
-    return LocalizationMap(
-        name='test',
-        camera=CAMERA,
-        normalization=Normalization((1.0, -2.0, 3.0), 2.5),
-        background='white',
-        field=field.requires_grad_(False).eval(),
-        diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval(),
-        calibration=Calibration(0.001, 0.02),
-        provenance={'seed': 7},
-        **changes,
-    )
+from maps import BOX, make_map
 
 
 @pytest.fixture
@@ -145,13 +114,9 @@ def test_saving_replaces_a_map_and_nothing_else(saved, tmp_path):
     assert [path.name for path in other.iterdir()] == ['holiday.jpg']
 
 
-def test_a_full_disk_leaves_the_old_map(saved, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr('caldiff_ros.localization.map.yaml.safe_dump', full)
-    with pytest.raises(OSError, match='No space left'):
+@pytest.mark.parametrize('limit', [100, 100_000])  # in the middle of the field, of the diffusion
+def test_a_full_disk_leaves_the_old_map(saved, tmp_path, full_disk, limit):
+    with full_disk(limit), pytest.raises(OSError, match='too large'):
         make_map().save(saved)
     assert [path.name for path in tmp_path.iterdir()] == ['map']
-    assert json.loads((saved / 'calibration.json').read_text())['right_error'] == 0.001
     LocalizationMap.load(saved)

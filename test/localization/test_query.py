@@ -6,7 +6,7 @@ import pytest
 import torch
 from wall import CAMERA, VIEW, Wall, moved
 
-from caldiff_ros.localization.query import Query, blurred
+from caldiff_ros.localization.query import Query, blurred, fit_exposure
 from caldiff_ros.nerf.field import render_images
 
 
@@ -47,6 +47,33 @@ def test_photometric_error_is_the_mean_squared_difference(scene):
     expected = ((rendered - query.image / 255.0) ** 2).mean(axis=(1, 2, 3))
     assert query.photometric_error(field, poses).tolist() == pytest.approx(expected, rel=1e-4)
     assert float(query.photometric_error(field, true)[0]) < 1e-5
+
+
+def test_exposure_is_the_least_squares_fit(scene):
+    """Against numpy, with weights, for a picture with enough contrast."""
+    field, true, query = scene
+    rgb = render_images(field, moved(true, 0.004, 0.5, seed=0, n=2), CAMERA).rgb.flatten(1, 2)
+    target = 0.8 * query.rgb.view(-1, 3) + 0.05
+    weight = torch.rand(len(target), 1, generator=torch.Generator().manual_seed(0))
+    gain, offset = fit_exposure(rgb, target, weight)
+    for i in range(2):
+        for c in range(3):
+            root = weight.sqrt().numpy()
+            columns = np.stack([rgb[i, :, c].numpy(), np.ones(len(target))], axis=1) * root
+            right = target[:, c].numpy() * root[:, 0]
+            expected = np.linalg.lstsq(columns, right, rcond=None)[0].tolist()
+            assert float(gain[i, 0, c]) == pytest.approx(expected[0], abs=0.02)
+            assert float(offset[i, 0, c]) == pytest.approx(expected[1], abs=0.02)
+
+
+def test_exposure_does_not_explain_everything_away(scene):
+    """A flat render stays flat, and a picture is not turned into its negative."""
+    _, _, query = scene
+    target = query.rgb.view(-1, 3)
+    gain, _ = fit_exposure(torch.full((1, len(target), 3), 0.5), target)
+    torch.testing.assert_close(gain, torch.ones(1, 1, 3))
+    gain, _ = fit_exposure(1 - target[None], target)
+    assert float(gain.min()) == 0.5
 
 
 def test_levels_see_the_same_scene():

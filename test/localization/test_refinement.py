@@ -68,6 +68,20 @@ def test_alignment_ignores_pixels_that_were_not_seen(scene):
     assert float(pose[0].translation_error(true[0])) < 2e-3
 
 
+def test_alignment_tolerates_another_exposure(scene):
+    field, true, query = scene
+    darker = (query.image * np.array([0.6, 0.7, 0.8]) + 12).astype(np.uint8)
+    start = moved(true, 0.02, 3, seed=1)
+    config = GaussNewtonConfig(kept=(1, 1, 1))
+    errors = {}
+    for affine in (True, False):
+        changed = type(query)(darker, query.seen, query.camera, query.device, affine)
+        pose = align(field, changed, start, config).T_norm_cam
+        errors[affine] = float(pose[0].translation_error(true[0]))
+    assert errors[True] < 1e-3
+    assert errors[True] < errors[False]
+
+
 def test_information_predicts_the_scatter_of_noisy_images(scene):
     """Across many noisy copies of the query, the pose scatters as its information says."""
     field, true, query = scene

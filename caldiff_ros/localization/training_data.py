@@ -1,0 +1,84 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A dataset made ready to build a map of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera, Normalization
+from caldiff_ros.nerf.bounds import scene_bounds
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.scenes.scene import Frame, Scene
+
+Background = Literal['auto', 'white', 'black', 'none']
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A scene made ready: views in normalized coordinates and where the scene lies.
+
+    Attributes:
+        scene: the dataset.
+        camera: working camera, that of the first training frame, downscaled.
+        normalization: from the training cameras.
+        views: training views.
+        held_out: test views, for the PSNR report only; None without.
+        aabb: box that holds the scene, (2, 3), normalized coordinates.
+        background: 'white', 'black' or 'none'.
+    """
+
+    scene: Scene
+    camera: Camera
+    normalization: Normalization
+    views: Views
+    held_out: Views | None
+    aabb: Tensor
+    background: str
+
+    @classmethod
+    def load(
+        cls,
+        scene: Scene,
+        train: Sequence[Frame],
+        test: Sequence[Frame],
+        downscale_factor: float,
+        background: Background = 'auto',
+    ) -> TrainingData:
+        """Read the images.
+
+        Raises:
+            CaldiffError: if there are too few frames, or an image or pose cannot be used.
+        """
+        if len(train) < 2:
+            raise CaldiffError(
+                f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
+                '15 or more; take more images'
+            )
+        if downscale_factor <= 0:
+            raise CaldiffError(
+                f'the downscale factor is {downscale_factor}, expected a positive number; give 1 '
+                'for full resolution'
+            )
+        camera = train[0].camera.pinhole().downscaled(downscale_factor)
+        centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
+        normalization = Normalization.from_camera_centers(centers)
+        views = Views.load(train, camera, normalization)
+        names = {frame.name for frame in train}
+        unseen = [frame for frame in test if frame.name not in names]
+        held_out = Views.load(unseen, camera, normalization) if unseen else None
+        return cls(
+            scene,
+            camera,
+            normalization,
+            views,
+            held_out,
+            scene_bounds(views, normalization, scene.aabb),
+            scene.background if background == 'auto' else background,
+        )

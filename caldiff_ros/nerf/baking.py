@@ -1,0 +1,77 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Baking: a factorized field that shows what another field shows, and needs only torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf.bounds import depth_bounds
+from caldiff_ros.nerf.factorized import FactorizedField
+from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.nerf.training import FactorizedTraining, train_field
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.training import Checkpoint, Report, no_report
+
+#: A pixel whose ray is less opaque has no depth.
+_MIN_OPACITY = 0.5
+_CHECKPOINT_INTERVAL = 10
+
+
+def bake(
+    field: RadianceField,
+    T_norm_cam: Pose,
+    camera: Camera,
+    training: FactorizedTraining,
+    background: str,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    work: Path | None = None,
+    report: Report = no_report,
+) -> FactorizedField:
+    """Train a factorized field on colour and depth that ``field`` renders.
+
+    Args:
+        field: the field to imitate, such as nerfacto.
+        T_norm_cam: poses (V,) to render from, all over the region where cameras will be.
+        camera: camera of the renders.
+        training: size and length of the training.
+        background: 'white', 'black' or 'none', what the result shows behind the scene.
+        seed: of everything random.
+        device: where to compute.
+        work: folder to resume from and to save to.
+        report: receives the progress of 'baking' and the training's 'loss'.
+
+    Returns:
+        The field on ``device``, its parameters frozen.
+    """
+    identity = f'{camera} {T_norm_cam.matrix().tolist()}'
+    renders = Checkpoint(None if work is None else work / 'renders.ckpt', identity)
+    views = rendered_views(field, T_norm_cam.to(device), camera, renders, report)
+    checkpoint = None if work is None else work / 'field.ckpt'
+    aabb = depth_bounds(views)
+    return train_field(views, None, aabb, background, training, seed, device, checkpoint, report)
+
+
+def rendered_views(
+    field: RadianceField,
+    T_norm_cam: Pose,
+    camera: Camera,
+    saved: Checkpoint,
+    report: Report = no_report,
+) -> Views:
+    """What a field shows from poses (V,), as if it had been photographed with depth."""
+    state = saved.load() or {'rgb': [], 'depth': []}
+    n = len(T_norm_cam)
+    for i in range(len(state['rgb']), n):
+        out = render_images(field, T_norm_cam[i : i + 1], camera)
+        state['rgb'].append(out.rgb[0].clamp(0, 1).cpu())
+        state['depth'].append(torch.where(out.opacity > _MIN_OPACITY, out.depth, 0)[0].cpu())
+        report('baking', i + 1, n, {})
+        if (i + 1) % _CHECKPOINT_INTERVAL == 0 or i + 1 == n:
+            saved.save(state)
+    rgb, depth = torch.stack(state['rgb']), torch.stack(state['depth'])
+    return Views(camera, T_norm_cam.to('cpu'), rgb, None, torch.ones_like(depth).bool(), depth)

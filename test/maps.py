@@ -1,0 +1,40 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A small map of nothing, for what is done with maps as such."""
+
+from __future__ import annotations
+
+import torch
+from blobs import CAMERA
+
+from caldiff_ros.diffusion.conditioning import ConditioningConfig
+from caldiff_ros.diffusion.denoiser import DenoiserConfig
+from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
+from caldiff_ros.geometry import Normalization
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+
+BOX = torch.tensor([[-0.25] * 3, [0.25] * 3])
+DIFFUSION = DiffusionConfig(
+    ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=16, image_size=48),
+    DenoiserConfig(1, 32),
+)
+
+
+def make_map(field=None, **changes) -> LocalizationMap:
+    if field is None:
+        config = FactorizedConfig(resolution=16, occupancy_resolution=8, near=0.1)
+        field = FactorizedField(config, BOX, 'white')
+        field.occupancy.set_occupied(torch.rand(8, 8, 8) > 0.3)
+    return LocalizationMap(
+        name='test',
+        camera=CAMERA,
+        normalization=Normalization((1.0, -2.0, 3.0), 2.5),
+        background='white',
+        field=field.requires_grad_(False).eval(),
+        diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval(),
+        calibration=Calibration(0.001, 0.02),
+        provenance={'seed': 7},
+        **changes,
+    )

@@ -1,0 +1,172 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""nerfacto against nerfstudio itself, on a run that nerfstudio's own trainer made."""
+
+import socket
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from plane_world import look_at, write_nerfstudio
+
+from caldiff_ros.geometry import Normalization, Pose, opengl_to_optical
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.nerf.field import render_directions, render_images
+from caldiff_ros.nerf.nerfacto import NerfactoField
+from caldiff_ros.nerf.nerfacto_training import CPU_NERFACTO, train_nerfacto
+from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.scenes import open_scene
+from maps import make_map
+
+pytest.importorskip('nerfstudio', reason='nerfstudio is not installed (extra nerfstudio)')
+
+TINY = replace(
+    CPU_NERFACTO,
+    iterations=60,
+    rays=512,
+    samples=24,
+    levels=4,
+    max_resolution=64,
+    log2_hashmap_size=12,
+)
+RING = [look_at([np.cos(a), 0.8 * np.sin(a), 2.6], [0.1, 0, 0]) for a in np.linspace(0, 5, 8)]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Robots are offline: whoever reaches out fails."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('something tried to reach the network')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+
+@pytest.fixture(scope='module')
+def views(tmp_path_factory):
+    scene = open_scene(write_nerfstudio(tmp_path_factory.mktemp('plane'), RING))
+    centers = np.stack([frame.T_map_cam[:3, 3] for frame in scene.frames])
+    normalization = Normalization.from_camera_centers(centers)
+    return Views.load(scene.frames, scene.frames[0].camera, normalization)
+
+
+@pytest.fixture(scope='module')
+def run(views, tmp_path_factory):
+    losses = []
+
+    def report(stage, step, n_steps, numbers):
+        losses.append(numbers['loss'])
+
+    folder = tmp_path_factory.mktemp('work')
+    run = train_nerfacto(views, 'none', TINY, folder, report=report)
+    assert len(losses) == 60
+    assert np.mean(losses[-10:]) < 0.8 * losses[0]
+    again = train_nerfacto(views, 'none', TINY, folder, report=report)
+    assert len(losses) == 60 and again.config_path == run.config_path  # it was finished
+    return run
+
+
+def test_renders_are_those_of_nerfstudio(run, views):
+    """The same cameras through nerfstudio's pipeline as it loads its own runs."""
+    from nerfstudio.utils.eval_utils import eval_setup
+
+    from caldiff_ros.nerf.nerfacto import without_image_metrics
+
+    with without_image_metrics():
+        _, pipeline, _, _ = eval_setup(run.config_path, test_mode='test')
+    field = NerfactoField.from_run(run, None)
+    out = render_images(field, views.T_norm_cam, views.camera)
+    cameras = pipeline.datamanager.train_dataset.cameras
+    for i in range(0, len(views), 3):
+        theirs = pipeline.model.get_outputs_for_camera(cameras[i : i + 1])
+        error = ((out.rgb[i] - theirs['rgb']) ** 2).mean()
+        assert -10 * torch.log10(error) > 40
+        rays = cameras.generate_rays(i).directions
+        z = (rays * -cameras.camera_to_worlds[i, :, 2]).sum(-1)  # cosine to the optical axis
+        scale = float(pipeline.datamanager.train_dataparser_outputs.dataparser_scale)
+        expected = theirs['expected_depth'][..., 0] * z / scale
+        torch.testing.assert_close(out.depth[i], expected, rtol=2e-3, atol=1e-3)
+
+
+def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
+    field = NerfactoField.from_run(run, None)
+    directions = torch.tensor([[0.05, 0.1, 1.0], [-0.2, 0.1, 1.0], [0.1, -0.2, 1.0]])
+    pose = views.T_norm_cam[2:3]
+    delta = torch.zeros(1, 6, requires_grad=True)
+    render_directions(field, pose.retract(delta), directions).rgb.sum().backward()
+
+    def brightness(offset):
+        with torch.no_grad():
+            return float(render_directions(field, pose.retract(offset), directions).rgb.sum())
+
+    eps = 2e-4  # hash cells are linear only inside
+    numeric = [
+        (brightness(eps * row[None]) - brightness(-eps * row[None])) / (2 * eps)
+        for row in torch.eye(6)
+    ]
+    cosine = torch.nn.functional.cosine_similarity(delta.grad[0], torch.tensor(numeric), dim=0)
+    assert float(cosine) > 0.95
+    assert float(delta.grad.norm() / torch.tensor(numeric).norm()) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ('orientation', 'center', 'scale'),
+    list(product(['none', 'up'], ['none', 'poses'], [False, True])),
+)
+def test_transforms_of_the_dataparser_are_undone(run, views, tmp_path, orientation, center, scale):
+    """A pose of the user, taken into the field, is the camera that nerfstudio trains there."""
+    from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+
+    data = write_nerfstudio(tmp_path / 'data', RING)
+    parsed = NerfstudioDataParserConfig(
+        data=data,
+        downscale_factor=1,
+        orientation_method=orientation,
+        center_method=center,
+        auto_scale_poses=scale,
+        eval_mode='all',
+    ).setup()
+    outputs = parsed.get_dataparser_outputs('train')
+    folder = tmp_path / 'run'
+    (folder / 'nerfstudio_models').mkdir(parents=True)
+    (folder / 'config.yml').write_bytes(run.config_path.read_bytes())
+    outputs.save_dataparser_transform(folder / 'dataparser_transforms.json')
+    checkpoint = next(run.config_path.parent.glob('nerfstudio_models/*.ckpt'))
+    (folder / 'nerfstudio_models' / checkpoint.name).symlink_to(checkpoint)
+    loaded = NerfstudioRun.load(folder, data)
+    T_map_cam = opengl_to_optical(np.stack(RING))
+    normalization = Normalization.from_camera_centers(T_map_cam[:, :3, 3])
+    field = NerfactoField.from_run(loaded, normalization)
+    norm = normalization.to_norm(Pose.from_matrix(T_map_cam))
+    A, b = field.nerf_from_norm[:, :3].double(), field.nerf_from_norm[:, 3].double()
+    theirs = outputs.cameras.camera_to_worlds.double()
+    torch.testing.assert_close(norm.t @ A.T + b, theirs[:, :, 3], rtol=0, atol=1e-5)
+    turn = A / torch.linalg.det(A) ** (1 / 3)
+    expected = torch.from_numpy(np.diag([1.0, -1, -1]))
+    torch.testing.assert_close(turn @ norm.R @ expected, theirs[:, :, :3], rtol=0, atol=1e-5)
+
+
+def test_a_checkpoint_of_another_size_is_refused(run):
+    from caldiff_ros.errors import CaldiffError
+
+    other = replace(run, settings={**run.settings, 'num_levels': 6})
+    with pytest.raises(CaldiffError, match='does not fit its configuration'):
+        NerfactoField.from_run(other, None)
+    tcnn = replace(run, weights={**run.weights, 'field.mlp_base.tcnn_encoding.params': None})
+    if not torch.cuda.is_available():
+        with pytest.raises(CaldiffError, match='trained with tiny-cuda-nn'):
+            NerfactoField.from_run(tcnn, None)
+
+
+def test_a_map_keeps_the_field(run, views, tmp_path):
+    made = make_map(field=NerfactoField.from_run(run, None))
+    made.save(tmp_path / 'map')
+    loaded = LocalizationMap.load(tmp_path / 'map')
+    before, after = (
+        render_images(m.field, views.T_norm_cam[:2], views.camera) for m in (made, loaded)
+    )
+    assert float(((before.rgb - after.rgb) ** 2).mean()) < 1e-5

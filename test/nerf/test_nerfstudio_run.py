@@ -1,0 +1,179 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A run of ns-train is read as data: its frame is understood and nothing in it is executed."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun, read_config
+
+#: The parts of a config.yml that matter, in the words of nerfstudio 1.1.5.
+CONFIG = """\
+!!python/object:nerfstudio.engine.trainer.TrainerConfig
+_target: !!python/name:nerfstudio.engine.trainer.Trainer ''
+data: null
+method_name: nerfacto
+pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig
+  datamanager: !!python/object:nerfstudio.data.datamanagers.VanillaDataManagerConfig
+    _target: !!python/object/apply:_operator.getitem
+    - !!python/name:nerfstudio.data.datamanagers.base_datamanager.VanillaDataManager ''
+    - !!python/name:nerfstudio.data.datasets.depth_dataset.DepthDataset ''
+    data: null
+    dataparser: !!python/object:nerfstudio.data.dataparsers.NerfstudioDataParserConfig
+      _target: !!python/name:nerfstudio.data.dataparsers.nerfstudio_dataparser.Nerfstudio ''
+      data: !!python/object/apply:pathlib.PosixPath
+{data}
+  model: !!python/object:nerfstudio.models.nerfacto.NerfactoModelConfig
+    _target: !!python/name:nerfstudio.models.nerfacto.NerfactoModel ''
+    num_levels: 8
+    num_proposal_samples_per_ray: !!python/tuple
+    - 64
+    - 32
+    proposal_net_args_list:
+    - hidden_dim: 16
+      use_linear: false
+    depth_loss_type: !!python/object/apply:nerfstudio.model_components.losses.DepthLossType
+    - 1
+relative_model_dir: !!python/object/apply:pathlib.PosixPath
+- nerfstudio_models
+"""
+APPLIED = np.array([[0, 1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, -1, 2.0]])
+TURN = Rotation.from_euler('xyz', [0.4, -0.2, 1.1]).as_matrix()
+SHIFT, SCALE = np.array([0.3, -0.6, 0.1]), 0.37
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The folders of a run and its dataset, whose poses ns-process-data turned and doubled."""
+    data, folder = tmp_path / 'data', tmp_path / 'outputs/data/nerfacto/now'
+    data.mkdir()
+    content = {'applied_transform': APPLIED.tolist(), 'applied_scale': 2.0, 'frames': []}
+    (data / 'transforms.json').write_text(json.dumps(content))
+    (folder / 'nerfstudio_models').mkdir(parents=True)
+    parts = '\n'.join(f'      - {part}' for part in data.parts)
+    (folder / 'config.yml').write_text(CONFIG.format(data=parts))
+    # nerfstudio writes the way from the frame before ns-process-data
+    from_saved = np.eye(4)
+    from_saved[:3, :3], from_saved[:3, 3] = TURN, SHIFT
+    total = from_saved @ np.vstack([APPLIED, [0, 0, 0, 1]])
+    transform = {'transform': total[:3].tolist(), 'scale': SCALE * 2.0}
+    (folder / 'dataparser_transforms.json').write_text(json.dumps(transform))
+    for step, value in ((9, 1.0), (100, 2.0)):
+        state = {'_model.field.aabb': torch.full((2, 3), value), 'datamanager.x': torch.zeros(1)}
+        path = folder / f'nerfstudio_models/step-{step:09d}.ckpt'
+        torch.save({'step': step, 'pipeline': state}, path)
+    return folder
+
+
+def test_what_a_run_says(run, tmp_path):
+    loaded = NerfstudioRun.load(run / 'config.yml')
+    assert loaded.data == tmp_path / 'data'
+    assert loaded.settings['num_levels'] == 8
+    assert loaded.settings['num_proposal_samples_per_ray'] == [64, 32]
+    assert loaded.settings['proposal_net_args_list'] == [{'hidden_dim': 16, 'use_linear': False}]
+    assert list(loaded.weights) == ['field.aabb']
+    assert float(loaded.weights['field.aabb'][0, 0]) == 2.0  # of the last step
+
+
+def test_frame_of_the_poses_is_that_of_transforms_json(run):
+    loaded = NerfstudioRun.load(run)
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    expected = SCALE * (points @ TURN.T + SHIFT)
+    got = points @ loaded.nerf_from_map[:3, :3].T + loaded.nerf_from_map[:3, 3]
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_a_dataset_that_moved_is_named(run, tmp_path):
+    (tmp_path / 'data').rename(tmp_path / 'moved')
+    with pytest.raises(CaldiffError, match=r'transforms\.json, which tells the frame'):
+        NerfstudioRun.load(run)
+    assert NerfstudioRun.load(run, tmp_path / 'moved').data == tmp_path / 'moved'
+
+
+@pytest.mark.parametrize(
+    'attack',
+    [
+        '!!python/object/apply:os.system ["touch {}"]',
+        '!!python/object/new:os.system ["touch {}"]',
+        '!!python/object/apply:subprocess.check_call [["touch", "{}"]]',
+        '!!python/object:builtins.eval {{"x": "{}"}}',
+        '!!python/module:antigravity {}',
+    ],
+)
+def test_a_malicious_configuration_executes_nothing(run, tmp_path, attack):
+    mark = tmp_path / 'executed'
+    config = run / 'config.yml'
+    config.write_text(config.read_text() + f'extra: {attack.format(mark)}\n')
+    read_config(config)
+    assert not mark.exists()
+
+
+class _Attack:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f'touch {self.mark}',)
+
+
+def test_a_malicious_checkpoint_executes_nothing(run, tmp_path):
+    mark = tmp_path / 'executed'
+    path = run / 'nerfstudio_models/step-000000100.ckpt'
+    torch.save({'pipeline': {}, 'extra': _Attack(mark)}, path)
+    with pytest.raises(CaldiffError, match='could run code'):
+        NerfstudioRun.load(run)
+    assert not mark.exists()
+
+
+def damage_config(run):
+    (run / 'config.yml').write_text('{')
+
+
+def other_method(run):
+    path = run / 'config.yml'
+    path.write_text(path.read_text().replace('NerfactoModel ', 'SplatfactoModel '))
+
+
+def no_checkpoint(run):
+    for path in (run / 'nerfstudio_models').iterdir():
+        path.unlink()
+
+
+def damage_checkpoint(run):
+    (run / 'nerfstudio_models/step-000000100.ckpt').write_bytes(b'PK\x03\x04')
+
+
+def no_transform(run):
+    (run / 'dataparser_transforms.json').unlink()
+
+
+def damage_transform(run):
+    (run / 'dataparser_transforms.json').write_text('{"transform": [[1]], "scale": 1}')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'sentence'),
+    [
+        (damage_config, 'is not YAML'),
+        (other_method, 'expected nerfacto or depth-nerfacto'),
+        (no_checkpoint, 'holds no checkpoint'),
+        (damage_checkpoint, 'is damaged'),
+        (no_transform, r'dataparser_transforms\.json cannot be read'),
+        (damage_transform, r'dataparser_transforms\.json cannot be read'),
+    ],
+)
+def test_incomplete_runs_are_told(run, damage, sentence):
+    damage(run)
+    with pytest.raises(CaldiffError, match=sentence):
+        NerfstudioRun.load(run)
+
+
+def test_a_missing_run_is_told(tmp_path):
+    with pytest.raises(CaldiffError, match=r'config\.yml cannot be read'):
+        NerfstudioRun.load(tmp_path)
