@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 #: Called as ``report(stage, step, n_steps, numbers)``; numbers are 'loss', now and then 'psnr'.
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -50,6 +52,15 @@ class Checkpoint:
             partial.replace(self._path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of everything a module holds, to know it again."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(f'{name} {value.dtype} {list(value.shape)}'.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def pick_device(name: str = 'auto') -> torch.device:

@@ -62,6 +62,11 @@ class BuildArguments:
     downscale_factor: float = 1.0
     """Shrink the images by this factor first; 100 to 200 pixels of width are enough."""
 
+    scale: float | None = None
+    """Metres per unit of the training poses, such as a known distance divided by the same in the
+    poses; answers are in metres then. 1 says that the poses are in metres, as those of 7-Scenes
+    are known to be."""
+
     preset: str = 'fast'
     """How to train the diffusion model and nerfacto: 'fast' for a CPU, 'paper' takes hours there,
     and days with nerfacto."""
@@ -94,6 +99,11 @@ class BuildArguments:
     def load(self) -> TrainingData:
         """Read the images, after everything that could fail has been checked."""
         check_output(self.output)
+        if self.scale is not None and not 0 < self.scale < float('inf'):
+            raise CaldiffError(
+                f'the scale is {self.scale}, expected metres per unit of the training poses; give '
+                'a positive number, or omit it where it is not known'
+            )
         path = self.data or (self.run.data if self.run else None)
         if path is None:
             raise CaldiffError(
@@ -123,6 +133,8 @@ class BuildArguments:
         """Write the map, which remembers the images it was made from."""
         origin = {'split': self.split, 'variant': self.variant, 'preset': self.preset}
         built.provenance.update(origin, downscale_factor=self.downscale_factor)
+        if self.scale is not None:
+            built.scale, built.metric = self.scale, True
         built.save(self.output)
 
 

@@ -31,8 +31,8 @@ def summarize(
 ) -> dict:
     """The content of ``summary.json``.
 
-    A median is None where half of the queries or more have no answer, the metric success where the
-    scale of the map is not known.
+    A median is None where half of the queries or more have no answer; what is in metres or
+    centimetres is None where the scale of the map is not known.
 
     Args:
         queries: at least one.
@@ -60,6 +60,7 @@ def summarize(
         'success_rate': [success_percent(norm, degrees, threshold) for threshold in THRESHOLDS],
         **metric,
         'median_translation_norm': _finite(np.median(norm)),
+        'median_translation_cm': _finite(100 * np.median(metres)) if metres_per_unit else None,
         'median_rotation_deg': _finite(np.median(degrees)),
         'median_seconds': float(np.median(seconds)),
         'p90_seconds': float(np.percentile(seconds, 90)),
@@ -106,6 +107,8 @@ def summary_table(summary: dict) -> Table:
             )
     table.add_section()
     table.add_row('median translation (normalized)', _number(summary['median_translation_norm']))
+    if summary['success_5cm_5deg'] is not None:
+        table.add_row('median translation (cm)', _number(summary['median_translation_cm']))
     table.add_row('median rotation (°)', _number(summary['median_rotation_deg']))
     table.add_row('median, 90th percentile (s)', _seconds(summary))
     table.add_section()

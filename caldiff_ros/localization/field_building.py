@@ -20,7 +20,7 @@ from caldiff_ros.nerf.nerfacto import NerfactoField
 from caldiff_ros.nerf.nerfacto_training import NerfactoTraining, train_nerfacto
 from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
 from caldiff_ros.nerf.training import FactorizedTraining, FieldTraining, psnr, train_field
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.training import Report, no_report, weights_digest
 
 logger = logging.getLogger(__name__)
 
@@ -124,9 +124,13 @@ def _baked(
     generator = torch.Generator().manual_seed(seed)
     around = poses_around(cameras, config.extra_views, RenderedViewsConfig(), generator)
     poses = Pose.cat([cameras, around])
+    if work is not None:  # renders of another nerfacto are of no use
+        work = work / f'baking-{weights_digest(nerfacto)[:12]}'
+        work.mkdir(exist_ok=True)
     baked = bake(
-        nerfacto, poses, data.camera, config.training, data.background, seed, device, work, report
-    )
+        nerfacto, poses, data.camera, data.aabb, config.training, data.background, seed, device,
+        work, report,
+    )  # fmt: skip
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
     before, after = psnr(nerfacto, views, 4), psnr(baked, views, 4)
     logger.info(

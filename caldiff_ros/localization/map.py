@@ -28,6 +28,7 @@ from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
+from caldiff_ros.scenes.reading import checked_pose
 
 FORMAT_VERSION = 1
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
@@ -175,8 +176,8 @@ class LocalizationMap:
                 calibration=calibration,
                 metric=content['metric'],
                 frame_id=content['frame_id'],
-                scale=content['scale'],
-                T_map_scene=np.array(content['T_map_scene'], dtype=float),
+                scale=_checked_scale(content['scale'], path / _MAP),
+                T_map_scene=checked_pose(content['T_map_scene'], f'T_map_scene in {path / _MAP}'),
                 provenance=content['provenance'],
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -229,6 +230,16 @@ def _read_content(path: Path) -> dict[str, Any]:
                 'build or copy the map again'
             )
     return content
+
+
+def _checked_scale(scale: object, path: Path) -> float:
+    """The scale, which people write into map.yaml by hand."""
+    if not isinstance(scale, (int, float)) or not 0 < scale < float('inf'):
+        raise CaldiffError(
+            f'the scale in {path} is {scale!r}, expected metres per unit of the training poses; '
+            'write a positive number'
+        )
+    return float(scale)
 
 
 def _sha256(path: Path) -> str:

@@ -4,14 +4,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf.bounds import depth_bounds
 from caldiff_ros.nerf.factorized import FactorizedField
-from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.nerf.field import RadianceField, pixel_directions, render_images
 from caldiff_ros.nerf.training import FactorizedTraining, train_field
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Checkpoint, Report, no_report
@@ -25,6 +27,7 @@ def bake(
     field: RadianceField,
     T_norm_cam: Pose,
     camera: Camera,
+    aabb: Tensor,
     training: FactorizedTraining,
     background: str,
     seed: int = 0,
@@ -38,6 +41,8 @@ def bake(
         field: the field to imitate, such as nerfacto.
         T_norm_cam: poses (V,) to render from, all over the region where cameras will be.
         camera: camera of the renders.
+        aabb: box that the scene cannot leave, (2, 3), normalized coordinates; it is shrunk to what
+            the renders show.
         training: size and length of the training.
         background: 'white', 'black' or 'none', what the result shows behind the scene.
         seed: of everything random.
@@ -51,9 +56,19 @@ def bake(
     identity = f'{camera} {T_norm_cam.matrix().tolist()}'
     renders = Checkpoint(None if work is None else work / 'renders.ckpt', identity)
     views = rendered_views(field, T_norm_cam.to(device), camera, renders, report)
+    shown = depth_bounds(views)
+    aabb = torch.stack([torch.maximum(shown[0], aabb[0]), torch.minimum(shown[1], aabb[1])])
     checkpoint = None if work is None else work / 'field.ckpt'
-    aabb = depth_bounds(views)
+    views = replace(views, depth=views.depth * _ends_in(aabb, views))
     return train_field(views, None, aabb, background, training, seed, device, checkpoint, report)
+
+
+def _ends_in(aabb: Tensor, views: Views) -> Tensor:
+    """Pixels whose depth lies in a box, (V, H, W)."""
+    directions = pixel_directions(views.camera).view(*views.rgb.shape[1:])
+    points = views.depth[..., None] * torch.einsum('vij,hwj->vhwi', views.T_norm_cam.R, directions)
+    points = points + views.T_norm_cam.t[:, None, None]
+    return ((points > aabb[0]) & (points < aabb[1])).all(dim=-1)
 
 
 def rendered_views(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -18,10 +18,15 @@ from caldiff_ros.geometry import Normalization
 from caldiff_ros.nerf.field import Rendering
 from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
 
+if TYPE_CHECKING:
+    from nerfstudio.cameras.rays import RaySamples
+
 #: Rays whose samples are in memory at once.
 _CHUNK = 1 << 13
 #: Metrics of images, not part of the model; their constructor downloads weights.
 _LPIPS = 'torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity'
+#: Shares of a ray's weight between which the surface is.
+_MIDDLE = (0.4, 0.6)
 #: Parameters without meaning outside nerfstudio's trainer.
 _TRAINING_ONLY = ('camera_optimizer.', 'device_indicator_param', 'lpips.', 'psnr.')
 
@@ -113,7 +118,7 @@ class NerfactoField(nn.Module):
         return field.requires_grad_(False).eval()
 
     def render(self, origins: Tensor, directions: Tensor) -> Rendering:
-        """See `RadianceField.render`; depth and opacity are those of the mean sample."""
+        """See `RadianceField.render`; depth is that of `SurfaceDepth`."""
         parts = [
             self._render(o, d)
             for o, d in zip(origins.split(_CHUNK), directions.split(_CHUNK), strict=True)
@@ -164,12 +169,29 @@ def _make_model(config: NerfactoConfig) -> nn.Module:
     model_config.camera_optimizer.mode = 'off'
     with without_image_metrics():
         model = NerfactoModel(model_config, scene_box=box, num_train_data=config.n_images)
+    model.renderer_expected_depth = SurfaceDepth()
     return model.eval()
 
 
 def without_image_metrics() -> AbstractContextManager:
     """While it lasts, models of nerfstudio are made without LPIPS, which loads from the network."""
     return mock.patch(_LPIPS, nn.Identity)
+
+
+class SurfaceDepth(nn.Module):
+    """Depth of the surface on a ray: the mean over the middle fifth of the weight.
+
+    In place of nerfstudio's expected depth, which haze and far background pull off the surface, and
+    of its median, which has no gradient.
+    """
+
+    def forward(self, weights: Tensor, ray_samples: RaySamples) -> Tensor:
+        """Ray parameter (..., 1) from the weights (..., S, 1) of S samples in order."""
+        t = (ray_samples.frustums.starts + ray_samples.frustums.ends) / 2
+        share = weights / weights.sum(dim=-2, keepdim=True).clamp_min(1e-10)
+        upto = share.cumsum(dim=-2)
+        middle = upto.clamp(*_MIDDLE) - (upto - share).clamp(*_MIDDLE)
+        return (middle * t).sum(dim=-2) / (_MIDDLE[1] - _MIDDLE[0])
 
 
 def _require_tcnn() -> None:

@@ -4,7 +4,7 @@
 
 nerfstudio itself reads ``config.yml`` with a loader that calls whatever the file names, and
 checkpoints by unpickling. Here both are data: tags of Python objects become plain mappings, and
-the checkpoint may hold tensors and containers only.
+the checkpoint may hold tensors, numbers and containers only.
 """
 
 from __future__ import annotations
@@ -157,6 +157,20 @@ def _data_path(config: dict[str, Any], config_path: Path) -> Path | None:
     return None
 
 
+class _Ignored:
+    """In place of numpy's numbers, which ns-train leaves in the state of its schedulers."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+_NUMPY_NUMBERS = [
+    (_Ignored, f'numpy.{name}')
+    for name in ('dtype', 'core.multiarray.scalar', '_core.multiarray.scalar')
+]
+
+
 def _weights(folder: Path) -> dict[str, Tensor]:
     """State of the model in the newest checkpoint."""
     steps = {
@@ -171,14 +185,15 @@ def _weights(folder: Path) -> dict[str, Tensor]:
         )
     path = steps[max(steps)]
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)['pipeline']
+        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            state = torch.load(path, map_location='cpu', weights_only=True)['pipeline']
         prefix = '_model.'
         named = {key.removeprefix('module.'): value for key, value in state.items()}
         return {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
     except pickle.UnpicklingError as error:
         raise CaldiffError(
-            f'{path} holds more than tensors and containers and is not read, because unpickling '
-            'it could run code; train again with nerfstudio 1.1 or newer'
+            f'{path} holds more than tensors, numbers and containers and is not read, because '
+            'unpickling it could run code; train again with nerfstudio 1.1 or newer'
         ) from error
     except (RuntimeError, EOFError, KeyError, TypeError, AttributeError) as error:
         raise CaldiffError(

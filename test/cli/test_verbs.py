@@ -10,6 +10,7 @@ import pytest
 
 from caldiff_ros.cli import main
 from caldiff_ros.evaluation import pose_errors
+from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.scenes import open_scene
 
 
@@ -36,6 +37,7 @@ def test_evaluate_finds_the_held_out_images(plane_map, plane, held_out, tmp_path
     assert set(summary) == {
         *('method', 'preset', 'n_queries', 'thresholds', 'success_rate', 'success_5cm_5deg'),
         *('success_2cm_2deg', 'median_translation_norm', 'median_rotation_deg'),
+        'median_translation_cm',
         *('median_seconds', 'p90_seconds', 'status_counts', 'seed', 'hardware', 'versions'),
     }
     assert summary['n_queries'] == 4
@@ -121,6 +123,7 @@ def test_the_table_shows_the_answers(plane_map, held_out, capsys):
         (['build-map', '{data}', '--output', '{data}'], 'is not a map'),
         (['build-map', '{data}', '--output', 'new', '--preset', 'slow'], "'slow'"),
         (['build-map', '{data}', '--output', 'new', '--downscale-factor', '0'], 'downscale'),
+        (['build-map', '{data}', '--output', 'new', '--scale', '-1'], 'the scale is -1.0'),
         (['train-diffusion', '{data}', '--output', 'new'], 'train-nerf'),
     ],
 )
@@ -142,11 +145,13 @@ def test_the_two_halves_make_a_map_too(plane, small, tmp_path, capsys):
     output = tmp_path / 'halves'
     argv = [str(plane), '--output', str(output), '--split', '12-4', *small]
     argv += ['--field.iterations', '60', '--diffusion.iterations', '5', '--views.count', '16']
+    argv += ['--scale', '0.25']
     assert main(['train-nerf', *argv]) == 0
     assert 'dB on 4 held-out images' in capsys.readouterr().out
     assert not output.exists()
     assert main(['train-diffusion', *argv]) == 0
-    assert (output / 'map.yaml').is_file()
+    built = LocalizationMap.load(output)
+    assert (built.scale, built.metric) == (0.25, True)
     # Other arguments mean another field, which there is none of.
     assert main(['train-diffusion', *argv, '--seed', '1']) == 2
 

@@ -73,6 +73,7 @@ def test_summary_counts_what_is_below_each_threshold(queries):
     assert summary['thresholds'] == [[0.01, 2.0], [0.025, 5.0], [0.05, 10.0], [0.1, 20.0]]
     assert summary['success_5cm_5deg'] is None
     assert summary['success_2cm_2deg'] is None
+    assert summary['median_translation_cm'] is None
     assert summary['median_translation_norm'] == pytest.approx((0.015 + 0.15) / 2)
     assert summary['median_seconds'] == 2.5
     assert summary['p90_seconds'] == pytest.approx(3 + 0.7 * 11)
@@ -85,8 +86,11 @@ def test_metric_success_uses_the_scale(queries):
     options = {'method': 'caldiff', 'preset': 'fast', 'seed': 0}
     summary = summarize(queries, metres_per_unit=1.0, **options)
     assert (summary['success_5cm_5deg'], summary['success_2cm_2deg']) == (50.0, 25.0)
+    assert summary['median_translation_cm'] == pytest.approx((3 + 30) / 2)
+    assert 'median translation (cm)' in list(summary_table(summary).columns[0].cells)
     summary = summarize(queries, metres_per_unit=0.5, **options)
     assert (summary['success_5cm_5deg'], summary['success_2cm_2deg']) == (50.0, 50.0)
+    assert summary['median_translation_cm'] == pytest.approx((1.5 + 15) / 2)
 
 
 def test_files_are_strict_json_with_every_query(queries, tmp_path):

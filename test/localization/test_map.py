@@ -59,6 +59,34 @@ def test_poses_in_a_turned_and_scaled_map(tmp_path):
     assert loaded.unit == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'says'),
+    [
+        ('scale', 0, 'the scale in .* is 0, expected metres per unit'),
+        ('scale', '1:50', "the scale in .* is '1:50'"),
+        ('T_map_scene', np.diag([2.0, 2, 2, 1]).tolist(), r'T_map_scene in .* \(determinant 8\)'),
+        ('T_map_scene', [1, 2, 3], r'T_map_scene in .* has shape \(3,\)'),
+    ],
+)
+def test_a_frame_that_is_none_is_refused(saved, key, value, says):
+    content = yaml.safe_load((saved / 'map.yaml').read_text())
+    (saved / 'map.yaml').write_text(yaml.safe_dump({**content, key: value}))
+    with pytest.raises(CaldiffError, match=says):
+        LocalizationMap.load(saved)
+
+
+def test_scale_and_frame_can_be_changed_by_hand(saved):
+    content = yaml.safe_load((saved / 'map.yaml').read_text())
+    before = LocalizationMap.load(saved).to_map(ring(3))
+    content.update(scale=2, frame_id='lab', T_map_scene=[[0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3]])
+    (saved / 'map.yaml').write_text(yaml.safe_dump(content))
+    loaded = LocalizationMap.load(saved)
+    assert loaded.frame_id == 'lab'
+    x, y, z = before[:, :3, 3].T
+    moved = loaded.to_map(ring(3))[:, :3, 3]
+    np.testing.assert_allclose(moved, np.stack([1 - 2 * y, 2 + 2 * x, 3 + 2 * z], 1), atol=1e-5)
+
+
 def test_nothing_but_numbers_is_loaded(saved):
     """No pickle: weights are safetensors, the rest is YAML without tags and JSON."""
     assert {path.suffix for path in saved.iterdir()} == {'.yaml', '.json', '.safetensors'}

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """nerfacto against nerfstudio itself, on a run that nerfstudio's own trainer made."""
 
+import math
 import socket
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +15,12 @@ from plane_world import look_at, write_nerfstudio
 
 from caldiff_ros.geometry import Normalization, Pose, opengl_to_optical
 from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.presets import configuration
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.stages import refine
 from caldiff_ros.nerf.field import render_directions, render_images
-from caldiff_ros.nerf.nerfacto import NerfactoField
+from caldiff_ros.nerf.nerfacto import NerfactoField, SurfaceDepth
 from caldiff_ros.nerf.nerfacto_training import CPU_NERFACTO, train_nerfacto
 from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
 from caldiff_ros.nerf.views import Views
@@ -88,8 +94,12 @@ def test_renders_are_those_of_nerfstudio(run, views):
         rays = cameras.generate_rays(i).directions
         z = (rays * -cameras.camera_to_worlds[i, :, 2]).sum(-1)  # cosine to the optical axis
         scale = float(pipeline.datamanager.train_dataparser_outputs.dataparser_scale)
-        expected = theirs['expected_depth'][..., 0] * z / scale
-        torch.testing.assert_close(out.depth[i], expected, rtol=2e-3, atol=1e-3)
+        # where the median and the mean of the weight agree, the surface is there
+        median, mean = theirs['depth'][..., 0], theirs['expected_depth'][..., 0]
+        clear = (median - mean).abs() < 0.02 * mean
+        assert clear.float().mean() > 0.1
+        expected = median * z / scale
+        torch.testing.assert_close(out.depth[i][clear], expected[clear], rtol=0.05, atol=0)
 
 
 def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
@@ -111,6 +121,20 @@ def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
     cosine = torch.nn.functional.cosine_similarity(delta.grad[0], torch.tensor(numeric), dim=0)
     assert float(cosine) > 0.95
     assert float(delta.grad.norm() / torch.tensor(numeric).norm()) == pytest.approx(1, abs=0.2)
+
+
+def test_refinement_through_the_field_recovers_the_pose(run, views):
+    """From 3 degrees and 0.02 away to a view that the field itself shows."""
+    built = make_map(field=NerfactoField.from_run(run, None))
+    true = views.T_norm_cam[3:4]
+    image = (render_images(built.field, true, views.camera).rgb[0] * 255).round().to(torch.uint8)
+    query = Query(image.numpy(), views.seen[3].numpy(), views.camera, 'cpu', affine_exposure=True)
+    offset = 0.02 * torch.tensor([0.6, -0.48, 0.64])
+    turn = math.radians(3) * torch.tensor([-0.64, 0.6, 0.48])
+    start = true.retract(torch.cat([offset, turn])[None])
+    found = refine(start, query, configuration('fast'), Run(built, torch.Generator())).T_norm_cam[0]
+    assert float(true[0].translation_error(found)) < 0.002
+    assert float(true[0].rotation_error_deg(found)) < 0.2
 
 
 @pytest.mark.parametrize(
@@ -148,6 +172,20 @@ def test_transforms_of_the_dataparser_are_undone(run, views, tmp_path, orientati
     turn = A / torch.linalg.det(A) ** (1 / 3)
     expected = torch.from_numpy(np.diag([1.0, -1, -1]))
     torch.testing.assert_close(turn @ norm.R @ expected, theirs[:, :, :3], rtol=0, atol=1e-5)
+
+
+def test_depth_is_the_mean_of_the_middle_fifth():
+    """Worked out by hand, with haze in front and a far background behind."""
+    t = torch.tensor([[1.0], [2.0], [3.0], [100.0]])
+    samples = SimpleNamespace(frustums=SimpleNamespace(starts=t - 0.25, ends=t + 0.25))
+    for weights, expected in (
+        ([0.2, 0.5, 0.2, 0.1], 2.0),
+        ([0.1, 0.125, 0.15, 0.125], (0.05 * 2 + 0.15 * 3) / 0.2),  # opacity 0.5
+        ([0.25, 0.25, 0.25, 0.25], 2.5),
+        ([0.0, 0.0, 0.0, 0.0], 0.0),
+    ):
+        depth = SurfaceDepth()(torch.tensor(weights)[:, None], samples)
+        assert float(depth) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_checkpoint_of_another_size_is_refused(run):

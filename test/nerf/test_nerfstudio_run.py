@@ -67,7 +67,8 @@ def run(tmp_path):
     for step, value in ((9, 1.0), (100, 2.0)):
         state = {'_model.field.aabb': torch.full((2, 3), value), 'datamanager.x': torch.zeros(1)}
         path = folder / f'nerfstudio_models/step-{step:09d}.ckpt'
-        torch.save({'step': step, 'pipeline': state}, path)
+        schedule = {'last_lr': [np.float64(0.01)]}  # as the trainer leaves it
+        torch.save({'step': step, 'pipeline': state, 'schedulers': schedule}, path)
     return folder
 
 
