@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import torch
-from blobs import CAMERA
+from blobs import CAMERA, ring
 
 from caldiff_ros.diffusion.conditioning import ConditioningConfig
 from caldiff_ros.diffusion.denoiser import DenoiserConfig
@@ -35,6 +35,7 @@ def make_map(field=None, **changes) -> LocalizationMap:
         field=field.requires_grad_(False).eval(),
         diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval(),
         calibration=Calibration(0.001, 0.02),
+        training_cameras=ring(6),
         provenance={'seed': 7},
         **changes,
     )

@@ -105,9 +105,9 @@ def _save_overlay(
 ) -> None:
     if answer.T_map_cam is None:
         return
-    query, _ = localizer.query_view(image, camera)
+    query, _ = localizer.map.view(image, camera)
     text = f'{answer.status.name}, confidence {answer.confidence:.2f}'
-    picture = draw_overlay(query, localizer.render(answer.T_map_cam), text)
+    picture = draw_overlay(query, localizer.map.render(answer.T_map_cam), text)
     if not cv2.imwrite(str(path), picture[..., ::-1]):
         raise CaldiffError(f'{path} cannot be written; give another --save-overlay folder')
 

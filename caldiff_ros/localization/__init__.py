@@ -13,6 +13,7 @@ from caldiff_ros.localization.answer import (
 from caldiff_ros.localization.localizer import Localizer
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import PRESETS
+from caldiff_ros.localization.prior import Prior
 
 __all__ = [
     'PRESETS',
@@ -23,5 +24,6 @@ __all__ = [
     'LocalizationMap',
     'Localizer',
     'Particles',
+    'Prior',
     'Status',
 ]

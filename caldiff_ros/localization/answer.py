@@ -16,8 +16,9 @@ class Status(IntEnum):
     """Outcome of a localization; the numbers are those of caldiff_ros/msg/Localization."""
 
     LOCALIZED = 1
-    NOT_LOCALIZED = 2
-    FAILED = 3
+    AMBIGUOUS = 2
+    NOT_LOCALIZED = 3
+    FAILED = 4
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Hypothesis:
     Attributes:
         T_map_cam: pose of the optical camera in the map, (4, 4) float64, in map units.
         photometric_error: mean squared difference between render and query, colours in 0..1.
+        confidence: 0..1, how sure it is that this pose is right, from its render alone.
     """
 
     T_map_cam: np.ndarray
     photometric_error: float
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,14 @@ class Answer:
     """Result of `Localizer.localize`.
 
     Attributes:
-        status: LOCALIZED if the pose can be trusted.
+        status: LOCALIZED if the pose can be trusted, AMBIGUOUS if another place looks as well.
         message: one sentence that explains the status.
         T_map_cam: best pose, (4, 4) float64; None if there is none at all.
         covariance: (6, 6) float64 of (x, y, z, rotation about the map's x, y, z), in map units and
             radians; None without a pose.
-        confidence: 0..1, how much better the error is than that of wrong poses in this map.
+        confidence: 0..1, of the best pose, see `Hypothesis`.
         photometric_error: of the best pose, see `Hypothesis`.
-        hypotheses: refined candidates, best first.
+        hypotheses: refined candidates at different places, best first.
         timings: seconds per stage, in order.
     """
 
@@ -64,12 +67,22 @@ class Answer:
         return sum(self.timings.values())
 
 
+#: Stages that observers see, and the share of the work that is done when each begins.
+STAGES = {
+    'initialization': 0.0,
+    'diffusion': 0.05,
+    'selection': 0.3,
+    'refinement': 0.4,
+    'answer': 0.95,
+}
+
+
 @dataclass(frozen=True)
 class Particles:
     """The particles after a step of the algorithm, as an observer sees them.
 
     Attributes:
-        stage: 'initialization', 'diffusion', 'selection', 'refinement' or 'answer'.
+        stage: one of `STAGES`.
         step, n_steps: progress within the stage, ``1 <= step <= n_steps``.
         T_map_cam: (P, 4, 4) float64, optical cameras, map units.
         photometric_error: (P,) mean squared colour difference, or None where not known yet.
@@ -80,6 +93,13 @@ class Particles:
     n_steps: int
     T_map_cam: np.ndarray
     photometric_error: np.ndarray | None = None
+
+    @property
+    def progress(self) -> float:
+        """Rough share of the whole localization that is done, 0..1; never falls."""
+        begins = STAGES[self.stage]
+        ends = min((share for share in STAGES.values() if share > begins), default=1.0)
+        return begins + (ends - begins) * self.step / self.n_steps
 
 
 Observer = Callable[[Particles], None]

@@ -158,6 +158,7 @@ def assemble(
         field=field,
         diffusion=diffusion,
         calibration=calibrated(data, field, seed),
+        training_cameras=data.views.T_norm_cam,
         metric=data.scene.metric,
         provenance=provenance,
     )

@@ -10,33 +10,73 @@ import torch
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
 from caldiff_ros.localization.confidence import covariance_map
+from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.localization.stages import Refined
 
+#: Poses nearer than this (normalized units, and degrees) are one answer.
+_SAME_PLACE = (0.05, 10.0)
 
-def conclude(refined: Refined, run: Run) -> Answer:
+
+def conclude(refined: Refined, config: LocalizerConfig, run: Run) -> Answer:
     """The best of the refined poses, judged by the map's calibration."""
     run.tell('answer', 1, 1, refined.T_norm_cam[:1], refined.errors[:1])
-    poses, errors = run.map.to_map(refined.T_norm_cam), refined.errors.tolist()
-    hypotheses = [Hypothesis(pose, error) for pose, error in zip(poses, errors, strict=True)]
-    error, threshold = errors[0], run.map.calibration.threshold
-    if not math.isfinite(error):
-        return Answer(
-            Status.FAILED, 'The refinement gave no finite pose.', timings=dict(run.timings)
-        )
-    trusted = error <= threshold
-    verdict = 'within' if trusted else 'beyond'
+    timings = dict(run.timings)
+    if not math.isfinite(refined.errors[0]):
+        return Answer(Status.FAILED, 'The refinement gave no finite pose.', timings=timings)
+    hypotheses = _distinct(refined, run)
+    best = hypotheses[0]
+    status, message = _verdict(hypotheses, config, run.map.name)
     covariance = covariance_map(refined.information, refined.T_norm_cam[0], run.map.unit)
     turn = torch.eye(6).double()
     turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])
     return Answer(
-        status=Status.LOCALIZED if trusted else Status.NOT_LOCALIZED,
-        message=f'The photometric error {error:.4f} is {verdict} the {threshold:.4f} up to which '
-        f'poses in {run.map.name} are trusted.',
-        T_map_cam=poses[0],
+        status=status,
+        message=message,
+        T_map_cam=best.T_map_cam,
         covariance=(turn @ covariance @ turn.T).numpy(),
-        confidence=run.map.calibration.confidence(error),
-        photometric_error=error,
+        confidence=best.confidence,
+        photometric_error=best.photometric_error,
         hypotheses=hypotheses,
-        timings=dict(run.timings),
+        timings=timings,
+    )
+
+
+def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
+    """The refined poses without those that are near a better one."""
+    poses, errors = refined.T_norm_cam, refined.errors
+    kept = select(poses, errors, SelectionConfig(len(poses), None, *_SAME_PLACE)).tolist()
+    matrices = run.map.to_map(poses[kept])
+    confidences = [run.map.calibration.confidence(float(errors[i])) for i in kept]
+    return [
+        Hypothesis(matrix, float(errors[i]), confidence)
+        for matrix, i, confidence in zip(matrices, kept, confidences, strict=True)
+    ]
+
+
+def _verdict(
+    hypotheses: list[Hypothesis], config: LocalizerConfig, name: str
+) -> tuple[Status, str]:
+    """Status and the sentence that explains it."""
+    best = hypotheses[0]
+    error, confidence = best.photometric_error, best.confidence
+    if confidence < config.min_confidence:
+        return Status.NOT_LOCALIZED, (
+            f'The best pose in {name} has confidence {confidence:.2f} (photometric error '
+            f'{error:.4f}), below the {config.min_confidence:g} from which poses are trusted.'
+        )
+    rivals = [
+        other
+        for other in hypotheses[1:]
+        if other.confidence >= config.min_confidence
+        and other.photometric_error <= config.ambiguity_ratio * error
+    ]
+    if rivals:
+        return Status.AMBIGUOUS, (
+            f'{1 + len(rivals)} places in {name} look alike from here: photometric errors '
+            f'{error:.4f} and {rivals[0].photometric_error:.4f}.'
+        )
+    return Status.LOCALIZED, (
+        f'The pose in {name} has confidence {confidence:.2f} (photometric error {error:.4f}).'
     )

@@ -8,18 +8,16 @@ import numpy as np
 import torch
 
 from caldiff_ros.diffusion.training import poses_of
-from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera
-from caldiff_ros.geometry.camera import resample
+from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
+from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.sampling import uniform_particles
 from caldiff_ros.localization.stages import choose, diffuse, refine
-from caldiff_ros.nerf.field import render_images
 from caldiff_ros.training import pick_device
 
 
@@ -53,6 +51,7 @@ class Localizer:
         camera: Camera,
         observer: Observer | None = None,
         cancel: CancelToken | None = None,
+        prior: Prior | None = None,
     ) -> Answer:
         """Find the pose of the camera that took an image.
 
@@ -61,6 +60,7 @@ class Localizer:
             camera: its intrinsics and distortion.
             observer: receives the particles after every step, in this thread.
             cancel: lets another thread stop the run.
+            prior: guess that a share of the particles starts from.
 
         Raises:
             CaldiffError: if the image cannot be used.
@@ -68,33 +68,24 @@ class Localizer:
         """
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
         with run.stage('preparation'):
-            view, affine = self.query_view(image, camera), self.config.affine_exposure
+            view, affine = self.map.view(image, camera), self.config.affine_exposure
             query = Query(*view, self.map.camera, self.device, affine)
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
-            particles = uniform_particles(self.config.particles, run.generator).to(self.device)
+            n_guessed = round(self.config.prior_share * self.config.particles) if prior else 0
+            n_uniform = self.config.particles - n_guessed
+            particles = uniform_particles(n_uniform, run.generator).to(self.device)
             run.tell('initialization', 1, 1, poses_of(particles))
             features = self.map.diffusion.encode(
                 query.rgb, len(particles), self.config.feature_dropout, run.generator
             )
             poses = diffuse(particles, features, query, self.config, run)
+            if prior is not None:
+                poses = Pose.cat([poses, prior.sample(n_guessed, self.map, run.generator)])
         with run.stage('selection'):
             # 4. Select the good-to-refine subset P_s of P_0.
             subset = choose(poses, query, self.config, run)
         with run.stage('refinement'):
             # 5. Refine P_s and select the best.  6. Return it.
             refined = refine(subset, query, self.config, run)
-        return conclude(refined, run)
-
-    def query_view(self, image: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
-        """The image as the map's camera would have seen it, and which of its pixels were seen."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise CaldiffError(
-                f'the image is {image.dtype} {image.shape}, expected uint8 RGB (H, W, 3); convert'
-            )
-        return resample(image, camera, self.map.camera)
-
-    def render(self, T_map_cam: np.ndarray) -> np.ndarray:
-        """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""
-        out = render_images(self.map.field, self.map.to_norm(T_map_cam[None]), self.map.camera)
-        return (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        return conclude(refined, self.config, run)

@@ -24,15 +24,17 @@ from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization, Pose
+from caldiff_ros.geometry.camera import resample
 from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.field import render_images
 from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 from caldiff_ros.scenes.reading import checked_pose
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
-_CALIBRATION = 'calibration.json'
+_CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _FIELDS = {
     'factorized': (FactorizedField, FactorizedConfig),
     'tiny': (TinyNerf, TinyNerfConfig),
@@ -52,6 +54,7 @@ class LocalizationMap:
         field: the radiance field.
         diffusion: the pose diffusion model.
         calibration: what right and wrong answers look like here.
+        training_cameras: poses T_norm_cam (V,) of the images that the map was made from, float32.
         metric: whether the training poses are in metres.
         frame_id: name of the map frame.
         scale: map units (metres) per unit of the training poses.
@@ -66,6 +69,7 @@ class LocalizationMap:
     field: FactorizedField | TinyNerf | NerfactoField
     diffusion: PoseDiffusion
     calibration: Calibration
+    training_cameras: Pose
     metric: bool = False
     frame_id: str = 'map'
     scale: float = 1.0
@@ -96,6 +100,27 @@ class LocalizationMap:
         """Length of one normalized unit in map units."""
         return self.normalization.side * self.scale
 
+    def view(self, image: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+        """An image as the map's camera would have seen it, and which of its pixels were seen.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            camera: its intrinsics and distortion.
+
+        Raises:
+            CaldiffError: if it is no such image, or not one of this camera.
+        """
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise CaldiffError(
+                f'the image is {image.dtype} {image.shape}, expected uint8 RGB (H, W, 3); convert'
+            )
+        return resample(image, camera, self.camera)
+
+    def render(self, T_map_cam: np.ndarray) -> np.ndarray:
+        """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""
+        out = render_images(self.field, self.to_norm(T_map_cam[None]), self.camera)
+        return (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+
     def save(self, path: str | Path) -> None:
         """Write the folder; an existing map is replaced only once the new one is whole.
 
@@ -110,10 +135,11 @@ class LocalizationMap:
             _save_weights(self.field, partial / _FIELD)
             _save_weights(self.diffusion, partial / _DIFFUSION)
             (partial / _CALIBRATION).write_text(json.dumps(asdict(self.calibration), indent=2))
+            cameras = self.training_cameras.matrix()[:, :3].tolist()
+            (partial / _CAMERAS).write_text(json.dumps({'T_norm_cam': cameras}))
             content = self._content()
-            content['sha256'] = {
-                name: _sha256(partial / name) for name in (_FIELD, _DIFFUSION, _CALIBRATION)
-            }
+            written = (_FIELD, _DIFFUSION, _CALIBRATION, _CAMERAS)
+            content['sha256'] = {name: _sha256(partial / name) for name in written}
             (partial / _MAP).write_text(yaml.safe_dump(content, sort_keys=False))
             partial.chmod(0o755)
             old = partial.with_name(f'{partial.name}.old')
@@ -164,6 +190,7 @@ class LocalizationMap:
             _load_weights(field, path / _FIELD)
             _load_weights(diffusion, path / _DIFFUSION)
             calibration = Calibration(**json.loads((path / _CALIBRATION).read_text()))
+            cameras = json.loads((path / _CAMERAS).read_text())['T_norm_cam']
             loaded = cls(
                 name=content['name'],
                 camera=Camera(**content['camera']),
@@ -174,6 +201,7 @@ class LocalizationMap:
                 field=field,
                 diffusion=diffusion,
                 calibration=calibration,
+                training_cameras=Pose.from_matrix(torch.tensor(cameras)),
                 metric=content['metric'],
                 frame_id=content['frame_id'],
                 scale=_checked_scale(content['scale'], path / _MAP),

@@ -45,6 +45,14 @@ class LocalizerConfig:
     """How they are refined: iNeRF, or direct alignment from coarse to fine."""
     matching: MatchingConfig | None = field(default_factory=MatchingConfig)
     """Poses by matching against a render join the selected ones before the refinement."""
+    prior_share: float = 0.5
+    """Share of the particles that starts from a prior where one is given; the others stay uniform,
+    so that a wrong prior can be overcome."""
+    min_confidence: float = 0.5
+    """Confidence from which a pose is trusted."""
+    ambiguity_ratio: float = 2.0
+    """A pose at another place that is trusted as well, with an error at most so many times that of
+    the best, makes the answer ambiguous."""
 
 
 PRESETS: dict[str, LocalizerConfig] = {

@@ -37,6 +37,7 @@ def localization_msg(answer: Answer, header: Header) -> Localization:
             Hypothesis(
                 pose=pose_to_msg(hypothesis.T_map_cam),
                 photometric_error=float(hypothesis.photometric_error),
+                confidence=float(hypothesis.confidence),
             )
             for hypothesis in answer.hypotheses
         ],

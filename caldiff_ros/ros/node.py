@@ -211,8 +211,8 @@ class LocalizerNode(Node):
         self, rgb: np.ndarray, camera: Camera, answer: Answer, header: Header
     ) -> None:
         try:
-            query, _ = self._localizer.query_view(rgb, camera)
-            render = self._localizer.render(answer.T_map_cam)
+            query, _ = self._localizer.map.view(rgb, camera)
+            render = self._localizer.map.render(answer.T_map_cam)
             text = f'{answer.status.name} {answer.confidence:.2f}, {answer.seconds:.1f} s'
             self._answers.publish_overlay(draw_overlay(query, render, text), header)
         except Exception as error:  # the answer is out already and stays true

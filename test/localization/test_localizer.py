@@ -87,7 +87,7 @@ def test_a_render_is_found_again(localizer):
     """A picture with a pose that is exactly known: the map's own render between two cameras."""
     true = held_out(5)[1]
     true[:3, 3] += 0.02 * localizer.map.unit
-    answer = localizer.localize(localizer.render(true), localizer.map.camera)
+    answer = localizer.localize(localizer.map.render(true), localizer.map.camera)
     distance, angle = pose_errors(true, answer.T_map_cam)
     assert distance / localizer.map.unit < 2e-3
     assert angle < 0.2
