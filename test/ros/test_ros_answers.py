@@ -19,7 +19,8 @@ def test_answer_with_a_pose():
     covariance = np.arange(36.0).reshape(6, 6)
     answer = Answer(
         Status.LOCALIZED, 'found', T, covariance, 0.75, 0.5,
-        [Hypothesis(T, 0.5, 0.9), Hypothesis(np.eye(4), 0.625, 0.2)], {'diffusion': 1.5, 'refinement': 2.0},
+        [Hypothesis(T, 0.5, 0.9), Hypothesis(np.eye(4), 0.625, 0.2)],
+        {'diffusion': 1.5, 'refinement': 2.0},
     )  # fmt: skip
     message = localization_msg(answer, Header(frame_id='map'))
     assert (message.status, message.message, message.confidence) == (1, 'found', 0.75)
