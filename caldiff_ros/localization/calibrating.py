@@ -36,8 +36,8 @@ _RANDOM_POSES, _REFINED = 80, 5
 _CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
 #: Every block of so many pixels moves when an image is scrambled.
 _TILES = 4
-#: Normalized squared errors that count for more than this are taken to be misfits.
-_MAX_SQUARED_ERROR = 10.0
+#: Median of the chi-squared distribution with 6 degrees of freedom.
+_MEDIAN_SQUARED_ERROR = 5.348
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ def calibrate(
             f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
             'says what a right answer looks like; check the poses, or give more and sharper images'
         )
-    return Calibration.fit(
-        Evidence.cat(right), Evidence.cat(wrong), _covariance_scale(squared_errors), quality
-    )
+    # the median, as a few alignments end in a minimum next to the right one
+    scale = float(np.median(squared_errors)) / _MEDIAN_SQUARED_ERROR
+    return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:
@@ -157,9 +157,3 @@ def squared_error(found: Pose, truth: Pose, covariance: Tensor) -> float:
     turn = (found.R.transpose(-1, -2) @ truth.R).double().cpu()
     delta = torch.cat([(truth.t - found.t).double().cpu(), roma.rotmat_to_rotvec(turn)])
     return float(delta @ torch.linalg.solve(covariance, delta))
-
-
-def _covariance_scale(squared_errors: list[float]) -> float:
-    """The enlargement that makes the mean of `squared_error` 6, without single misfits."""
-    values = np.array(squared_errors) / 6
-    return float(np.minimum(values, _MAX_SQUARED_ERROR * np.median(values)).mean())

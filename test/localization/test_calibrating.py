@@ -13,7 +13,6 @@ from caldiff_ros.localization.calibrating import (
     calibrate,
     is_wrong,
     queries_of,
-    refine_wrong,
     scrambled,
 )
 from caldiff_ros.localization.confidence import Evidence
@@ -37,7 +36,7 @@ def test_right_and_wrong_answers_are_told_apart():
     others = ring(4, phase=0.4)[:2]
     for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
         right = Evidence.of(field, query, others[i : i + 1])
-        wrong = Evidence.of(field, query, refine_wrong(field, query, others[[1 - i]]))
+        wrong = Evidence.of(field, query, others[[1 - i]])
         confidences = [calibration.confidence(e.error.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.9
