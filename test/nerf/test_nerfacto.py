@@ -189,6 +189,22 @@ def test_depth_is_the_mean_of_the_middle_fifth():
         assert float(depth) == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_stopped_training_goes_on_where_it_was_saved(views, tmp_path, monkeypatch):
+    monkeypatch.setattr('caldiff_ros.nerf.nerfacto_training._SAVE_INTERVAL', 3)
+    steps = []
+
+    def report(stage, step, n_steps, numbers):
+        steps.append(step)
+        if steps == [1, 2, 3, 4, 5]:
+            raise KeyboardInterrupt
+
+    short = replace(TINY, iterations=7)
+    with pytest.raises(KeyboardInterrupt):
+        train_nerfacto(views, 'none', short, tmp_path, report=report)
+    train_nerfacto(views, 'none', short, tmp_path, report=report)
+    assert steps == [1, 2, 3, 4, 5, 5, 6, 7]  # saved after the fourth
+
+
 def test_building_the_model_fetches_nothing(run, tmp_path, monkeypatch):
     """nerfstudio's own constructor fetches the weights of an image metric; ours does not."""
     from nerfstudio.data.scene_box import SceneBox
