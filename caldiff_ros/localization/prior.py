@@ -58,10 +58,8 @@ class Prior:
         mean = Pose.from_matrix(np.asarray(self.T_map_cam, dtype=np.float64))
         turned = Pose(mean.R.expand(n, 3, 3), torch.zeros(n, 3).double())
         # the rotation is about the map's axes: it multiplies from the left
-        about_map = (
-            Pose.identity(n)
-            .to(torch.float64)
-            .retract(torch.cat([torch.zeros(n, 3).double(), delta[:, 3:]], dim=1))
+        about_map = Pose.identity(n).to(torch.float64).retract(
+            torch.cat([torch.zeros(n, 3).double(), delta[:, 3:]], dim=1)
         )
         R = (about_map @ turned).R
         return place.to_norm(Pose(R, mean.t + delta[:, :3]).matrix().numpy())

@@ -97,12 +97,16 @@ class Desk:
         with self._lock:
             self._cancel(request, reason)
 
-    def stop(self, reason: str) -> None:
-        """End everything that runs or waits early."""
+    def cancel_current(self, reason: str) -> None:
+        """End the localization that runs or waits, if any, early."""
         with self._lock:
-            self._background.cancel()
             if self._current is not None:
                 self._cancel(self._current, reason)
+
+    def stop(self, reason: str) -> None:
+        """End everything early."""
+        self.cancel_current(reason)
+        self._background.cancel()
 
     def close(self) -> None:
         """End everything and wait for the worker's thread."""

@@ -9,11 +9,15 @@ from collections.abc import Callable
 
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.callback_groups import CallbackGroup
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 from caldiff_ros.ros.inbox import Inbox
 from caldiff_ros.ros.parameters import LocalizerParameters
@@ -43,7 +47,7 @@ class Inputs:
         self._node, self._log, self._group = node, node.get_logger(), group
         self._inbox, self._on_arrival = inbox, on_arrival
         self._since_s = time.monotonic()
-        self.problem = ''
+        self._problem = ''
         compressed = parameters.image_transport == 'compressed'
         # beside the raw topic, wherever that was remapped to, as image_transport has it
         image = node.resolve_topic_name('image') + '/compressed' if compressed else 'image'
@@ -63,14 +67,15 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def check(self, parameters: LocalizerParameters) -> None:
-        """Update `problem`, why images cannot be localized, and log its changes."""
+    def check(self, parameters: LocalizerParameters) -> str:
+        """Why images cannot be localized, empty if they can; changes of it are logged."""
         problem = self._find_problem(parameters)
-        if problem and problem != self.problem:
+        if problem and problem != self._problem:
             self._log.warning(problem)
-        elif self.problem and not problem:
+        elif self._problem and not problem:
             self._log.info(f'images arrive on {self._image_topic}')
-        self.problem = problem
+        self._problem = problem
+        return problem
 
     def _find_problem(self, parameters: LocalizerParameters) -> str:
         timeout_s, now_s = max(1.0, parameters.image_timeout), time.monotonic()

@@ -29,7 +29,7 @@ def main() -> int:
         rclpy.logging.get_logger('localizer').fatal(str(error))
         return 1
     try:
-        if node.autostart and not node.start():
+        if not node.autostart():
             return 1
         _spin(node)
     finally:

@@ -4,22 +4,18 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable
-from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
@@ -31,44 +27,24 @@ from caldiff_ros.ros.engine import Engine, map_path
 from caldiff_ros.ros.front import Front
 from caldiff_ros.ros.inbox import Inbox
 from caldiff_ros.ros.inputs import Inputs
+from caldiff_ros.ros.lifecycle import transition
 from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
-from caldiff_ros.ros.parameters import (
-    LocalizerParameters,
-    declare_parameters,
-    unknown_parameters,
-)
 from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
 from caldiff_ros.ros.schedule import Schedule
+from caldiff_ros.ros.settings import Settings
 from caldiff_ros.ros.tf import TransformOutput
 from caldiff_ros.ros.work import Work
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleState  # it has another name in Humble
 
 #: Period of the diagnostics, and of the look whether images arrive.
 CHECK_S = 1.0
 #: Smallest jump back of the clock that starts a new time; a bag that begins again.
 BACKWARD = Duration(seconds=-0.1)
-
-
-def _transition(change: Callable) -> Callable:
-    """A transition of the lifecycle that answers for what its body raises; rclpy hides it.
-
-    `CaldiffError` is a failure, the node stays in the state where it was; anything else is an
-    error, the node goes back to unconfigured.
-    """
-
-    @functools.wraps(change)
-    def answered(self: LocalizerNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            change(self, state)
-        except CaldiffError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:
-            reason = ' '.join(str(error).split())
-            self.get_logger().error(f'{change.__name__} failed: {type(error).__name__}: {reason}')
-            return TransitionCallbackReturn.ERROR
-        return TransitionCallbackReturn.SUCCESS
-
-    return answered
+#: Parameters that the picture of the map, and the transform that is sent again, depend on.
+SHOWN = {'map', 'map_frame', 'map_points', 'marker_size'}
+SENT = {'map', 'map_frame', 'odom_frame', 'tf_mode'}
 
 
 class LocalizerNode(LifecycleNode):
@@ -87,14 +63,11 @@ class LocalizerNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('localizer')
-        self._settings = declare_parameters(self)
-        self._echo_parameters()
-        if self._settings.torch_threads:
-            torch.set_num_threads(self._settings.torch_threads)
-        self._engine: Engine | None = None  # None while not configured
+        self._settings = Settings(self, self._on_change)
+        if self._settings.parameters.torch_threads:
+            torch.set_num_threads(self._settings.parameters.torch_threads)
         self._inputs: Inputs | None = None  # None while not active
-        self._map_output: MapOutput | None = None
-        self._candidate: tuple[LocalizerParameters, Engine | None] | None = None
+        self._map_output: MapOutput | None = None  # None while not configured
         self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
         self._tf = TransformOutput(self)
         self._work = Work(self, self._inbox, self._tf, self._statistics)
@@ -104,18 +77,13 @@ class LocalizerNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while simulated time stands still
         self.create_timer(CHECK_S, self._check, clock=steady)
-        self.add_on_set_parameters_callback(self._on_parameters)
-        self.add_post_set_parameters_callback(self._after_parameters)
         threshold = JumpThreshold(min_forward=None, min_backward=BACKWARD, on_clock_change=False)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
-    @property
     def autostart(self) -> bool:
-        """Whether to configure and activate without being told to."""
-        return self._settings.autostart
-
-    def start(self) -> bool:
-        """Configure and activate; whether it succeeded, the reason is in the log."""
+        """Configure and activate if the parameter says so; False, with a log, if that fails."""
+        if not self._settings.parameters.autostart:
+            return True
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
 
@@ -125,68 +93,65 @@ class LocalizerNode(LifecycleNode):
 
     # Lifecycle
 
-    @_transition
+    @transition
     def on_configure(self, state: LifecycleState) -> None:
         """Load the map and offer the topics."""
-        engine = Engine.load(self._settings)
+        engine = self._settings.load()
         self._work.prior = self._saved_prior(engine)
         self._work.particles, self._work.answers = ParticleOutput(self), AnswerOutput(self)
         self._map_output = MapOutput(self)
-        self._engine = engine
         self._show_map()
         super().on_configure(state)
         self.get_logger().info(
-            f'map {engine.map.name} loaded from {map_path(self._settings)}, frame '
+            f'map {engine.map.name} loaded from {map_path(engine.parameters)}, frame '
             f'{engine.frame}, computing on {engine.localizer.device}'
         )
 
-    @_transition
+    @transition
     def on_activate(self, state: LifecycleState) -> None:
         """Publish and subscribe."""
         super().on_activate(state)
         self._map_output.show()
         self._inbox.reset()
-        self._schedule = Schedule()
-        self._work.start_pending = True
-        self._tf.start(self._settings)
+        self._schedule, self._work.start_pending = Schedule(), True
+        parameters = self._settings.parameters
+        self._tf.start(parameters)
         self._inputs = Inputs(
-            self, self._group, self._inbox, self._settings, self._on_arrival, self._on_initialpose
+            self, self._group, self._inbox, parameters, self._on_arrival, self._on_initialpose
         )
 
-    @_transition
+    @transition
     def on_deactivate(self, state: LifecycleState) -> None:
         """Stop what runs, unsubscribe and publish no more."""
-        self._stop()
-        super().on_deactivate(state)
+        self._stop(state)
 
-    @_transition
+    @transition
     def on_cleanup(self, state: LifecycleState) -> None:
         """Free map and model."""
         self._free()
 
-    @_transition
+    @transition
     def on_shutdown(self, state: LifecycleState) -> None:
         """Stop, then free everything, from any state."""
-        self._stop()
-        super().on_deactivate(state)
+        self._stop(state)
         self._free()
 
-    @_transition
+    @transition
     def on_error(self, state: LifecycleState) -> None:
         """Go back to unconfigured, without anything that a failed transition left."""
-        self._stop()
-        super().on_deactivate(state)
+        self._stop(state)
         self._free()
 
-    def _stop(self) -> None:
+    def _stop(self, state: LifecycleState) -> None:
         self._desk.stop('the node was deactivated')
         self._tf.stop()
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
+        super().on_deactivate(state)
 
     def _free(self) -> None:
-        self._engine = None
+        self._settings.free()
         if self._map_output is None:
             return
         for output in (self._work.particles, self._work.answers, self._map_output):
@@ -197,9 +162,9 @@ class LocalizerNode(LifecycleNode):
     def _state(self) -> str:
         if self._inputs is not None:
             return 'active'
-        return 'unconfigured' if self._engine is None else 'inactive'
+        return 'unconfigured' if self._settings.engine is None else 'inactive'
 
-    # What is asked of the node; in the executor's thread
+    # What happens to the node, in the executor's thread
 
     def _accept(
         self, prior: PoseWithCovarianceStamped | None, observer: Observer | None
@@ -210,35 +175,37 @@ class LocalizerNode(LifecycleNode):
                 'configure and activate it by hand'
             )
         guess = None if prior is None else self._prior(prior)
-        request = Request(self._engine, time.monotonic(), prior=guess, observer=observer)
+        request = Request(self._settings.engine, time.monotonic(), prior=guess, observer=observer)
         if not self._desk.submit(request):
             raise CaldiffError(BUSY)
         return request
 
     def _on_arrival(self) -> None:
-        parameters, now_s = self._settings, time.monotonic()
+        parameters, now_s = self._settings.parameters, time.monotonic()
         camera_known = self._inbox.has_info or parameters.use_map_camera
         if not camera_known or not self._schedule.due(
             parameters, now_s, self._inbox.image_received_s, self._work.start_pending
         ):
             return
-        if self._desk.submit(Request(self._engine, float('-inf'), explicit=False)):
+        if self._desk.submit(Request(self._settings.engine, float('-inf'), explicit=False)):
             self._schedule.last_attempt_s = now_s
 
     def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
         try:
             self._work.prior = self._prior(message)
-            if self._settings.localize_on_initialpose:
-                self._accept(None, None)
         except CaldiffError as error:
             self.get_logger().warning(f'initialpose: {error}')
+            return
+        if self._settings.parameters.localize_on_initialpose:
+            # if it is busy, the prior stays for the next localization
+            self._desk.submit(Request(self._settings.engine, time.monotonic()))
 
     def _prior(self, message: PoseWithCovarianceStamped) -> Prior:
-        parameters, T_base_cam = self._settings, np.eye(4)
+        parameters, T_base_cam = self._settings.parameters, np.eye(4)
         if parameters.base_frame:
             camera = parameters.camera_frame or self._inbox.image_frame
             T_base_cam = self._tf.look_up(parameters.base_frame, camera, None, 0.0)
-        return prior_from_msg(message, self._engine.frame, T_base_cam)
+        return prior_from_msg(message, self._settings.engine.frame, T_base_cam)
 
     def _saved_prior(self, engine: Engine) -> Prior | None:
         if not engine.parameters.saved_pose_path:
@@ -256,67 +223,39 @@ class LocalizerNode(LifecycleNode):
     def _on_jump(self, jump: TimeJump) -> None:
         seconds = jump.delta.nanoseconds * 1e-9
         self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
+        self._desk.cancel_current('time jumped back')
         self._inbox.reset()
         self._tf.reset()
         self._work.prior = None
         self._schedule = Schedule()
 
-    def _check(self) -> None:
-        if self._inputs is not None:
-            self._inputs.check(self._settings)
-        problem = '' if self._inputs is None else self._inputs.problem
-        header = Header(stamp=self.get_clock().now().to_msg())
-        name = self.get_fully_qualified_name()
-        self._diagnostics.publish(
-            diagnostics(header, name, self._state(), self._engine, self._statistics, problem)
-        )
-
-    # Parameters
-
-    def _echo_parameters(self) -> None:
-        values = ' '.join(f'{name}={value!r}' for name, value in asdict(self._settings).items())
-        self.get_logger().info(f'parameters: {values}')
-        for sentence in unknown_parameters(self):
-            self.get_logger().warning(sentence)
-
-    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        """Check changes; a new map is loaded here, and the old one goes on if it cannot be."""
-        known = {field.name for field in fields(LocalizerParameters)}
-        values = {change.name: change.value for change in changes if change.name in known}
-        parameters, engine = self._settings, self._engine
-        try:
-            parameters = replace(parameters, **values)
-            if engine is not None and parameters != engine.parameters:
-                engine = engine.changed(parameters)
-        except (CaldiffError, OSError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self._candidate = parameters, engine
-        return SetParametersResult(successful=True)
-
-    def _after_parameters(self, _: list[Parameter]) -> None:
-        """Apply what was checked."""
-        before = self._settings
-        self._settings, self._engine = self._candidate
-        if self._settings == before:
-            return
-        if self._engine is not None:
-            self._show_changes(before)
-        if self._inputs is not None:
-            self._tf.start(self._settings)
-
-    def _show_changes(self, before: LocalizerParameters) -> None:
-        if map_path(self._settings) != map_path(before):
-            self._desk.stop('the map was changed')
-            self._work.prior = None
-            self._work.start_pending = True
-            self.get_logger().info(f'the map is {self._engine.map.name} now')
-        shown = ('map', 'map_frame', 'map_points', 'marker_size')
-        if any(getattr(self._settings, name) != getattr(before, name) for name in shown):
+    def _on_change(self, changed: set[str]) -> None:
+        """Follow the parameters that changed."""
+        engine = self._settings.engine
+        if engine is not None and 'map' in changed:
+            self._desk.cancel_current('the map was changed')
+            self._work.prior, self._work.start_pending = None, True
+            self.get_logger().info(f'the map is {engine.map.name} now')
+        if engine is not None and changed & SHOWN:
             self._show_map()
+        if changed & SENT:
+            self._tf.forget()
+        if self._inputs is not None:
+            self._tf.start(self._settings.parameters)
+
+    def _check(self) -> None:
+        problem = ''
+        if self._inputs is not None:
+            problem = self._inputs.check(self._settings.parameters)
+        header = Header(stamp=self.get_clock().now().to_msg())
+        name, engine = self.get_fully_qualified_name(), self._settings.engine
+        self._diagnostics.publish(
+            diagnostics(header, name, self._state(), engine, self._statistics, problem)
+        )
 
     def _show_map(self) -> None:
         """Let the worker make the picture of the map."""
-        output, engine, log = self._map_output, self._engine, self.get_logger()
+        output, engine, log = self._map_output, self._settings.engine, self.get_logger()
 
         def make(cancel: CancelToken) -> None:
             try:

@@ -46,25 +46,31 @@ class TransformOutput:
 
     def start(self, parameters: LocalizerParameters) -> None:
         """Send map_to_odom again at its rate, from now on."""
-        self.stop()
-        if self._broadcaster is None or parameters.tf_mode != 'map_to_odom':
-            return
+        self._stop_timer()
         self._tolerance_s = parameters.transform_tolerance
-        if parameters.tf_rate > 0:
+        repeated = parameters.tf_mode == 'map_to_odom' and parameters.tf_rate > 0
+        if repeated and self._broadcaster is not None:
             self._timer = self._node.create_timer(1 / parameters.tf_rate, self._send_again)
 
     def stop(self) -> None:
         """Forget the last transform and send nothing more."""
+        self._stop_timer()
+        self.forget()
+
+    def forget(self) -> None:
+        """Send the last transform no more, as it belongs to another map or frame."""
         self._held = None
+
+    def reset(self) -> None:
+        """Forget everything, as when time went backwards."""
+        self.forget()
+        if self._buffer is not None:
+            self._buffer.clear()
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
-
-    def reset(self) -> None:
-        """Forget what was known, as when time went backwards."""
-        self._held = None
-        if self._buffer is not None:
-            self._buffer.clear()
 
     def publish(
         self, T_map_cam: np.ndarray, header: Header, camera: str, parameters: LocalizerParameters

@@ -73,6 +73,7 @@ class Work:
             header.stamp = image.header.stamp
             view = self._view(request, image)
             answer = self._localize(request, view, header)
+            request.cancel_token.raise_if_cancelled()  # also if it came too late to stop it
         except Cancelled:  # whoever cancelled it knows, so nothing is published
             self._end(request, Answer(Status.FAILED, request.cancel_reason), header)
             return

@@ -135,9 +135,9 @@ def test_request_pre_empts_continuous_mode(driver):
         assert len({(stamp.sec, stamp.nanosec) for stamp in stamps}) == len(stamps)
     finally:
         driver.set(continuous=False, **QUICK)
-    time.sleep(0.5)
+    time.sleep(2.0)  # until the last one has ended
     driver.forget()
-    time.sleep(1.0)
+    time.sleep(0.5)
     assert not driver.received['localization']
 
 
