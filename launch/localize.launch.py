@@ -13,7 +13,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 
 SHARE = Path(get_package_share_directory('caldiff_ros'))
 CONFIG = SHARE / 'config'
-FLAGS = ('true', 'false')
+FLAGS = ('true', 'false', 'True', 'False')
 
 #: Default, description, and the accepted values where there are few.
 ARGUMENTS = {
@@ -34,7 +34,8 @@ ARGUMENTS = {
 def start(context):
     """What the arguments ask for."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    simulated = values['use_sim_time'] == 'true' or bool(values['bag'])
+    flags = {name: value.lower() == 'true' for name, value in values.items()}
+    simulated = flags['use_sim_time'] or bool(values['bag'])
     common = {'namespace': values['namespace'], 'output': 'screen', 'emulate_tty': True}
     clock = {'use_sim_time': simulated}
     topics = [(name, values[name]) for name in ('image', 'camera_info')]
@@ -55,7 +56,7 @@ def start(context):
             **common,
         ),
     ]
-    if values['demo'] == 'true':
+    if flags['demo']:
         actions.append(
             Node(
                 package='caldiff_ros',
@@ -66,7 +67,7 @@ def start(context):
                 **common,
             )
         )
-    if values['rviz'] == 'true':
+    if flags['rviz']:
         shown = ('particle_markers', 'map_cameras', 'map_points', 'particles', 'overlay')
         actions.append(
             Node(

@@ -82,8 +82,10 @@ class Work:
         except Exception as error:  # the node goes on, whatever a driver or the GPU did
             answer = Answer(Status.FAILED, f'localization failed: {_named(error)}')
         request.answered = True  # whoever sees the answer may ask for the next one at once
-        self.answers.publish(answer, header)
-        self._end(request, answer, header)
+        try:
+            self.answers.publish(answer, header)
+        finally:
+            self._end(request, answer, header)
         self._record(answer, header)
         if answer.T_map_cam is not None:
             self._follow_up(request, answer, view, header)
@@ -142,6 +144,8 @@ class Work:
                 self._tf.publish(answer.T_map_cam, header, view.frame, parameters)
             except CaldiffError as error:
                 self._complain(str(error))
+            except Exception as error:  # such as a stamp that is no time
+                self._complain(f'no TF is published: {_named(error)}')
             if parameters.saved_pose_path:
                 self._save(answer, request)
         if parameters.publish_overlay:
