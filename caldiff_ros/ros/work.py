@@ -60,7 +60,7 @@ class Work:
     ) -> None:
         self._clock, self._log = node.get_clock(), node.get_logger()
         self._inbox, self._tf, self._statistics = inbox, tf, statistics
-        self._complaint = ''
+        self._complaints: dict[str, str] = {}
         self.prior: Prior | None = None
         self.start_pending = False
 
@@ -130,56 +130,67 @@ class Work:
 
     def _record(self, answer: Answer, header: Header) -> None:
         self._statistics.record(answer)
-        if answer.status is Status.FAILED:
-            self._complain(answer.message)
-        else:
-            self._complaint = ''
+        failed = answer.status is Status.FAILED
+        self._complain('answer', answer.message if failed else '')
+        if answer.status is Status.LOCALIZED:
             self._log.info(log_line(answer, header))
+        elif not failed:
+            self._log.warning(log_line(answer, header))
 
     def _follow_up(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
         """What nobody waits for; the answer is out already and stays true."""
         parameters = request.engine.parameters
         if answer.status is Status.LOCALIZED:
-            try:
-                self._tf.publish(answer.T_map_cam, header, view.frame, parameters)
-            except CaldiffError as error:
-                self._complain(str(error))
-            except Exception as error:  # such as a stamp that is no time
-                self._complain(f'no TF is published: {_named(error)}')
+            self._send_transform(request, answer, view, header)
             if parameters.saved_pose_path:
-                self._save(answer, request)
+                self._save(request, answer)
         if parameters.publish_overlay:
             self._draw(request, answer, view, header)
 
-    def _save(self, answer: Answer, request: Request) -> None:
-        path = Path(request.engine.parameters.saved_pose_path).expanduser()
+    def _send_transform(
+        self, request: Request, answer: Answer, view: _View, header: Header
+    ) -> None:
+        problem = ''
+        try:
+            self._tf.publish(answer.T_map_cam, header, view.frame, request.engine.parameters)
+        except CaldiffError as error:
+            problem = str(error)
+        except Exception as error:  # such as a stamp that is no time
+            problem = f'no TF is published: {_named(error)}'
+        self._complain('transform', problem)
+
+    def _save(self, request: Request, answer: Answer) -> None:
+        path, problem = Path(request.engine.parameters.saved_pose_path).expanduser(), ''
         try:
             save_pose(path, answer, request.engine.map)
         except OSError as error:
-            self._complain(
+            problem = (
                 f'the pose cannot be saved in {path} ({error.strerror}), expected a file that can '
                 'be written; set saved_pose_path'
             )
+        self._complain('saved pose', problem)
 
     def _draw(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
+        x, y, z = answer.T_map_cam[:3, 3]
+        text = (
+            f'{answer.status.name}  confidence {answer.confidence:.2f}  error '
+            f'{answer.photometric_error:.4f}  at ({x:.3f}, {y:.3f}, {z:.3f})  '
+            f'{answer.seconds:.1f} s'
+        )
+        problem = ''
         try:
             query, _ = request.engine.map.view(view.rgb, view.camera)
             render = request.engine.map.render(answer.T_map_cam)
-            x, y, z = answer.T_map_cam[:3, 3]
-            text = (
-                f'{answer.status.name}  confidence {answer.confidence:.2f}  error '
-                f'{answer.photometric_error:.4f}  at ({x:.3f}, {y:.3f}, {z:.3f})  '
-                f'{answer.seconds:.1f} s'
-            )
             self.answers.publish_overlay(draw_overlay(query, render, text), header)
         except Exception as error:  # a picture is no reason to end
-            self._complain(f'no overlay: {_named(error)}')
+            problem = f'no overlay: {_named(error)}'
+        self._complain('overlay', problem)
 
-    def _complain(self, sentence: str) -> None:
-        """Log a problem, once while it lasts."""
-        if sentence != self._complaint:
-            self._complaint = sentence
-            self._log.error(sentence)
+    def _complain(self, about: str, problem: str) -> None:
+        """Log a problem with something, once while it lasts; empty for none."""
+        if problem and problem != self._complaints.get(about):
+            self._log.error(problem)
+        self._complaints[about] = problem
 
 
 def _named(error: Exception) -> str:
