@@ -5,13 +5,14 @@ PYTHON ?= python3
 # The virtual environment, ROS and the built package, for one recipe line.
 ENTER = . .venv/bin/activate && . install/setup.sh &&
 
-.PHONY: help setup test demo demo-map lint clean
+.PHONY: help setup test demo demo-map docs lint clean
 
 help:
 	@echo 'make setup     .venv with the dependencies, install/ with the built package'
 	@echo 'make demo      localize held-out images through the ROS 2 node, pictures to outputs/demo'
 	@echo 'make test      run the tests'
 	@echo 'make demo-map  make the shipped map again (DATA=folder of diorama_room)'
+	@echo 'make docs      docs/parameters.md from the parameters of the node'
 	@echo 'make lint      ruff'
 	@echo 'make clean     remove what was built; .venv stays'
 
@@ -31,6 +32,9 @@ demo-map: setup
 	@$(ENTER) caldiff build-map $(DATA) $(DEMO_SPLIT) --downscale-factor 2 \
 		--output maps/diorama_room
 	@$(ENTER) python -m caldiff_ros.ros.demo_holdout $(DATA) $(DEMO_SPLIT) --output demo
+
+docs: setup
+	@$(ENTER) python -m caldiff_ros.ros.parameter_docs docs/parameters.md
 
 lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

@@ -24,7 +24,7 @@ PYTHON = VENV / 'bin' / 'python'
 #: Folders that colcon installs as links: only a new, renamed or deleted file asks for a build.
 LINKED = ('caldiff_ros', 'config', 'demo', 'launch', 'maps')
 #: Files that the build reads.
-COMPILED = ('CMakeLists.txt', 'package.xml', 'msg', 'scripts')
+COMPILED = ('CMakeLists.txt', 'package.xml', 'action', 'msg', 'scripts')
 
 
 def ros_distribution() -> str | None:

@@ -44,3 +44,20 @@ def localization_msg(answer: Answer, header: Header) -> Localization:
         stages=list(answer.timings),
         stage_seconds=[float(seconds) for seconds in answer.timings.values()],
     )
+
+
+def log_line(answer: Answer, header: Header) -> str:
+    """The answer as one line of ``name=value`` for logs that are searched."""
+    values = {
+        'status': answer.status.name,
+        'stamp': f'{header.stamp.sec}.{header.stamp.nanosec:09d}',
+        'frame': header.frame_id,
+        'seconds': f'{answer.seconds:.2f}',
+        'confidence': f'{answer.confidence:.3f}',
+        'error': f'{answer.photometric_error:.5f}',
+        'hypotheses': len(answer.hypotheses),
+    }
+    if answer.T_map_cam is not None:
+        values['position'] = ','.join(f'{value:.4f}' for value in answer.T_map_cam[:3, 3])
+    facts = ' '.join(f'{name}={value}' for name, value in values.items())
+    return f'localization {facts} message="{answer.message}"'

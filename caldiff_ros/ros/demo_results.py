@@ -33,7 +33,7 @@ class Result:
     seconds: float
 
     def within(self, bounds: tuple[float, float]) -> bool:
-        """Whether both errors are within (normalized units, degrees)."""
+        """Whether both errors are at most these bounds, in normalized units and degrees."""
         return self.translation_norm <= bounds[0] and self.rotation_deg <= bounds[1]
 
 

@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from ament_index_python import PackageNotFoundError, get_package_prefix
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
@@ -33,12 +34,21 @@ BYTES_PER_PIXEL = {
 }
 
 
-def image_to_rgb(message: Image) -> np.ndarray:
+#: Last bytes that whole files have near their end, by the first bytes of the format.
+_FILE_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+#: Cameras append some padding to their JPEGs.
+_PADDING = 1024
+
+
+def image_to_rgb(message: Image | CompressedImage) -> np.ndarray:
     """Colours of an image message, uint8 (height, width, 3), red first.
 
     Raises:
-        CaldiffError: if the message contradicts itself or its encoding is not one of colours.
+        CaldiffError: if the message contradicts itself, was cut off, or its encoding is not one of
+            colours.
     """
+    if isinstance(message, CompressedImage):
+        return _decompress(message)
     packed = _without_padding(message)
     try:
         rgb = _convert(packed)
@@ -56,6 +66,26 @@ def rgb_to_image(rgb: np.ndarray, header: Header) -> Image:
     message = Image(header=header, height=height, width=width, encoding='rgb8', step=3 * width)
     message.data = np.ascontiguousarray(rgb, dtype=np.uint8).tobytes()
     return message
+
+
+def _decompress(message: CompressedImage) -> np.ndarray:
+    """Colours of a JPEG or PNG; OpenCV would fill what was cut off with grey."""
+    data = bytes(message.data)
+    end = next((end for start, end in _FILE_ENDS.items() if data.startswith(start)), None)
+    if end is None:
+        raise CaldiffError(
+            f'the compressed image with format {message.format!r} is {len(data)} bytes that begin '
+            f'with {data[:4].hex() or "nothing"}, expected a JPEG or PNG; check the image transport'
+        )
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # camera_info knows no turned image
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if end in data[-_PADDING:] else None
+    if bgr is None:
+        raise CaldiffError(
+            f'the compressed image with format {message.format!r} cannot be decoded from its '
+            f'{len(data)} bytes, expected a whole JPEG or PNG; it was cut off or damaged, check '
+            'the camera driver and the network'
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _without_padding(message: Image) -> Image:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import threading
 import time
 
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.answer import Cancelled
+from caldiff_ros.localization.answer import CancelToken
 
 
 class Inbox:
@@ -21,12 +21,16 @@ class Inbox:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._image: Image | None = None
-        self._image_received_s = float('-inf')
-        self._info: CameraInfo | None = None
-        self._closed = False
+        self.reset()
 
-    def put_image(self, message: Image) -> None:
+    def reset(self) -> None:
+        """Forget everything, as when time went backwards."""
+        with self._changed:
+            self._image: Image | CompressedImage | None = None
+            self._image_received_s = float('-inf')
+            self._info: CameraInfo | None = None
+
+    def put_image(self, message: Image | CompressedImage) -> None:
         """Keep an image."""
         with self._changed:
             self._image, self._image_received_s = message, time.monotonic()
@@ -38,10 +42,9 @@ class Inbox:
             self._info = message
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """End every wait with `Cancelled`."""
+    def wake(self) -> None:
+        """Let those who wait look at their cancel token."""
         with self._changed:
-            self._closed = True
             self._changed.notify_all()
 
     @property
@@ -49,40 +52,58 @@ class Inbox:
         """Whether a camera_info arrived."""
         return self._info is not None
 
-    def image_for(self, requested_s: float, timeout_s: float) -> Image:
+    @property
+    def image_received_s(self) -> float:
+        """When the last image arrived, of `time.monotonic`; minus infinity without one."""
+        return self._image_received_s
+
+    @property
+    def image_frame(self) -> str:
+        """Frame of the last image; empty without one."""
+        image = self._image
+        return '' if image is None else image.header.frame_id
+
+    def image_for(
+        self, requested_s: float, timeout_s: float, cancel: CancelToken
+    ) -> Image | CompressedImage:
         """An image received after ``requested_s``, or else the last one if it is recent.
 
         Args:
             requested_s: time of the request, of `time.monotonic`.
             timeout_s: how long after the request to wait for a newer image, and how long before
                 it an image may have come to be used in its place.
+            cancel: ends the wait, together with `wake`.
 
         Raises:
             CaldiffError: if there is neither.
+            Cancelled: if ``cancel`` was used.
         """
         with self._changed:
-            self._wait_until(lambda: self._image_received_s > requested_s, requested_s + timeout_s)
-            if self._image_received_s >= requested_s - timeout_s:
-                return self._image
+            self._wait_until(
+                lambda: self._image_received_s > requested_s, requested_s + timeout_s, cancel
+            )
             if self._image is None:
                 raise CaldiffError(
                     f'no image arrived within {timeout_s:g} s, expected images on the image topic; '
                     'check its name and that the camera runs'
                 )
+            if self._image_received_s >= requested_s - timeout_s:
+                return self._image
             age_s = time.monotonic() - self._image_received_s
             raise CaldiffError(
                 f'the last image arrived {age_s:.0f} s ago, expected one within {timeout_s:g} s; '
                 'check that the camera still runs'
             )
 
-    def info_for(self, requested_s: float, timeout_s: float) -> CameraInfo:
+    def info_for(self, requested_s: float, timeout_s: float, cancel: CancelToken) -> CameraInfo:
         """The last camera_info; waits for the first one.
 
         Raises:
             CaldiffError: if none arrives within ``timeout_s`` seconds after ``requested_s``.
+            Cancelled: if ``cancel`` was used.
         """
         with self._changed:
-            self._wait_until(lambda: self._info is not None, requested_s + timeout_s)
+            self._wait_until(lambda: self._info is not None, requested_s + timeout_s, cancel)
             if self._info is None:
                 raise CaldiffError(
                     f'no camera_info arrived within {timeout_s:g} s, expected the calibration of '
@@ -90,10 +111,9 @@ class Inbox:
                 )
             return self._info
 
-    def _wait_until(self, ready, deadline_s: float) -> None:
+    def _wait_until(self, ready, deadline_s: float, cancel: CancelToken) -> None:
         while not ready():
-            if self._closed:
-                raise Cancelled
+            cancel.raise_if_cancelled()
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
                 return

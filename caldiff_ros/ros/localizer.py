@@ -28,10 +28,16 @@ def main() -> int:
     except (CaldiffError, ParameterException) as error:
         rclpy.logging.get_logger('localizer').fatal(str(error))
         return 1
-    return _spin(node)
+    try:
+        if not node.autostart():
+            return 1
+        _spin(node)
+    finally:
+        node.close()
+    return 0
 
 
-def _spin(node) -> int:
+def _spin(node) -> None:
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
@@ -46,7 +52,6 @@ def _spin(node) -> int:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == '__main__':

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 from geometry_msgs.msg import Point
+from rclpy.duration import Duration
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -18,7 +19,7 @@ from caldiff_ros.localization.answer import Particles
 GREEN_ERROR, RED_ERROR = 1e-3, 1e-1
 #: Particles whose error is not known yet.
 GREY = (0.6, 0.6, 0.6)
-ANSWER_COLOR = (0.1, 0.5, 1.0)
+ANSWER_COLOR, TRAINING_COLOR = (0.1, 0.5, 1.0), (0.45, 0.55, 0.7)
 #: Corners of a frustum (0 is the apex) joined by its eight edges.
 _EDGES = (0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1)
 
@@ -71,15 +72,24 @@ def frustum_marker(
 
 
 def particle_markers(
-    particles: Particles, header: Header, camera: Camera, depth: float
+    particles: Particles, header: Header, lifetime_s: float, camera: Camera, depth: float
 ) -> MarkerArray:
-    """The particles of a step in place of everything shown before; worst first, best on top."""
+    """The particles of a step in place of everything shown before; worst first, best on top.
+
+    Args:
+        particles: to show.
+        header: stamp and frame of the markers.
+        lifetime_s: after which they disappear; 0 for never.
+        camera: gives the opening angles.
+        depth: see `frustum_edges`.
+    """
     T_map_cam, error = particles.T_map_cam, particles.photometric_error
     if error is not None:
         order = np.argsort(-error)
         T_map_cam, error = T_map_cam[order], error[order]
     colors = error_colors(error, len(T_map_cam))
     marker = frustum_marker(T_map_cam, colors, header, particles.stage, camera=camera, depth=depth)
+    marker.lifetime = Duration(seconds=lifetime_s).to_msg()
     return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL), marker])
 
 
@@ -90,3 +100,14 @@ def answer_marker(T_map_cam: np.ndarray, header: Header, camera: Camera, depth: 
     )
     marker.id = 1
     return marker
+
+
+def camera_markers(
+    T_map_cam: np.ndarray, header: Header, camera: Camera, depth: float
+) -> MarkerArray:
+    """The training cameras (V, 4, 4) of a map in place of those shown before."""
+    colors = np.tile(TRAINING_COLOR, (len(T_map_cam), 1))
+    marker = frustum_marker(
+        T_map_cam, colors, header, 'training cameras', camera=camera, depth=depth
+    )
+    return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL), marker])

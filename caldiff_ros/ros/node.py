@@ -4,222 +4,265 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import rclpy.task
 import torch
-from ament_index_python import get_package_share_directory
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_msgs.msg import Header
-from std_srvs.srv import Trigger
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera
-from caldiff_ros.localization import LocalizationMap, Localizer
-from caldiff_ros.localization.answer import Answer, Cancelled, CancelToken, Status
-from caldiff_ros.localization.overlay import draw_overlay
-from caldiff_ros.ros.camera_info import camera_from_info, camera_of_map
-from caldiff_ros.ros.images import image_to_rgb
+from caldiff_ros.localization.answer import Cancelled, CancelToken, Observer
+from caldiff_ros.localization.prior import Prior
+from caldiff_ros.ros.desk import BUSY, Desk, Request
+from caldiff_ros.ros.diagnostics import Statistics, diagnostics
+from caldiff_ros.ros.engine import Engine, map_path
+from caldiff_ros.ros.front import Front
 from caldiff_ros.ros.inbox import Inbox
-from caldiff_ros.ros.outputs import AnswerOutput, ParticleOutput
-from caldiff_ros.ros.parameters import declare_parameters
+from caldiff_ros.ros.inputs import Inputs
+from caldiff_ros.ros.lifecycle import transition
+from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
+from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
+from caldiff_ros.ros.schedule import Schedule
+from caldiff_ros.ros.settings import Settings
+from caldiff_ros.ros.tf import TransformOutput
+from caldiff_ros.ros.work import Work
 
-#: The map that ships with the package, below its share folder.
-SHIPPED_MAP = 'maps/diorama_room'
-#: Length of a frustum as a fraction of the extent of the training cameras.
-FRUSTUM_FRACTION = 0.06
-#: Pause before the start is tried again after an image that could not be used.
-RETRY_S = 1.0
+if TYPE_CHECKING:
+    from rclpy.lifecycle import LifecycleState  # it has another name in Humble
+
+#: Period of the diagnostics, and of the look whether images arrive.
+CHECK_S = 1.0
+#: Smallest jump back of the clock that starts a new time; a bag that begins again.
+BACKWARD = Duration(seconds=-0.1)
+#: Parameters that the picture of the map, and the transform that is sent again, depend on.
+SHOWN = {'map', 'map_frame', 'map_points', 'marker_size'}
+SENT = {'map', 'map_frame', 'odom_frame', 'tf_mode'}
 
 
-class LocalizerNode(Node):
-    """Localizes at start and on `relocalize`.
+class LocalizerNode(LifecycleNode):
+    """Localizes at start, on request, on a prior, or continuously.
 
     The executor's thread only keeps messages and sends answers; one worker thread computes and
     publishes. Callbacks never block, so one thread is enough for the executor, and better: rclpy's
     `MultiThreadedExecutor` queues callbacks again and again while they wait for the interpreter
-    lock, and a localization of 2 s then takes up to 40 s on 2 cores.
+    lock, and a localization of 2 s then takes up to 40 s on 2 cores. Only reading a map, at a
+    transition or for a parameter, lets the executor wait, as rclpy asks for the result at once.
 
     Raises:
-        CaldiffError: if the map or a parameter cannot be used.
+        CaldiffError: if a parameter cannot be used.
+        rclpy.exceptions.ParameterException: likewise.
     """
 
     def __init__(self) -> None:
         super().__init__('localizer')
-        self._parameters = declare_parameters(self)
-        self._load_map()
-        self._inbox = Inbox()
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix='localize')
-        self._work: Future | None = None
-        self._submission = threading.Lock()
-        self._answered = False  # whether the answer of the current work is out already
-        self._cancel = CancelToken()
-        self._start_pending = self._parameters.localize_on_start
-        self._start_not_before_s = 0.0
-        self._complaint = ''
-        self._init_outputs()
-        self._init_inputs()
+        self._settings = Settings(self, self._on_change)
+        if self._settings.parameters.torch_threads:
+            torch.set_num_threads(self._settings.parameters.torch_threads)
+        self._inputs: Inputs | None = None  # None while not active
+        self._map_output: MapOutput | None = None  # None while not configured
+        self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
+        self._tf = TransformOutput(self)
+        self._work = Work(self, self._inbox, self._tf, self._statistics)
+        self._desk = Desk(self._work, self._inbox.wake)
+        self._group = ReentrantCallbackGroup()
+        self._front = Front(self, self._group, self._accept, self._desk)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while simulated time stands still
+        self.create_timer(CHECK_S, self._check, clock=steady)
+        threshold = JumpThreshold(min_forward=None, min_backward=BACKWARD, on_clock_change=False)
+        self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
+
+    def autostart(self) -> bool:
+        """Configure and activate if the parameter says so; False, with a log, if that fails."""
+        if not self._settings.parameters.autostart:
+            return True
+        success = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == success and self.trigger_activate() == success
 
     def close(self) -> None:
         """Stop a running localization and wait for its thread."""
-        self._cancel.cancel()
-        self._inbox.close()
-        self._worker.shutdown(wait=True)
+        self._desk.close()
 
-    def _load_map(self) -> None:
-        parameters = self._parameters
-        if parameters.torch_threads:
-            torch.set_num_threads(parameters.torch_threads)
-        path = parameters.map or Path(get_package_share_directory('caldiff_ros')) / SHIPPED_MAP
-        self._map = LocalizationMap.load(Path(path).expanduser())
-        self._localizer = Localizer(
-            self._map, preset=parameters.preset, device=parameters.device, seed=parameters.seed
-        )
-        self._map_frame = parameters.map_frame or self._map.frame_id
-        self.get_logger().info(f'map {self._map.name} loaded from {path}')
+    # Lifecycle
 
-    def _init_outputs(self) -> None:
-        parameters = self._parameters
-        size = parameters.marker_size or FRUSTUM_FRACTION * self._map.unit
-        self._particles = ParticleOutput(self, self._map.camera, size)
-        self._answers = AnswerOutput(self, parameters.publish_tf, parameters.camera_frame)
-
-    def _init_inputs(self) -> None:
-        group = ReentrantCallbackGroup()
-        images, infos = (
-            self.create_subscription(
-                kind, topic, callback, qos_profile_sensor_data, callback_group=group
-            )
-            for kind, topic, callback in (
-                (Image, 'image', self._on_image),
-                (CameraInfo, 'camera_info', self._inbox.put_info),
-            )
-        )
-        self.create_service(Trigger, 'relocalize', self._on_relocalize, callback_group=group)
+    @transition
+    def on_configure(self, state: LifecycleState) -> None:
+        """Load the map and offer the topics."""
+        engine = self._settings.load()
+        self._work.prior = self._saved_prior(engine)
+        self._work.particles, self._work.answers = ParticleOutput(self), AnswerOutput(self)
+        self._map_output = MapOutput(self)
+        self._show_map()
+        super().on_configure(state)
         self.get_logger().info(
-            f'waiting for images on {images.topic_name} and camera_info on {infos.topic_name}'
+            f'map {engine.map.name} loaded from {map_path(engine.parameters)}, frame '
+            f'{engine.frame}, computing on {engine.localizer.device}'
         )
 
-    # In the executor's thread
+    @transition
+    def on_activate(self, state: LifecycleState) -> None:
+        """Publish and subscribe."""
+        super().on_activate(state)
+        self._map_output.show()
+        self._inbox.reset()
+        self._schedule, self._work.start_pending = Schedule(), True
+        parameters = self._settings.parameters
+        self._tf.start(parameters)
+        self._inputs = Inputs(
+            self, self._group, self._inbox, parameters, self._on_arrival, self._on_initialpose
+        )
 
-    def _on_image(self, message: Image) -> None:
-        self._inbox.put_image(message)
-        if not self._start_pending or time.monotonic() < self._start_not_before_s:
+    @transition
+    def on_deactivate(self, state: LifecycleState) -> None:
+        """Stop what runs, unsubscribe and publish no more."""
+        self._stop(state)
+
+    @transition
+    def on_cleanup(self, state: LifecycleState) -> None:
+        """Free map and model."""
+        self._free()
+
+    @transition
+    def on_shutdown(self, state: LifecycleState) -> None:
+        """Stop, then free everything, from any state."""
+        self._stop(state)
+        self._free()
+
+    @transition
+    def on_error(self, state: LifecycleState) -> None:
+        """Go back to unconfigured, without anything that a failed transition left."""
+        self._stop(state)
+        self._free()
+
+    def _stop(self, state: LifecycleState) -> None:
+        self._desk.stop('the node was deactivated')
+        self._tf.stop()
+        if self._inputs is not None:
+            self._inputs.close()
+            self._inputs = None
+        super().on_deactivate(state)
+
+    def _free(self) -> None:
+        self._settings.free()
+        if self._map_output is None:
             return
-        if self._inbox.has_info or self._parameters.use_map_camera:
-            self._submit(self._localize_first)
-        elif self._start_not_before_s == 0:  # give the camera_info of this image time to arrive
-            self._start_not_before_s = time.monotonic() + RETRY_S
-        else:
-            self._complain('images arrive but no camera_info, which the start waits for')
+        for output in (self._work.particles, self._work.answers, self._map_output):
+            for publisher in output.publishers:
+                self.destroy_lifecycle_publisher(publisher)
+        self._map_output = None
 
-    async def _on_relocalize(
-        self, _: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
-        work = self._submit(self._localize, time.monotonic())
-        if work is None:
-            response.message = 'a localization is running, ask again when it has ended'
-            return response
-        answer = await self._end_of(work)
-        response.success = answer.status is Status.LOCALIZED
-        response.message = answer.message
-        return response
+    def _state(self) -> str:
+        if self._inputs is not None:
+            return 'active'
+        return 'unconfigured' if self._settings.engine is None else 'inactive'
 
-    def _end_of(self, work: Future) -> rclpy.task.Future:
-        """The result of the worker, for a coroutine in the executor's thread to wait for."""
-        executor = self.executor
-        ended = rclpy.task.Future(executor=executor)
+    # What happens to the node, in the executor's thread
 
-        def end(work: Future) -> None:
-            ended.set_result(work.result())
-            executor.wake()  # it looks at waiting coroutines when something happens
+    def _accept(
+        self, prior: PoseWithCovarianceStamped | None, observer: Observer | None
+    ) -> Request:
+        if self._inputs is None:
+            raise CaldiffError(
+                f'the node is {self._state()}, expected active; let its lifecycle be managed, or '
+                'configure and activate it by hand'
+            )
+        guess = None if prior is None else self._prior(prior)
+        request = Request(self._settings.engine, time.monotonic(), prior=guess, observer=observer)
+        if not self._desk.submit(request):
+            raise CaldiffError(BUSY)
+        return request
 
-        work.add_done_callback(end)
-        return ended
+    def _on_arrival(self) -> None:
+        parameters, now_s = self._settings.parameters, time.monotonic()
+        camera_known = self._inbox.has_info or parameters.use_map_camera
+        if not camera_known or not self._schedule.due(
+            parameters, now_s, self._inbox.image_received_s, self._work.start_pending
+        ):
+            return
+        if self._desk.submit(Request(self._settings.engine, float('-inf'), explicit=False)):
+            self._schedule.last_attempt_s = now_s
 
-    def _submit(self, job, *arguments) -> Future | None:
-        """Give a job to the worker; None if it is busy with an answer that is not out yet."""
-        with self._submission:
-            if self._work is not None and not self._work.done() and not self._answered:
-                return None
-            self._answered = False
-            self._work = self._worker.submit(job, *arguments)
-            return self._work
-
-    # In the worker's thread
-
-    def _localize_first(self) -> None:
-        """Localize what came first; if it cannot be used, the start is left to a later image."""
-        self._localize(float('-inf'))
-        self._start_not_before_s = time.monotonic() + RETRY_S
-
-    def _localize(self, requested_s: float) -> Answer:
-        """Localize an image received after ``requested_s`` and publish what came out."""
-        header = Header(frame_id=self._map_frame, stamp=self.get_clock().now().to_msg())
+    def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
         try:
-            return self._localize_image(requested_s, header)
-        except Cancelled:
-            return Answer(Status.FAILED, 'the node was asked to end')
+            self._work.prior = self._prior(message)
         except CaldiffError as error:
-            answer = Answer(Status.FAILED, str(error))
-        except Exception as error:  # the node goes on, whatever a driver or the GPU did
-            reason = ' '.join(str(error).split())
-            answer = Answer(Status.FAILED, f'localization failed: {type(error).__name__}: {reason}')
-        self._complain(answer.message)
-        self._publish_answer(answer, header, '')
-        return answer
+            self.get_logger().warning(f'initialpose: {error}')
+            return
+        if self._settings.parameters.localize_on_initialpose:
+            # if it is busy, the prior stays for the next localization
+            self._desk.submit(Request(self._settings.engine, time.monotonic()))
 
-    def _localize_image(self, requested_s: float, header: Header) -> Answer:
-        timeout_s = self._parameters.image_timeout
-        image = self._inbox.image_for(requested_s, timeout_s)
-        header.stamp = image.header.stamp
-        rgb = image_to_rgb(image)
-        camera = self._camera(image, requested_s)
-        self._particles.begin(header)
-        answer = self._localizer.localize(
-            rgb, camera, observer=self._particles.show, cancel=self._cancel
-        )
-        self._start_pending = False
-        self._complaint = ''
-        localized = answer.status is Status.LOCALIZED
-        self._particles.end(answer.T_map_cam if localized else None)
-        self._publish_answer(answer, header, image.header.frame_id)
-        self.get_logger().info(f'{answer.status.name} in {answer.seconds:.1f} s: {answer.message}')
-        if self._parameters.publish_overlay and answer.T_map_cam is not None:
-            self._publish_overlay(rgb, camera, answer, header)
-        return answer
+    def _prior(self, message: PoseWithCovarianceStamped) -> Prior:
+        parameters, T_base_cam = self._settings.parameters, np.eye(4)
+        if parameters.base_frame:
+            camera = parameters.camera_frame or self._inbox.image_frame
+            T_base_cam = self._tf.look_up(parameters.base_frame, camera, None, 0.0)
+        return prior_from_msg(message, self._settings.engine.frame, T_base_cam)
 
-    def _camera(self, image: Image, requested_s: float) -> Camera:
-        if self._parameters.use_map_camera and not self._inbox.has_info:
-            return camera_of_map(self._map.camera, image.width, image.height)
-        info = self._inbox.info_for(requested_s, self._parameters.image_timeout)
-        return camera_from_info(info, rectified=self._parameters.rectified)
-
-    def _publish_answer(self, answer: Answer, header: Header, image_frame: str) -> None:
-        with self._submission:  # whoever sees the answer may ask for the next one at once
-            self._answered = True
-        self._answers.publish(answer, header, image_frame)
-
-    def _publish_overlay(
-        self, rgb: np.ndarray, camera: Camera, answer: Answer, header: Header
-    ) -> None:
+    def _saved_prior(self, engine: Engine) -> Prior | None:
+        if not engine.parameters.saved_pose_path:
+            return None
+        path = Path(engine.parameters.saved_pose_path).expanduser()
         try:
-            query, _ = self._localizer.map.view(rgb, camera)
-            render = self._localizer.map.render(answer.T_map_cam)
-            text = f'{answer.status.name} {answer.confidence:.2f}, {answer.seconds:.1f} s'
-            self._answers.publish_overlay(draw_overlay(query, render, text), header)
-        except Exception as error:  # the answer is out already and stays true
-            self._complain(f'no overlay: {type(error).__name__}: {error}')
+            prior = read_saved_pose(path, engine.map)
+        except CaldiffError as error:
+            self.get_logger().warning(str(error))
+            return None
+        if prior is not None:
+            self.get_logger().info(f'the pose saved in {path} is the prior of the start')
+        return prior
 
-    def _complain(self, sentence: str) -> None:
-        """Log a problem, once while it lasts."""
-        if sentence != self._complaint:
-            self._complaint = sentence
-            self.get_logger().error(sentence)
+    def _on_jump(self, jump: TimeJump) -> None:
+        seconds = jump.delta.nanoseconds * 1e-9
+        self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
+        self._desk.cancel_current('time jumped back')
+        self._inbox.reset()
+        self._tf.reset()
+        self._work.prior = None
+        self._schedule = Schedule()
+
+    def _on_change(self, changed: set[str]) -> None:
+        """Follow the parameters that changed."""
+        engine = self._settings.engine
+        if engine is not None and 'map' in changed:
+            self._desk.cancel_current('the map was changed')
+            self._work.prior, self._work.start_pending = None, True
+            self.get_logger().info(f'the map is {engine.map.name} now')
+        if engine is not None and changed & SHOWN:
+            self._show_map()
+        if changed & SENT:
+            self._tf.forget()
+        if self._inputs is not None:
+            self._tf.start(self._settings.parameters)
+
+    def _check(self) -> None:
+        problem = ''
+        if self._inputs is not None:
+            problem = self._inputs.check(self._settings.parameters)
+        header = Header(stamp=self.get_clock().now().to_msg())
+        name, engine = self.get_fully_qualified_name(), self._settings.engine
+        self._diagnostics.publish(
+            diagnostics(header, name, self._state(), engine, self._statistics, problem)
+        )
+
+    def _show_map(self) -> None:
+        """Let the worker make the picture of the map."""
+        output, engine, log = self._map_output, self._settings.engine, self.get_logger()
+
+        def make(cancel: CancelToken) -> None:
+            try:
+                output.make(engine, cancel)
+            except Cancelled:
+                return
+            except Exception as error:  # only a picture
+                log.warning(f'the map is not shown: {type(error).__name__}: {error}')
+
+        self._desk.run_in_background(make)

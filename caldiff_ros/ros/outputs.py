@@ -7,20 +7,25 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from geometry_msgs.msg import PoseArray, PoseStamped
-from rclpy.node import Node
+import torch
+from geometry_msgs.msg import PoseArray, PoseStamped, PoseWithCovarianceStamped
+from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from caldiff_ros.geometry import Camera
-from caldiff_ros.localization.answer import Answer, Particles, Status
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.answer import Answer, CancelToken, Particles, Status
 from caldiff_ros.msg import Localization
+from caldiff_ros.nerf.surface import surface_points
 from caldiff_ros.ros.answers import localization_msg
+from caldiff_ros.ros.clouds import cloud_msg
+from caldiff_ros.ros.engine import Engine
 from caldiff_ros.ros.images import rgb_to_image
-from caldiff_ros.ros.markers import answer_marker, particle_markers
-from caldiff_ros.ros.poses import pose_array, pose_stamped, transform_stamped
+from caldiff_ros.ros.markers import answer_marker, camera_markers, particle_markers
+from caldiff_ros.ros.poses import pose_array, pose_stamped, pose_with_covariance_stamped
 
 #: Reliable, and the last message also reaches whoever subscribes later.
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -29,22 +34,26 @@ REFRESH_S = 0.01
 
 
 class ParticleOutput:
-    """Topics ``particles`` and ``particle_markers``; `show` is the observer of a localization.
+    """Topics ``particles`` and ``particle_markers``; `show` is an observer of a localization.
 
     Args:
-        node: publishes.
-        camera, depth: shape of the frustums, see `markers.frustum_edges`.
+        node: publishes, while it is active.
     """
 
-    def __init__(self, node: Node, camera: Camera, depth: float) -> None:
-        self._poses = node.create_publisher(PoseArray, 'particles', LATCHED)
-        self._markers = node.create_publisher(MarkerArray, 'particle_markers', LATCHED)
-        self._shape = {'camera': camera, 'depth': depth}
-        self.begin(Header())
+    def __init__(self, node: LifecycleNode) -> None:
+        self._poses = node.create_lifecycle_publisher(PoseArray, 'particles', LATCHED)
+        self._markers = node.create_lifecycle_publisher(MarkerArray, 'particle_markers', LATCHED)
 
-    def begin(self, header: Header) -> None:
+    @property
+    def publishers(self) -> list:
+        """All of them."""
+        return [self._poses, self._markers]
+
+    def begin(self, header: Header, engine: Engine) -> None:
         """Use ``header``, stamp of the image and frame of the map, from now on."""
         self._header = header
+        self._shape = {'camera': engine.map.camera, 'depth': engine.frustum_depth}
+        self._lifetime_s = engine.parameters.marker_lifetime
         self._last: Particles | None = None
         self._shown = True
         self._shown_s = float('-inf')
@@ -64,7 +73,7 @@ class ParticleOutput:
 
     def _publish(self, particles: Particles, T_map_cam: np.ndarray | None = None) -> None:
         self._shown = True
-        markers = particle_markers(particles, self._header, **self._shape)
+        markers = particle_markers(particles, self._header, self._lifetime_s, **self._shape)
         if T_map_cam is not None:
             markers.markers.append(answer_marker(T_map_cam, self._header, **self._shape))
         self._markers.publish(markers)
@@ -72,57 +81,94 @@ class ParticleOutput:
 
 
 class AnswerOutput:
-    """Topics ``localization``, ``pose`` and ``overlay``, and the transform map to camera.
+    """Topics ``localization``, ``pose``, ``pose_with_covariance`` and ``overlay``.
 
     Args:
-        node: publishes.
-        publish_tf: whether to send the transform.
-        camera_frame: its child; empty for the frame of the image.
+        node: publishes, while it is active.
     """
 
-    def __init__(self, node: Node, publish_tf: bool, camera_frame: str) -> None:
-        self._log = node.get_logger()
-        self._camera_frame = camera_frame
-        self._localization = node.create_publisher(Localization, 'localization', LATCHED)
-        self._pose = node.create_publisher(PoseStamped, 'pose', LATCHED)
-        self._overlay = node.create_publisher(Image, 'overlay', LATCHED)
-        self._broadcaster = self._make_broadcaster(node) if publish_tf else None
+    def __init__(self, node: LifecycleNode) -> None:
+        self.publishers = [
+            node.create_lifecycle_publisher(kind, topic, LATCHED)
+            for kind, topic in (
+                (Localization, 'localization'),
+                (PoseStamped, 'pose'),
+                (PoseWithCovarianceStamped, 'pose_with_covariance'),
+                (Image, 'overlay'),
+            )
+        ]
+        self._localization, self._pose, self._with_covariance, self._overlay = self.publishers
 
-    def publish(self, answer: Answer, header: Header, image_frame: str) -> None:
-        """Publish an answer; pose and transform go out only if it can be trusted.
+    def publish(self, answer: Answer, header: Header) -> None:
+        """Publish an answer; the pose goes out only if it can be trusted.
 
         Args:
             answer: of the localization.
             header: stamp of the image, frame of the map.
-            image_frame: frame of the image.
         """
         if answer.status is Status.LOCALIZED:
             self._pose.publish(pose_stamped(answer.T_map_cam, header))
-            self._send_transform(answer.T_map_cam, header, self._camera_frame or image_frame)
+            self._with_covariance.publish(
+                pose_with_covariance_stamped(answer.T_map_cam, answer.covariance, header)
+            )
         self._localization.publish(localization_msg(answer, header))
 
     def publish_overlay(self, rgb: np.ndarray, header: Header) -> None:
         """Publish the picture of query, render and difference, uint8 (H, W, 3)."""
         self._overlay.publish(rgb_to_image(rgb, header))
 
-    def _make_broadcaster(self, node: Node):
-        try:
-            from tf2_ros import TransformBroadcaster
-        except ImportError:
-            self._log.warning(
-                'tf2_ros cannot be imported, so no TF is published; the pose is on topic pose'
-            )
-            return None
-        return TransformBroadcaster(node)
 
-    def _send_transform(self, T_map_cam: np.ndarray, header: Header, child_frame: str) -> None:
-        if self._broadcaster is None:
-            return
-        if child_frame in ('', header.frame_id):
-            self._log.warning(
-                f'no TF is published: the frame of the image is {child_frame!r}, expected the name '
-                f'of a camera frame other than {header.frame_id!r}; set camera_frame',
-                once=True,
+class MapOutput:
+    """Topics ``map_cameras`` and ``map_points``: the map itself, for people.
+
+    Args:
+        node: publishes, while it is active.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._clock = node.get_clock()
+        self._cameras = node.create_lifecycle_publisher(MarkerArray, 'map_cameras', LATCHED)
+        self._points = node.create_lifecycle_publisher(PointCloud2, 'map_points', LATCHED)
+        self._cameras_msg: MarkerArray | None = None
+        self._points_msg: PointCloud2 | None = None
+
+    @property
+    def publishers(self) -> list:
+        """All of them."""
+        return [self._cameras, self._points]
+
+    def make(self, engine: Engine, cancel: CancelToken) -> None:
+        """Compute and publish what a map looks like, in a few seconds at most.
+
+        Raises:
+            Cancelled: if ``cancel`` was used.
+        """
+        place, header = engine.map, Header(frame_id=engine.frame, stamp=self._clock.now().to_msg())
+        self._cameras_msg = camera_markers(
+            place.to_map(place.training_cameras), header, place.camera, engine.frustum_depth
+        )
+        self._points_msg = None
+        self.show()
+        if engine.parameters.map_points > 0:
+            points_norm, rgb = surface_points(
+                place.field,
+                place.training_cameras.to(place.field.aabb.device),
+                place.camera,
+                engine.parameters.map_points,
+                cancel.raise_if_cancelled,
             )
-            return
-        self._broadcaster.sendTransform(transform_stamped(T_map_cam, header, child_frame))
+            self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)
+            self.show()
+
+    def show(self) -> None:
+        """Publish what there is, again after an activation."""
+        if self._cameras_msg is not None:
+            self._cameras.publish(self._cameras_msg)
+        if self._points_msg is not None:
+            self._points.publish(self._points_msg)
+
+
+def _points_map(place: LocalizationMap, points_norm: np.ndarray) -> np.ndarray:
+    """Points (N, 3) of the field's coordinates in the map."""
+    R = torch.eye(3).expand(len(points_norm), 3, 3)
+    return place.to_map(Pose(R, torch.from_numpy(points_norm)))[:, :3, 3]

@@ -10,6 +10,8 @@ from geometry_msgs.msg import (
     Pose,
     PoseArray,
     PoseStamped,
+    PoseWithCovariance,
+    PoseWithCovarianceStamped,
     Quaternion,
     Transform,
     TransformStamped,
@@ -38,6 +40,15 @@ def pose_stamped(T_map_cam: np.ndarray, header: Header) -> PoseStamped:
     return PoseStamped(header=header, pose=pose_to_msg(T_map_cam))
 
 
+def pose_with_covariance_stamped(
+    T_map_cam: np.ndarray, covariance: np.ndarray, header: Header
+) -> PoseWithCovarianceStamped:
+    """The pose with its covariance (6, 6), see `Answer.covariance`."""
+    flat = np.asarray(covariance, dtype=np.float64).ravel()
+    pose = PoseWithCovariance(pose=pose_to_msg(T_map_cam), covariance=flat)
+    return PoseWithCovarianceStamped(header=header, pose=pose)
+
+
 def pose_array(T_map_cam: np.ndarray, header: Header) -> PoseArray:
     """Poses (P, 4, 4) as one message."""
     return PoseArray(header=header, poses=_poses(T_map_cam))
@@ -49,6 +60,14 @@ def transform_stamped(T_map_cam: np.ndarray, header: Header, child_frame: str) -
     at = pose.position
     transform = Transform(translation=Vector3(x=at.x, y=at.y, z=at.z), rotation=pose.orientation)
     return TransformStamped(header=header, child_frame_id=child_frame, transform=transform)
+
+
+def matrix_from_transform(transform: Transform) -> np.ndarray:
+    """Matrix (4, 4) of a geometry_msgs/Transform."""
+    at = transform.translation
+    return pose_from_msg(
+        Pose(position=Point(x=at.x, y=at.y, z=at.z), orientation=transform.rotation)
+    )
 
 
 def _poses(T_map_cam: np.ndarray) -> list[Pose]:

@@ -5,7 +5,7 @@ from caldiff_ros.msg import Localization
 from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
-from caldiff_ros.ros.answers import localization_msg
+from caldiff_ros.ros.answers import localization_msg, log_line
 
 
 def test_constants_of_the_message_are_those_of_the_library():
@@ -37,3 +37,14 @@ def test_answer_without_a_pose_claims_no_certainty():
     assert message.pose.orientation.w == 1
     np.testing.assert_array_equal(message.covariance, 1e6 * np.eye(6).ravel())
     assert np.isnan(message.photometric_error)
+
+
+def test_log_line_can_be_searched():
+    T = np.eye(4)
+    T[:3, 3] = 1, 2, 3
+    header = Header(frame_id='map')
+    header.stamp.sec, header.stamp.nanosec = 12, 5
+    line = log_line(Answer(Status.LOCALIZED, 'It is here.', T, np.eye(6), 0.75, 0.5), header)
+    assert 'status=LOCALIZED stamp=12.000000005 frame=map' in line
+    assert 'position=1.0000,2.0000,3.0000' in line and line.endswith('message="It is here."')
+    assert 'position' not in log_line(Answer(Status.FAILED, 'no image'), header)

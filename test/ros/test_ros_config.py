@@ -29,15 +29,26 @@ def test_shipped_parameter_file_has_every_parameter_at_its_default():
 
 def test_rviz_shows_what_the_node_publishes():
     content = yaml.safe_load((SHARE / 'config/localize.rviz').read_text())['Visualization Manager']
-    displays = {display['Class']: display for display in content['Displays']}
-    topics = {
-        'rviz_default_plugins/MarkerArray': '/particle_markers',
-        'rviz_default_plugins/PoseArray': '/particles',
-        'rviz_default_plugins/Pose': '/pose',
-        'rviz_default_plugins/Image': '/overlay',
+    shown = {
+        (display['Class'].removeprefix('rviz_default_plugins/'), display['Topic']['Value'])
+        for display in content['Displays']
+        if 'Topic' in display
     }
-    assert {name: displays[name]['Topic']['Value'] for name in topics} == topics
-    assert {'rviz_default_plugins/TF', 'rviz_default_plugins/Grid'} <= set(displays)
+    assert shown == {
+        ('MarkerArray', '/particle_markers'),
+        ('MarkerArray', '/map_cameras'),
+        ('PointCloud2', '/map_points'),
+        ('PoseArray', '/particles'),
+        ('PoseWithCovariance', '/pose_with_covariance'),
+        ('Image', '/overlay'),
+    }
+    for display in content['Displays']:
+        if 'Topic' in display:
+            assert display['Topic']['Durability Policy'] == 'Transient Local'
+    classes = {display['Class'] for display in content['Displays']}
+    assert {'rviz_default_plugins/TF', 'rviz_default_plugins/Grid'} <= classes
+    tools = {tool['Class'] for tool in content['Tools']}
+    assert 'rviz_default_plugins/SetInitialPose' in tools
     assert content['Global Options']['Fixed Frame'] == 'map'
 
 
@@ -54,7 +65,10 @@ def test_launch_file_declares_its_arguments():
         str(SHARE / 'launch/localize.launch.py')
     )
     names = [e.name for e in description.entities if isinstance(e, DeclareLaunchArgument)]
-    assert names == ['map', 'image', 'camera_info', 'preset', 'device', 'rviz', 'demo']
+    assert names == [
+        'map', 'image', 'camera_info', 'preset', 'device', 'namespace', 'params_file',
+        'use_sim_time', 'rviz', 'bag', 'demo',
+    ]  # fmt: skip
     context = LaunchContext()
     for entity in description.entities:
         if isinstance(entity, DeclareLaunchArgument):

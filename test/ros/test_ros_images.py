@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
@@ -105,3 +105,35 @@ def test_round_trip():
 def test_images_that_contradict_themselves_are_refused(changes, sentence):
     with pytest.raises(CaldiffError, match=sentence):
         image_to_rgb(message(RGB, 'rgb8', **changes))
+
+
+def compressed(suffix: str, pixels: np.ndarray = RGB) -> CompressedImage:
+    data = cv2.imencode(f'.{suffix}', pixels[..., ::-1])[1].tobytes()
+    return CompressedImage(format=f'rgb8; {suffix} compressed bgr8', data=data)
+
+
+def test_png_comes_out_red_first():
+    np.testing.assert_array_equal(image_to_rgb(compressed('png')), RGB)
+
+
+def test_jpeg_comes_out_red_first_also_with_padding():
+    red = np.full((16, 16, 3), (200, 30, 40), np.uint8)
+    message = compressed('jpg', red)
+    message.data = bytes(message.data) + bytes(100)
+    assert np.abs(image_to_rgb(message).astype(int) - red).max() < 5
+
+
+@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+@pytest.mark.parametrize('kept', [0.9, 0.5, 0.1])
+def test_files_that_were_cut_off_are_refused(suffix, kept):
+    noise = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
+    message = compressed(suffix, noise)
+    message.data = bytes(message.data)[: int(kept * len(message.data))]
+    with pytest.raises(CaldiffError, match='cut off or damaged'):
+        image_to_rgb(message)
+
+
+@pytest.mark.parametrize('data', [b'', b'GIF89a', bytes(12) + b'\x89PNG'])
+def test_other_files_are_refused(data):
+    with pytest.raises(CaldiffError, match='expected a JPEG or PNG'):
+        image_to_rgb(CompressedImage(format='16UC1; compressedDepth png', data=data))

@@ -6,7 +6,13 @@ from visualization_msgs.msg import Marker
 
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Particles
-from caldiff_ros.ros.markers import answer_marker, error_colors, frustum_edges, particle_markers
+from caldiff_ros.ros.markers import (
+    answer_marker,
+    camera_markers,
+    error_colors,
+    frustum_edges,
+    particle_markers,
+)
 
 #: 90 degrees wide, 2:1.
 CAMERA = Camera(200, 100, 100.0, 100.0, 100.0, 50.0)
@@ -39,7 +45,7 @@ def test_frustum_moves_with_its_camera():
 
 
 def test_everything_old_goes_first_then_one_list_for_all_particles():
-    markers = particle_markers(particles(3), HEADER, CAMERA, 1.0).markers
+    markers = particle_markers(particles(3), HEADER, 0.0, CAMERA, 1.0).markers
     assert [marker.action for marker in markers] == [Marker.DELETEALL, Marker.ADD]
     lines = markers[1]
     assert (lines.type, lines.ns, lines.header.frame_id) == (Marker.LINE_LIST, 'diffusion', 'map')
@@ -48,7 +54,7 @@ def test_everything_old_goes_first_then_one_list_for_all_particles():
 
 
 def test_best_particle_is_drawn_last_and_greenest():
-    markers = particle_markers(particles(3, np.array([0.01, 1e-4, 0.5])), HEADER, CAMERA, 1.0)
+    markers = particle_markers(particles(3, np.array([0.01, 1e-4, 0.5])), HEADER, 0.0, CAMERA, 1.0)
     lines = markers.markers[1]
     assert [lines.points[16 * i].x for i in range(3)] == [20, 0, 10]
     first, last = lines.colors[0], lines.colors[-1]
@@ -65,3 +71,14 @@ def test_colours_of_errors():
 def test_answer_has_a_marker_of_its_own():
     marker = answer_marker(np.eye(4), HEADER, CAMERA, 1.0)
     assert (marker.ns, marker.action, len(marker.points)) == ('answer', Marker.ADD, 16)
+
+
+def test_particles_live_as_long_as_they_are_told():
+    lines = particle_markers(particles(1), HEADER, 2.5, CAMERA, 1.0).markers[1]
+    assert (lines.lifetime.sec, lines.lifetime.nanosec) == (2, 500_000_000)
+
+
+def test_training_cameras_replace_those_of_another_map():
+    markers = camera_markers(particles(3).T_map_cam, HEADER, CAMERA, 1.0).markers
+    assert [marker.action for marker in markers] == [Marker.DELETEALL, Marker.ADD]
+    assert markers[1].ns == 'training cameras' and len(markers[1].points) == 3 * 16

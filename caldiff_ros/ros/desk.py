@@ -1,0 +1,118 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which localization runs: one at a time, and what was asked for goes first."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from std_msgs.msg import Header
+
+from caldiff_ros.localization.answer import Answer, CancelToken, Observer
+from caldiff_ros.localization.prior import Prior
+from caldiff_ros.ros.engine import Engine
+
+BUSY = 'a localization is running, ask again when it has ended'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer with the stamp of its image and the frame of its map."""
+
+    answer: Answer
+    header: Header
+
+
+@dataclass
+class Request:
+    """A localization to carry out.
+
+    Attributes:
+        engine: what to work with.
+        requested_s: of `time.monotonic`; images received later are preferred.
+        explicit: whether somebody waits for the outcome; it pre-empts what nobody asked for.
+        prior: guess of the pose, or None.
+        observer: sees the particles, in the worker's thread, or None.
+        outcome: set as soon as the answer is known and published, before anything else is drawn.
+        cancel_token: ends the localization early.
+        cancel_reason: one sentence about why.
+        answered: whether the answer is known; the next request may come now.
+    """
+
+    engine: Engine
+    requested_s: float
+    explicit: bool = True
+    prior: Prior | None = None
+    observer: Observer | None = None
+    outcome: Future[Outcome] = field(default_factory=Future)
+    cancel_token: CancelToken = field(default_factory=CancelToken)
+    cancel_reason: str = ''
+    answered: bool = False
+
+    def cancel(self, reason: str) -> None:
+        """End it early; the first reason counts."""
+        self.cancel_reason = self.cancel_reason or reason
+        self.cancel_token.cancel()
+
+
+class Desk:
+    """Hands requests to the one worker thread.
+
+    Args:
+        work: carries out a request and sets its outcome, in the worker's thread; never raises.
+        wake: called after a cancellation, for a worker that waits.
+    """
+
+    def __init__(self, work: Callable[[Request], None], wake: Callable[[], None]) -> None:
+        self._work, self._wake = work, wake
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix='localize')
+        self._lock = threading.Lock()
+        self._current: Request | None = None
+        self._background = CancelToken()
+
+    def submit(self, request: Request) -> bool:
+        """Take a request; False if one runs that it does not pre-empt."""
+        with self._lock:
+            current = self._current
+            if current is not None and not current.answered:
+                if current.explicit or not request.explicit:
+                    return False
+                self._cancel(current, 'a request was more urgent')
+            self._current = request
+            self._worker.submit(self._work, request)
+            return True
+
+    def run_in_background(self, task: Callable[[CancelToken], None]) -> None:
+        """Let the worker do something else between two localizations, in place of what it had."""
+        with self._lock:
+            self._background.cancel()
+            self._background = CancelToken()
+            self._worker.submit(task, self._background)
+
+    def cancel(self, request: Request, reason: str) -> None:
+        """End a request early."""
+        with self._lock:
+            self._cancel(request, reason)
+
+    def cancel_current(self, reason: str) -> None:
+        """End the localization that runs or waits, if any, early."""
+        with self._lock:
+            if self._current is not None:
+                self._cancel(self._current, reason)
+
+    def stop(self, reason: str) -> None:
+        """End everything early."""
+        self.cancel_current(reason)
+        self._background.cancel()
+
+    def close(self) -> None:
+        """End everything and wait for the worker's thread."""
+        self.stop('the node was asked to end')
+        self._worker.shutdown(wait=True)
+
+    def _cancel(self, request: Request, reason: str) -> None:
+        request.cancel(reason)
+        self._wake()

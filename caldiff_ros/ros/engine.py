@@ -1,0 +1,90 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded map and a localizer, together with the parameters that they were made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ament_index_python import get_package_share_directory
+
+from caldiff_ros.localization import LocalizationMap, Localizer
+from caldiff_ros.localization.presets import LocalizerConfig, configuration
+from caldiff_ros.ros.parameters import LocalizerParameters
+
+#: The map that ships with the package, below its share folder.
+SHIPPED_MAP = 'maps/diorama_room'
+#: Length of a frustum as a fraction of the extent of the training cameras.
+FRUSTUM_FRACTION = 0.06
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What one localization works with; a change of parameters makes another one.
+
+    Attributes:
+        parameters: those it was made from.
+        localizer: on its device.
+    """
+
+    parameters: LocalizerParameters
+    localizer: Localizer
+
+    @classmethod
+    def load(cls, parameters: LocalizerParameters) -> Engine:
+        """Read the map.
+
+        Raises:
+            CaldiffError: if map or preset cannot be used.
+        """
+        return cls._make(parameters, LocalizationMap.load(map_path(parameters)))
+
+    def changed(self, parameters: LocalizerParameters) -> Engine:
+        """The engine for other parameters; reads the map only if it is another one.
+
+        Raises:
+            CaldiffError: if map or preset cannot be used; this engine stays as it is.
+        """
+        if map_path(parameters) != map_path(self.parameters):
+            return self.load(parameters)
+        return self._make(parameters, self.map)
+
+    @property
+    def map(self) -> LocalizationMap:
+        """The map."""
+        return self.localizer.map
+
+    @property
+    def frame(self) -> str:
+        """Frame of the poses."""
+        return self.parameters.map_frame or self.map.frame_id
+
+    @property
+    def frustum_depth(self) -> float:
+        """Length of a camera frustum, in map units."""
+        return self.parameters.marker_size or FRUSTUM_FRACTION * self.map.unit
+
+    @classmethod
+    def _make(cls, parameters: LocalizerParameters, place: LocalizationMap) -> Engine:
+        config = localizer_config(parameters)
+        localizer = Localizer(place, config, device=parameters.device, seed=parameters.seed)
+        return cls(parameters, localizer)
+
+
+def map_path(parameters: LocalizerParameters) -> Path:
+    """Folder of the map."""
+    shipped = Path(get_package_share_directory('caldiff_ros')) / SHIPPED_MAP
+    return Path(parameters.map).expanduser() if parameters.map else shipped
+
+
+def localizer_config(parameters: LocalizerParameters) -> LocalizerConfig:
+    """The preset with the numbers that are parameters of the node."""
+    preset = configuration(parameters.preset)
+    return replace(
+        preset,
+        particles=parameters.particles or preset.particles,
+        min_confidence=parameters.min_confidence,
+        ambiguity_ratio=parameters.ambiguity_ratio,
+        prior_share=parameters.prior_share,
+    )

@@ -1,0 +1,119 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the node subscribes to, and warnings about what does not arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+from caldiff_ros.ros.inbox import Inbox
+from caldiff_ros.ros.parameters import LocalizerParameters
+
+
+class Inputs:
+    """The subscriptions of an active node; they end with `close`.
+
+    Args:
+        node: subscribes.
+        group: of the callbacks.
+        inbox: receives images and camera_info.
+        parameters: say how images come.
+        on_arrival: called after an image or camera_info was put into the inbox.
+        on_prior: called with every message on ``initialpose``.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        group: CallbackGroup,
+        inbox: Inbox,
+        parameters: LocalizerParameters,
+        on_arrival: Callable[[], None],
+        on_prior: Callable[[PoseWithCovarianceStamped], None],
+    ) -> None:
+        self._node, self._log, self._group = node, node.get_logger(), group
+        self._inbox, self._on_arrival = inbox, on_arrival
+        self._since_s = time.monotonic()
+        self._problem = ''
+        compressed = parameters.image_transport == 'compressed'
+        # beside the raw topic, wherever that was remapped to, as image_transport has it
+        image = node.resolve_topic_name('image') + '/compressed' if compressed else 'image'
+        sensor = {'depth': 1, 'reliability': ReliabilityPolicy.BEST_EFFORT}
+        self._subscriptions = [
+            self._subscribe(
+                CompressedImage if compressed else Image, image, self._on_image, sensor
+            ),
+            self._subscribe(CameraInfo, 'camera_info', self._on_info, sensor),
+            self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, {'depth': 1}),
+        ]
+        self._image_topic, self._info_topic, _ = (s.topic_name for s in self._subscriptions)
+        self._log.info(f'waiting for {self._image_topic} and {self._info_topic}')
+
+    def close(self) -> None:
+        """Subscribe to nothing any more."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def check(self, parameters: LocalizerParameters) -> str:
+        """Why images cannot be localized, empty if they can; changes of it are logged."""
+        problem = self._find_problem(parameters)
+        if problem and problem != self._problem:
+            self._log.warning(problem)
+        elif self._problem and not problem:
+            self._log.info(f'images arrive on {self._image_topic}')
+        self._problem = problem
+        return problem
+
+    def _find_problem(self, parameters: LocalizerParameters) -> str:
+        timeout_s, now_s = max(1.0, parameters.image_timeout), time.monotonic()
+        if now_s - max(self._since_s, self._inbox.image_received_s) > timeout_s:
+            return (
+                f'no image arrived on {self._image_topic} for {timeout_s:g} s, expected some; '
+                'check the name of the topic and that the camera runs'
+            )
+        if self._inbox.has_info or parameters.use_map_camera or now_s - self._since_s < timeout_s:
+            return ''
+        return (
+            f'images arrive but no camera_info on {self._info_topic}, expected the calibration of '
+            'the camera; publish it, or set use_map_camera to take that of the map'
+        )
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable, qos: dict):
+        def on_incompatible(event) -> None:
+            policy = qos_policy_name_from_kind(event.last_policy_kind)
+            self._log.warning(
+                f'a publisher on {topic} offers another {policy} than asked for, so nothing '
+                f'arrives from it; set qos_overrides.{self._node.resolve_topic_name(topic)}'
+                f'.subscription.{policy.lower()}'
+            )
+
+        return self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            QoSProfile(**qos),  # of its own, as the overrides are written into it
+            callback_group=self._group,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        self._inbox.put_image(message)
+        self._on_arrival()
+
+    def _on_info(self, message: CameraInfo) -> None:
+        self._inbox.put_info(message)
+        self._on_arrival()

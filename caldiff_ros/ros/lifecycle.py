@@ -1,0 +1,45 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Transitions of a lifecycle node that say what went wrong."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rclpy.lifecycle import TransitionCallbackReturn
+
+from caldiff_ros.errors import CaldiffError
+
+if TYPE_CHECKING:
+    from rclpy.lifecycle import (  # the state has another name in Humble
+        LifecycleNode,
+        LifecycleState,
+    )
+
+    Change = Callable[[LifecycleNode, LifecycleState], None]
+    Transition = Callable[[LifecycleNode, LifecycleState], TransitionCallbackReturn]
+
+
+def transition(change: Change) -> Transition:
+    """A transition that answers for what its body raises, and logs it; rclpy would hide it.
+
+    `CaldiffError` is a failure: the node stays in the state where it was. Anything else is an
+    error: rclpy calls ``on_error``.
+    """
+
+    @functools.wraps(change)
+    def answered(node: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            change(node, state)
+        except CaldiffError as error:
+            node.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            reason = ' '.join(str(error).split())
+            node.get_logger().error(f'{change.__name__} failed: {type(error).__name__}: {reason}')
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    return answered

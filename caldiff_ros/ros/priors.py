@@ -1,0 +1,99 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Priors from messages, and the last pose on disk as a prior after a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.answer import Answer
+from caldiff_ros.localization.prior import Prior
+from caldiff_ros.ros.poses import pose_from_msg
+from caldiff_ros.ros.transforms import camera_prior
+
+#: Largest deviation from 1 of the norm of a quaternion that is no mistake.
+QUATERNION_TOLERANCE = 1e-3
+#: Least deviation of a saved pose: the robot may have been pushed (normalized units, degrees).
+_SAVED_DEVIATION_NORM, _SAVED_DEVIATION_DEG = 0.05, 10.0
+
+
+def prior_from_msg(
+    message: PoseWithCovarianceStamped, map_frame: str, T_base_cam: np.ndarray
+) -> Prior:
+    """The prior that a message stands for.
+
+    Args:
+        message: pose of the base, or of the camera, in the map.
+        map_frame: frame that it must be given in.
+        T_base_cam: mounting of the optical camera, (4, 4); the identity for a pose of the camera.
+
+    Raises:
+        CaldiffError: if the message is not finite, in another frame, or no pose and covariance.
+    """
+    frame, q = message.header.frame_id, message.pose.pose.orientation
+    if frame.lstrip('/') != map_frame:
+        raise CaldiffError(
+            f'the prior is in frame {frame!r}, expected {map_frame!r}; transform it, or set the '
+            'fixed frame of the tool that sends it'
+        )
+    norm = float(np.linalg.norm([q.x, q.y, q.z, q.w]))
+    if not abs(norm - 1) <= QUATERNION_TOLERANCE:  # also if it is NaN
+        raise CaldiffError(
+            f'the quaternion of the prior has norm {norm:g}, expected 1; normalize it'
+        )
+    covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)
+    return camera_prior(pose_from_msg(message.pose.pose), covariance, T_base_cam)
+
+
+def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:
+    """Keep the pose of an answer; a crash leaves the old file or the new one.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    content = {
+        'map': place.name,
+        'T_map_cam': answer.T_map_cam.tolist(),
+        'covariance': answer.covariance.tolist(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial')
+    with partial.open('w') as file:
+        json.dump(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def read_saved_pose(path: Path, place: LocalizationMap) -> Prior | None:
+    """The saved pose as a prior; None if there is none, or it is of another map.
+
+    Raises:
+        CaldiffError: if the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if content['map'] != place.name:
+            return None
+        T_map_cam, covariance = (
+            np.array(content[name], dtype=np.float64) for name in ('T_map_cam', 'covariance')
+        )
+        if T_map_cam.shape != (4, 4) or covariance.shape != (6, 6):
+            raise ValueError(f'shapes {T_map_cam.shape} and {covariance.shape}')
+        deviation = np.repeat(
+            [_SAVED_DEVIATION_NORM * place.unit, np.radians(_SAVED_DEVIATION_DEG)], 3
+        )
+        return Prior(T_map_cam, covariance + np.diag(deviation**2))
+    except FileNotFoundError:
+        return None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CaldiffError(
+            f'{path} holds no saved pose ({error}), expected what the node wrote; delete it'
+        ) from error

@@ -1,0 +1,83 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of a running node and the engine that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.ros.engine import Engine
+from caldiff_ros.ros.parameters import declare_parameters, unknown_parameters
+
+
+class Settings:
+    """Parameters and engine, exchanged together: changes are checked first and applied then.
+
+    Args:
+        node: declares the parameters and logs them.
+        on_change: called in the executor's thread with the names of what changed.
+
+    Attributes:
+        parameters: their values.
+        engine: made from them; None while none is loaded.
+
+    Raises:
+        CaldiffError: if a parameter cannot be used.
+        rclpy.exceptions.ParameterException: likewise.
+    """
+
+    def __init__(self, node: Node, on_change: Callable[[set[str]], None]) -> None:
+        self._on_change = on_change
+        self.parameters = declare_parameters(node)
+        self.engine: Engine | None = None
+        self._checked = self.parameters, self.engine
+        values = ' '.join(f'{name}={value!r}' for name, value in asdict(self.parameters).items())
+        node.get_logger().info(f'parameters: {values}')
+        for sentence in unknown_parameters(node):
+            node.get_logger().warning(sentence)
+        node.add_on_set_parameters_callback(self._check)
+        self._applies_after = hasattr(node, 'add_post_set_parameters_callback')
+        if self._applies_after:  # since Iron; before, what was checked is set for certain
+            node.add_post_set_parameters_callback(self._apply)
+
+    def load(self) -> Engine:
+        """Read the map.
+
+        Raises:
+            CaldiffError: if it cannot be used.
+        """
+        self.engine = Engine.load(self.parameters)
+        return self.engine
+
+    def free(self) -> None:
+        """Give the engine up."""
+        self.engine = None
+
+    def _check(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse what cannot be used; a new map is read here, beside the old one."""
+        known = asdict(self.parameters)
+        values = {change.name: change.value for change in changes if change.name in known}
+        parameters, engine = self.parameters, self.engine
+        try:
+            parameters = replace(parameters, **values)
+            if engine is not None and parameters != engine.parameters:
+                engine = engine.changed(parameters)
+        except (CaldiffError, OSError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._checked = parameters, engine
+        if not self._applies_after:
+            self._apply(changes)
+        return SetParametersResult(successful=True)
+
+    def _apply(self, _: list[Parameter]) -> None:
+        before = asdict(self.parameters)
+        self.parameters, self.engine = self._checked
+        changed = {name for name, value in asdict(self.parameters).items() if value != before[name]}
+        if changed:
+            self._on_change(changed)

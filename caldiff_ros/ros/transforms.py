@@ -1,0 +1,46 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The mathematics of frames: matrices (4, 4) float64, ``T_a_b`` takes b to a; no ROS in here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caldiff_ros.localization.prior import Prior
+
+
+def inverse(T_a_b: np.ndarray) -> np.ndarray:
+    """T_b_a of a rigid transform."""
+    T_b_a = np.eye(4)
+    T_b_a[:3, :3] = T_a_b[:3, :3].T
+    T_b_a[:3, 3] = -T_a_b[:3, :3].T @ T_a_b[:3, 3]
+    return T_b_a
+
+
+def map_to_child(T_map_cam: np.ndarray, T_child_cam: np.ndarray) -> np.ndarray:
+    """T_map_child of a frame whose camera was localized.
+
+    With the odometry as the child this is REP-105's map to odom: what turns where odometry has the
+    camera at that moment into where the map has it.
+    """
+    return T_map_cam @ inverse(T_child_cam)
+
+
+def camera_prior(
+    T_map_base: np.ndarray, covariance_base: np.ndarray, T_base_cam: np.ndarray
+) -> Prior:
+    """The prior of a camera that is mounted on a base.
+
+    Args:
+        T_map_base: guess of the base.
+        covariance_base: (6, 6) of (x, y, z, rotation about the map's axes), map units and radians.
+        T_base_cam: mounting of the optical camera.
+
+    Raises:
+        CaldiffError: see `Prior`.
+    """
+    x, y, z = T_map_base[:3, :3] @ T_base_cam[:3, 3]  # arm from base to camera, in the map
+    J = np.eye(6)
+    # a turn w of the base moves the camera by the cross product of w and the arm
+    J[:3, 3:] = [[0, z, -y], [-z, 0, x], [y, -x, 0]]
+    return Prior(T_map_base @ T_base_cam, J @ covariance_base @ J.T)

@@ -1,0 +1,42 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Good and bad messages of a camera, from the shipped demo."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from geometry_msgs.msg import PoseWithCovarianceStamped
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from caldiff_ros.ros.camera_info import info_from_camera
+from caldiff_ros.ros.demo_data import read_demo, shipped_folder
+from caldiff_ros.ros.images import rgb_to_image
+from caldiff_ros.ros.poses import pose_with_covariance_stamped
+
+CAMERA, IMAGES = read_demo(shipped_folder())
+
+
+def good_image(index: int = 0):
+    return rgb_to_image(IMAGES[index].read_rgb(), Header())
+
+
+def good_info():
+    return info_from_camera(CAMERA, Header())
+
+
+def changed(message, **changes):
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+def compressed_image(suffix: str = 'jpg', index: int = 0) -> CompressedImage:
+    bgr = cv2.cvtColor(IMAGES[index].read_rgb(), cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(f'.{suffix}', bgr)[1].tobytes()
+    return CompressedImage(format=f'rgb8; {suffix} compressed bgr8', data=data)
+
+
+def prior(T: np.ndarray, deviation: float = 0.1, frame: str = 'map') -> PoseWithCovarianceStamped:
+    return pose_with_covariance_stamped(T, deviation**2 * np.eye(6), Header(frame_id=frame))

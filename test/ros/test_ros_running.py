@@ -1,0 +1,203 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A node that runs for long: parameters, maps, clocks, restarts, memory; over DDS."""
+
+import shutil
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+from demo_inputs import compressed_image, good_image, good_info
+from diagnostic_msgs.msg import DiagnosticStatus
+from node_driver import Driver, LocalizerProcess
+
+from caldiff_ros.localization import LocalizationMap
+
+#: Requests in a row, and how long they may take.
+MANY, MANY_S = 300, 40.0
+
+
+@pytest.fixture(scope='module')
+def saved_pose(tmp_path_factory):
+    return tmp_path_factory.mktemp('saved') / 'pose.json'
+
+
+@pytest.fixture(scope='module')
+def other_map(tiny_map, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('maps') / 'other'
+    replace(LocalizationMap.load(tiny_map), name='other', frame_id='other_map').save(folder)
+    return folder
+
+
+def test_parameters_are_described(driver):
+    description = driver.describe('min_confidence')
+    assert 'NOT_LOCALIZED' in description.description
+    assert description.floating_point_range[0].to_value == 1
+    assert driver.get('particles') == 4
+
+
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [
+        ({'preset': 'swift'}, "preset is 'swift', expected one of"),
+        ({'min_confidence': 1.5}, 'min_confidence'),
+        ({'particles': -1}, 'particles'),
+        ({'device': 'cpu'}, 'read-only'),
+        ({'tf_mode': 'map_to_base'}, 'base_frame is empty'),
+        ({'image_timeout': float('nan')}, 'image_timeout out of range'),
+        ({'map': '/nowhere'}, '/nowhere holds no map.yaml'),
+        ({'seed': 'zero'}, 'Wrong parameter type'),
+    ],
+)
+def test_bad_values_are_refused_with_the_reason(driver, values, reason):
+    [name] = values
+    before = driver.get(name)
+    [result] = driver.set(**values)
+    assert not result.successful and reason in result.reason
+    assert driver.get(name) == before
+    assert driver.relocalize().success
+
+
+def test_damaged_map_is_refused_and_the_old_one_goes_on(driver, tiny_map, tmp_path):
+    shutil.copytree(tiny_map, tmp_path / 'damaged')
+    (tmp_path / 'damaged/field.safetensors').write_bytes(b'damaged')
+    [result] = driver.set(map=str(tmp_path / 'damaged'))
+    assert not result.successful and 'missing or damaged' in result.reason
+    assert driver.relocalize().success
+    assert driver.status('localization')[1]['map'] == 'tiny'
+
+
+def test_map_can_be_changed_while_it_runs(driver, tiny_map, other_map):
+    [result] = driver.set(map=str(other_map))
+    assert result.successful
+    assert driver.relocalize().success
+    driver.wait(lambda: driver.received['pose'] and driver.received['map_points'])
+    assert driver.received['pose'][-1].header.frame_id == 'other_map'
+    assert driver.received['map_points'][-1].header.frame_id == 'other_map'
+    assert driver.status('localization')[1]['map'] == 'other'
+    assert driver.set(map=str(tiny_map))[0].successful
+
+
+def test_changing_the_map_ends_what_runs_in_the_old_one(driver, tiny_map, other_map):
+    driver.set(preset='paper', particles=2000)
+    handle = driver.send_goal(feedback := [])
+    driver.wait(lambda: feedback)
+    driver.set(map=str(other_map))
+    response = driver.result(handle.get_result_async())
+    assert response.result.localization.message == 'the map was changed'
+    driver.set(map=str(tiny_map), preset='fast', particles=4)
+
+
+def test_particles_of_the_next_localization_follow_the_parameter(driver):
+    driver.set(particles=9)
+    handle = driver.send_goal(feedback := [])
+    driver.result(handle.get_result_async())
+    assert feedback[0].particles == 9
+    driver.set(particles=4)
+
+
+def test_overlay_can_be_switched_off(driver):
+    driver.set(publish_overlay=False)
+    assert driver.relocalize().success
+    time.sleep(0.5)
+    assert not driver.received['overlay']
+    driver.set(publish_overlay=True)
+
+
+def test_diagnostics_tell_how_it_is(driver):
+    assert driver.relocalize().success
+    status, values = driver.status('localizer: localization')
+    assert status.level == DiagnosticStatus.OK and status.name == '/localizer: localization'
+    assert values['device'] == 'cpu' and values['last status'] == 'LOCALIZED'
+    assert int(values['count LOCALIZED']) > 0 and float(values['seconds, 50 %']) > 0
+    assert float(values['memory in MB']) > 50
+    assert driver.status('camera')[0].level == DiagnosticStatus.OK
+
+
+def test_missing_images_are_told_once_and_when_they_come_back(driver, localizer):
+    driver.image = None
+    driver.wait(lambda: driver.status('camera')[0].level == DiagnosticStatus.WARN)
+    assert localizer.log.count('no image arrived on /image') == 1
+    driver.image = good_image()
+    driver.wait(lambda: driver.status('camera')[0].level == DiagnosticStatus.OK)
+    assert 'images arrive on /image' in localizer.log
+
+
+def test_last_results_reach_whoever_comes_later(driver):
+    assert driver.relocalize().success
+    topics = ('pose', 'pose_with_covariance', 'localization', 'map_cameras', 'map_points')
+    late = {topic: driver.subscribe_late(topic) for topic in topics}
+    driver.wait(lambda: all(late.values()))
+    assert late['pose'][0].pose == late['localization'][0].pose
+
+
+def test_many_requests_in_a_row_leave_memory_as_it_is(driver, localizer):
+    early_mb, deadline_s = 0.0, time.monotonic() + MANY_S
+    for i in range(MANY):
+        assert driver.relocalize().success
+        if i == 30:
+            early_mb = localizer.memory_mb()
+        if time.monotonic() > deadline_s and i > 60:
+            break
+    assert localizer.memory_mb() < 1.02 * early_mb
+    driver.forget()
+
+
+@pytest.fixture
+def second(tiny_map):
+    """A localizer in a namespace of its own, started as the test says."""
+    started = []
+
+    def start(**parameters) -> tuple[LocalizerProcess, Driver]:
+        given = {
+            'map': tiny_map, 'particles': 4, 'min_confidence': 0.0, 'ambiguity_ratio': 1.0,
+            'map_points': 0, **parameters,
+        }  # fmt: skip
+        process = LocalizerProcess('/second', **given)
+        driver = Driver('/second')
+        started[:] = [process, driver]
+        driver.wait_for_node(process)
+        return process, driver
+
+    yield start
+    process, driver = started
+    driver.close()
+    if process.poll() is None:
+        process.end()
+
+
+def test_two_nodes_in_two_namespaces_and_compressed_images(driver, second, saved_pose):
+    _, other = second(
+        image_transport='compressed', localize_on_start='true', saved_pose_path=saved_pose
+    )
+    driver.forget()
+    other.image, other.info = compressed_image(), good_info()
+    other.wait(lambda: other.received['pose'] and other.received['overlay'])
+    assert not driver.received['localization']
+    assert saved_pose.is_file()
+    names = {s.name for array in other.diagnostics for s in array.status}
+    assert {'/second/localizer: localization', '/localizer: localization'} <= names
+    data = bytes(other.image.data)
+    other.image.data = data[: len(data) // 2]
+    time.sleep(0.3)
+    assert 'cut off or damaged' in other.relocalize().message
+
+
+def test_saved_pose_is_the_prior_of_the_start_and_time_may_jump(second, saved_pose):
+    process, driver = second(
+        saved_pose_path=saved_pose, use_sim_time='true', localize_on_start='false', prior_share=1.0
+    )
+    assert 'is the prior of the start' in process.log
+    driver.clock_s = 1000.0
+    driver.image, driver.info = good_image(), good_info()
+    assert driver.relocalize().success
+    driver.wait(lambda: driver.received['pose'])
+    assert 1000 <= driver.received['pose'][-1].header.stamp.sec < 1100
+    driver.clock_s = 500.0  # a bag begins again
+    driver.wait(lambda: 'time jumped by -' in process.log)
+    driver.forget()
+    assert driver.relocalize().success
+    driver.wait(lambda: driver.received['pose'])
+    assert 500 <= driver.received['pose'][-1].header.stamp.sec < 600
+    assert process.end(signal.SIGTERM) == 0 and 'Traceback' not in process.log
