@@ -1,0 +1,94 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Measure a running node with the shipped map: latencies of its answers, and its memory.
+
+usage: python scripts/measure_node.py [REQUESTS], after `make setup`, in its environment
+
+Prints how much longer than the localization the service takes, how soon a second request is told
+that the node is busy, how soon a cancelled goal has ended, and the resident memory after a tenth of
+the requests (300 unless given) and after all of them.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / 'test/ros'))
+
+from caldiff_ros.ros.demo_processes import isolate_ros
+
+isolate_ros()
+
+from demo_inputs import IMAGES, good_image, good_info  # noqa: E402
+from node_driver import Driver, LocalizerProcess  # noqa: E402
+
+_CANCELLED, _BUSY_PER_GOAL = 10, 3
+
+
+def seconds(action) -> float:
+    """How long an action takes."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def localized(driver: Driver) -> tuple[float, float]:
+    """Seconds of one request, and those of the localization itself."""
+    driver.forget()
+    took = seconds(driver.relocalize)
+    driver.wait(lambda: driver.received['localization'])
+    return took, sum(driver.received['localization'][-1].stage_seconds)
+
+
+def busy_and_cancelled(driver: Driver, rng: random.Random) -> tuple[list[float], float]:
+    """Seconds until requests beside a goal are refused, and until that goal has been cancelled."""
+    handle = driver.send_goal([])
+    time.sleep(0.1)
+    refused = []
+    for _ in range(_BUSY_PER_GOAL):
+        refused.append(seconds(driver.relocalize))
+        time.sleep(0.5 * rng.random())
+    result = handle.get_result_async()
+    return refused, seconds(lambda: (handle.cancel_goal_async(), driver.result(result)))
+
+
+def main(n_requests: int) -> None:
+    """Print the figures."""
+    process, rng = LocalizerProcess(localize_on_start=False), random.Random(0)
+    driver = Driver()
+    driver.image, driver.info = good_image(), good_info()
+    driver.wait_for_node(process)
+    localized(driver)  # warm up
+    refused, cancelled = [], []
+    for _ in range(_CANCELLED):
+        some, last = busy_and_cancelled(driver, rng)
+        refused += some
+        cancelled.append(last)
+    overhead, memory_mb = [], []
+    for i in range(n_requests):
+        driver.image = good_image(i % len(IMAGES))
+        took, inside = localized(driver)
+        overhead.append(took - inside)
+        if i + 1 in (n_requests // 10, n_requests):
+            memory_mb.append(process.memory_mb())
+    driver.close()
+    process.end()
+    print(f'busy answer: {max(refused):.3f} s at most, of {len(refused)}')
+    print(f'cancelled: {max(cancelled):.3f} s at most, of {len(cancelled)}')
+    overhead.sort()
+    print(
+        f'service beyond the localization: median {overhead[len(overhead) // 2]:.3f} s, '
+        f'{overhead[-1]:.3f} s at most, of {len(overhead)}'
+    )
+    first, last = memory_mb
+    print(
+        f'memory: {first:.0f} MB after {n_requests // 10} requests, {last:.0f} MB after '
+        f'{n_requests} ({100 * (last / first - 1):+.1f} %)'
+    )
+
+
+if __name__ == '__main__':
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
