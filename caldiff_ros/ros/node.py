@@ -30,6 +30,7 @@ from caldiff_ros.ros.inputs import Inputs
 from caldiff_ros.ros.lifecycle import transition
 from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
 from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
+from caldiff_ros.ros.problems import named
 from caldiff_ros.ros.schedule import Schedule
 from caldiff_ros.ros.settings import Settings
 from caldiff_ros.ros.tf import TransformOutput
@@ -224,7 +225,7 @@ class LocalizerNode(LifecycleNode):
         seconds = jump.delta.nanoseconds * 1e-9
         self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
         self._desk.cancel_current('time jumped back')
-        self._inbox.reset()
+        self._inbox.forget_image()
         self._tf.reset()
         self._work.prior = None
         self._schedule = Schedule()
@@ -263,6 +264,6 @@ class LocalizerNode(LifecycleNode):
             except Cancelled:
                 return
             except Exception as error:  # only a picture
-                log.warning(f'the map is not shown: {type(error).__name__}: {error}')
+                log.warning(f'the map is not shown: {named(error)}')
 
         self._desk.run_in_background(make)
