@@ -45,7 +45,8 @@ def panel(axes: Axes3D, T_cam: np.ndarray, opengl: bool, title: str, unit: str) 
     shown = optical_to_opengl(T_cam[:1])[0] if opengl else T_cam[0]
     triad(axes, shown, 2.2 * size, labels=False)
     triad(axes, np.eye(4), 3 * size, labels=True)
-    axes.set_title(title, fontsize=12, y=0.98)
+    axes.set_title(title, fontsize=12, y=1.0)
+    axes.locator_params(nbins=4)
     axes.set_xlabel(unit)
     axes.tick_params(labelsize=8, pad=0)
     axes.set_aspect('equal')
@@ -64,7 +65,7 @@ def main(config: str, output: str) -> None:
     T_map = T_data.copy()
     T_map[:, :3, 3] *= _SCALE
     T_map = T_map_scene @ T_map
-    figure = plt.figure(figsize=(14, 5.4), layout='constrained')
+    figure = plt.figure(figsize=(14, 4.9), layout='constrained')
     figure.get_layout_engine().set(w_pad=0.3)
     grid = {'projection': '3d'}
     panels = [figure.add_subplot(1, 3, i + 1, **grid) for i in range(3)]
@@ -78,7 +79,7 @@ def main(config: str, output: str) -> None:
         (0.345, '⟵  dataparser_transforms.json  ⟶\nread by caldiff build-map --nerf'),
         (0.675, f'scale = {_SCALE} m per unit, then T_map_scene  ⟶\nbuild-map --scale, map.yaml'),
     ):
-        figure.text(x, 0.05, label, ha='center', fontsize=11)
+        figure.text(x, 0.04, label, ha='center', fontsize=11)
     figure.savefig(output, dpi=80)
 
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from blobs import CAMERA, ring
 
@@ -12,13 +14,27 @@ from caldiff_ros.diffusion.denoiser import DenoiserConfig
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.geometry import Normalization
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.localization.confidence import Calibration, Logistic
+from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 
 BOX = torch.tensor([[-0.25] * 3, [0.25] * 3])
 DIFFUSION = DiffusionConfig(
     ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=16, image_size=48),
     DenoiserConfig(1, 32),
+)
+#: Errors above 0.005 are beyond trust, whatever the similarity.
+CALIBRATION = Calibration(
+    error=Logistic(2 * math.log(0.005), 2.0),
+    similarity=Logistic(20.0, 0.0),
+    covariance_scale=3.0,
+    right_error=(0.0005, 0.001, 0.002),
+    wrong_error=(0.01, 0.02, 0.05),
+    right_similarity=(0.8, 0.9, 0.95),
+    wrong_similarity=(-0.1, 0.1, 0.2),
+    n_right=16,
+    n_wrong=160,
+    image=ImageQuality(contrast=40.0, sharpness=0.5, black=0.1, white=0.2),
 )
 
 
@@ -34,7 +50,7 @@ def make_map(field=None, **changes) -> LocalizationMap:
         background='white',
         field=field.requires_grad_(False).eval(),
         diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval(),
-        calibration=Calibration(0.001, 0.02),
+        calibration=CALIBRATION,
         training_cameras=ring(6),
         provenance={'seed': 7},
         **changes,

@@ -5,14 +5,22 @@
 Writes OUTPUT/queries.json with every query and OUTPUT/summary.json, and prints the summary.
 Errors are in normalized units: 1 is the longest edge of the box around the training cameras.
 Without --split the queries are all test images of the dataset, or all images if it has no test set.
+
+With --trust it also asks whether the statuses can be relied on: whether wrong poses, images of
+other places (--foreign) and pictures of nothing are told from right answers. NEES is the normalized
+estimation error squared, 6 on average where the covariances are right.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
+from tyro.conf import FlagCreatePairsOff
 
 from caldiff_ros.cli.common import DataPath, LocalizerArguments
 from caldiff_ros.evaluation import (
@@ -23,8 +31,18 @@ from caldiff_ros.evaluation import (
     write_report,
 )
 from caldiff_ros.evaluation.progress import ProgressLine
+from caldiff_ros.evaluation.protocol import read_query
+from caldiff_ros.evaluation.trust import (
+    answered_queries,
+    count,
+    foreign_statuses,
+    made_up_images,
+    trust_summary,
+    trust_table,
+    wrong_poses,
+)
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.scenes import Frame, open_scene
 
 
@@ -43,6 +61,15 @@ class Arguments(LocalizerArguments):
 
     queries: int | None = None
     """Localize this many images only, evenly spread over all."""
+
+    trust: FlagCreatePairsOff[bool] = False
+    """Also count what wrong poses and foreign images are taken for."""
+
+    foreign: tuple[Path, ...] = ()
+    """Datasets of other places, whose images must not be localized."""
+
+    foreign_images: int = 40
+    """Images of each foreign dataset, evenly spread over it."""
 
     output: Path = Path('outputs/evaluate')
     """Folder for queries.json and summary.json."""
@@ -67,11 +94,39 @@ def run(arguments: Arguments) -> int:
         device=str(localizer.device),
         metres_per_unit=1.0 if loaded.metric or loaded.scale != 1 else None,
     )
-    write_report(arguments.output, queries, summary)
     console = Console()
     console.print(summary_table(summary))
+    if arguments.trust or arguments.foreign:
+        statuses = answered_queries(queries) | _challenged(arguments, localizer, frames)
+        summary['trust'] = trust_summary(statuses)
+        console.print(trust_table(statuses))
+    write_report(arguments.output, queries, summary)
     console.print(f'written to {arguments.output}', soft_wrap=True)
     return 0
+
+
+def _challenged(
+    arguments: Arguments, localizer: Localizer, frames: list[Frame]
+) -> dict[str, Counter]:
+    """Statuses of what must not be localized."""
+    place, seed = localizer.map, arguments.seed
+    made_up = made_up_images(frames, place.camera, place.background, seed)
+    foreign = {'pictures of nothing': made_up}
+    for path in arguments.foreign:
+        chosen = choose_queries(open_scene(path).frames, arguments.foreign_images)
+        foreign[f'images of {path.name}'] = [read_query(frame, 'black') for frame in chosen]
+    statuses = {}
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task('wrong poses', total=len(frames))
+        statuses['wrong poses'] = Counter()
+        for counts in wrong_poses(localizer, frames, seed):
+            statuses['wrong poses'] += counts
+            progress.advance(task)
+        for kind, images in foreign.items():
+            task = progress.add_task(kind, total=len(images))
+            advance = partial(progress.advance, task)
+            statuses[kind] = count(foreign_statuses(localizer, images), advance)
+    return statuses
 
 
 def _in_map(loaded: LocalizationMap, frame: Frame) -> Frame:

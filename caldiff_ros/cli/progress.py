@@ -16,6 +16,8 @@ _STAGES = {
     'views': 'rendered views',
     'features': 'image features',
     'diffusion': 'pose diffusion',
+    'calibration field': 'field to calibrate with',
+    'calibration': 'right and wrong answers',
 }
 _LOG_INTERVAL_S = 15.0
 

@@ -17,7 +17,7 @@ from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.building import assemble, build_diffusion
+from caldiff_ros.localization.building import assemble, build_diffusion, calibrated
 from caldiff_ros.localization.field_building import build_field
 from caldiff_ros.training import pick_device
 
@@ -48,6 +48,7 @@ def run(arguments: Arguments) -> int:
     weights = arguments.backbone_weights
     with TrainingProgress(Console(stderr=True)) as report:
         diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
-    arguments.save(assemble(data, built, diffusion, config, seed))
+        calibration = calibrated(data, config, seed, device, work, report)
+    arguments.save(assemble(data, built, diffusion, calibration, config, seed))
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')
     return 0

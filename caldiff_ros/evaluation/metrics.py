@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
 
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))
+
+#: A pose that is farther off is wrong, and must not be trusted.
+RIGHT = (0.05, 10.0)
 
 #: Usual thresholds of real scenes: translation in metres, rotation in degrees.
 METRIC_THRESHOLDS = {'success_5cm_5deg': (0.05, 5.0), 'success_2cm_2deg': (0.02, 2.0)}
@@ -31,6 +35,31 @@ def pose_errors(T_true: np.ndarray, T_estimate: np.ndarray | None) -> tuple[floa
     true = Pose.from_matrix(np.asarray(T_true, dtype=np.float64))
     estimate = Pose.from_matrix(np.asarray(T_estimate, dtype=np.float64))
     return true.translation_error(estimate).item(), true.rotation_error_deg(estimate).item()
+
+
+def is_right(translation_norm: float, rotation_deg: float) -> bool:
+    """Whether a pose is within `RIGHT`."""
+    return translation_norm <= RIGHT[0] and rotation_deg <= RIGHT[1]
+
+
+def normalized_squared_error(
+    T_true: np.ndarray, T_estimate: np.ndarray | None, covariance: np.ndarray | None
+) -> float:
+    """Normalized estimation error squared (NEES): 6 on average where the covariance is right.
+
+    Args:
+        T_true: (4, 4) camera to map.
+        T_estimate: (4, 4) camera to map, or None for no answer.
+        covariance: (6, 6) of (x, y, z, rotation about the map's x, y, z), map units and radians.
+
+    Returns:
+        The squared Mahalanobis distance of the error; NaN without an estimate.
+    """
+    if T_estimate is None or covariance is None:
+        return float('nan')
+    turn = Rotation.from_matrix(T_true[:3, :3] @ T_estimate[:3, :3].T).as_rotvec()
+    error = np.concatenate([T_true[:3, 3] - T_estimate[:3, 3], turn])
+    return float(error @ np.linalg.solve(covariance, error))
 
 
 def success_percent(

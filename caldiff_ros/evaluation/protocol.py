@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.evaluation.metrics import pose_errors
+from caldiff_ros.evaluation.metrics import normalized_squared_error, pose_errors
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.scenes import Frame, read_image
@@ -37,6 +37,7 @@ class Query:
         translation_map: error in map units, infinite without an answer.
         translation_norm: the same in normalized units.
         rotation_deg: error in degrees, infinite without an answer.
+        squared_error: normalized by the answer's covariance, see `normalized_squared_error`.
         status: name of the `Status`.
         message: the answer's explanation of it.
         confidence, photometric_error, timings: as in the answer.
@@ -49,6 +50,7 @@ class Query:
     translation_map: float
     translation_norm: float
     rotation_deg: float
+    squared_error: float
     status: str
     message: str
     confidence: float
@@ -64,6 +66,16 @@ def choose_queries(frames: Sequence[Frame], n: int | None) -> list[Frame]:
     if n is None or n >= len(frames):
         return list(frames)
     return [frames[i] for i in np.linspace(0, len(frames) - 1, n).round().astype(int)]
+
+
+def read_query(frame: Frame, background: str) -> tuple[np.ndarray, Camera]:
+    """The image of a frame, uint8 RGB (H, W, 3) on a background, and its camera.
+
+    Raises:
+        CaldiffError: if the image cannot be read or is not one of the frame's camera.
+    """
+    image = read_image(frame.image_path, background)
+    return image, fitted_camera(frame.camera, image, str(frame.image_path))
 
 
 def run_queries(
@@ -88,8 +100,7 @@ def run_queries(
     for frame in frames:
         start = time.perf_counter()
         try:
-            image = read_image(frame.image_path, background)
-            camera = fitted_camera(frame.camera, image, str(frame.image_path))
+            image, camera = read_query(frame, background)
             start = time.perf_counter()
             answer = localizer.localize(image, camera)
         except CaldiffError as error:
@@ -109,6 +120,9 @@ def _judge(frame: Frame, answer: Answer, side_map: float, seconds: float) -> Que
         translation_map=translation_map,
         translation_norm=translation_map / side_map,
         rotation_deg=rotation_deg,
+        squared_error=normalized_squared_error(
+            frame.T_map_cam, answer.T_map_cam, answer.covariance
+        ),
         status=answer.status.name,
         message=answer.message,
         confidence=answer.confidence,

@@ -16,7 +16,12 @@ from rich.table import Table
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.environment import hardware, versions
-from caldiff_ros.evaluation.metrics import METRIC_THRESHOLDS, THRESHOLDS, success_percent
+from caldiff_ros.evaluation.metrics import (
+    METRIC_THRESHOLDS,
+    THRESHOLDS,
+    is_right,
+    success_percent,
+)
 from caldiff_ros.evaluation.protocol import Query
 
 
@@ -64,6 +69,7 @@ def summarize(
         'median_rotation_deg': _finite(np.median(degrees)),
         'median_seconds': float(np.median(seconds)),
         'p90_seconds': float(np.percentile(seconds, 90)),
+        'mean_squared_error_normalized': _mean_squared_error(queries),
         'status_counts': dict(Counter(query.status for query in queries)),
         'seed': seed,
         'hardware': hardware(device),
@@ -111,10 +117,17 @@ def summary_table(summary: dict) -> Table:
         table.add_row('median translation (cm)', _number(summary['median_translation_cm']))
     table.add_row('median rotation (°)', _number(summary['median_rotation_deg']))
     table.add_row('median, 90th percentile (s)', _seconds(summary))
+    table.add_row('mean NEES (6 is right)', _number(summary['mean_squared_error_normalized']))
     table.add_section()
     for status, count in sorted(summary['status_counts'].items()):
         table.add_row(status, str(count))
     return table
+
+
+def _mean_squared_error(queries: Sequence[Query]) -> float | None:
+    """Of the right poses: what a wrong one is off by is no error of its covariance."""
+    errors = [q.squared_error for q in queries if is_right(q.translation_norm, q.rotation_deg)]
+    return _finite(np.mean(errors)) if errors else None
 
 
 def _rate(percent: float, n: int) -> str:

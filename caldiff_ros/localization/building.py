@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,25 +19,22 @@ from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.diffusion.training import DiffusionTraining, train_diffusion
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.confidence import Calibration, calibrate
+from caldiff_ros.localization.calibrating import CalibrationConfig, calibrate, queries_of
+from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.localization.field_building import (
     BakingConfig,
     BuiltField,
     FieldSource,
     build_field,
 )
+from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.localization.presets import LocalizerConfig
-from caldiff_ros.localization.query import Query
-from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, render_views
+from caldiff_ros.localization.sampling import RenderedViewsConfig, render_views
 from caldiff_ros.localization.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
 from caldiff_ros.nerf.nerfacto_training import NerfactoTraining
-from caldiff_ros.nerf.training import FactorizedTraining, FieldTraining, psnr
+from caldiff_ros.nerf.training import FactorizedTraining, FieldTraining, psnr, train_field
 from caldiff_ros.training import Report, no_report
-
-_CALIBRATION_IMAGES = 12
-_WRONG_POSES = 100
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,8 @@ class BuildConfig:
     """Views rendered from the field, on which the diffusion model is trained with the real ones."""
     diffusion: DiffusionTraining = dataclass_field(default_factory=DiffusionTraining)
     """The pose diffusion model and its training."""
+    calibration: CalibrationConfig = dataclass_field(default_factory=CalibrationConfig)
+    """How right and wrong answers are measured, which tells what later ones are worth."""
     background: Background = 'auto'
     """Colour behind images with alpha; auto is white for them and none for photographs."""
 
@@ -111,31 +110,51 @@ def build_diffusion(
     )
 
 
-def calibrated(data: TrainingData, field: RadianceField, seed: int = 0) -> Calibration:
-    """Photometric errors of training images; the test images are left alone."""
-    views = data.views
-    generator = torch.Generator().manual_seed(seed)
-    pick = torch.randperm(len(views), generator=generator)[:_CALIBRATION_IMAGES]
-    images = (views.on_background(BACKGROUND_COLORS[data.background])[pick] * 255).round()
-    device = field.aabb.device
-    queries = [
-        Query(image, seen, data.camera, device, LocalizerConfig.affine_exposure)
-        for image, seen in zip(
-            images.to(torch.uint8).numpy(), views.seen[pick].numpy(), strict=True
-        )
-    ]
-    wrong = poses_around(data.views.T_norm_cam, _WRONG_POSES, RenderedViewsConfig(), generator)
-    return calibrate(field, queries, views.T_norm_cam[pick].to(device), wrong.to(device))
+def calibrated(
+    data: TrainingData,
+    config: BuildConfig,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+    work: Path | None = None,
+    report: Report = no_report,
+) -> Calibration:
+    """Right and wrong answers on training images that a second field does not know.
+
+    The map's own field knows all of them, and the test images are left alone. The second field is
+    the factorized one, whatever the map's, as it is trained in a minute or two.
+    """
+    held_out = config.calibration.held_out(len(data.views), seed)
+    training = (
+        config.field if isinstance(config.field, FactorizedTraining) else FactorizedTraining()
+    )
+    shorter = max(1, round(config.calibration.training * training.iterations))
+    field = train_field(
+        data.views.subset(~held_out),
+        None,
+        data.aabb,
+        data.background,
+        replace(training, iterations=shorter),
+        seed,
+        device,
+        None if work is None else work / 'calibration-field.ckpt',
+        lambda _, *progress: report('calibration field', *progress),
+    )
+    views = data.views.subset(held_out)
+    quality = ImageQuality.worst(
+        [ImageQuality.of(query.image, query.seen) for query in queries_of(data.views, field)]
+    )
+    return calibrate(field, views, quality, seed, report)
 
 
 def assemble(
     data: TrainingData,
     built: BuiltField,
     diffusion: PoseDiffusion,
+    calibration: Calibration,
     config: BuildConfig,
     seed: int = 0,
 ) -> LocalizationMap:
-    """Calibrate and put everything together."""
+    """Put everything together."""
     field = built.field
     quality = None if data.held_out is None else psnr(field, data.held_out)
     provenance = {
@@ -157,7 +176,7 @@ def assemble(
         background=data.background,
         field=field,
         diffusion=diffusion,
-        calibration=calibrated(data, field, seed),
+        calibration=calibration,
         training_cameras=data.views.T_norm_cam,
         metric=data.scene.metric,
         provenance=provenance,
@@ -184,9 +203,11 @@ def build_map(
         device: where to compute.
         weights: file with ImageNet weights of the backbone, see `make_conditioning`.
         work: folder for checkpoints; a build of the same data and configuration resumes there.
-        report: receives the progress of all stages: field, views, features, diffusion.
+        report: receives the progress of all stages: field, views, features, diffusion, calibration
+            field, calibration.
     """
     source = source or FieldSource(config.field)
     built = build_field(data, source, seed, device, work, report)
     diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
-    return assemble(data, built, diffusion, config, seed)
+    calibration = calibrated(data, config, seed, device, work, report)
+    return assemble(data, built, diffusion, calibration, config, seed)

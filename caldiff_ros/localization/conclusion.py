@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
-from caldiff_ros.localization.confidence import covariance_map
+from caldiff_ros.localization.covariance import BLOCK_PX, covariance_in_map, spread_covariance
 from caldiff_ros.localization.presets import LocalizerConfig
+from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.localization.stages import Refined
@@ -19,23 +21,20 @@ from caldiff_ros.localization.stages import Refined
 _SAME_PLACE = (0.05, 10.0)
 
 
-def conclude(refined: Refined, config: LocalizerConfig, run: Run) -> Answer:
+def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) -> Answer:
     """The best of the refined poses, judged by the map's calibration."""
-    run.tell('answer', 1, 1, refined.T_norm_cam[:1], refined.errors[:1])
+    run.tell('answer', 1, 1, refined.T_norm_cam[:1], refined.evidence.error[:1])
     timings = dict(run.timings)
-    if not math.isfinite(refined.errors[0]):
+    if not math.isfinite(refined.evidence.error[0]):
         return Answer(Status.FAILED, 'The refinement gave no finite pose.', timings=timings)
     hypotheses = _distinct(refined, run)
     best = hypotheses[0]
     status, message = _verdict(hypotheses, config, run.map.name)
-    covariance = covariance_map(refined.information, refined.T_norm_cam[0], run.map.unit)
-    turn = torch.eye(6).double()
-    turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])
     return Answer(
         status=status,
         message=message,
         T_map_cam=best.T_map_cam,
-        covariance=(turn @ covariance @ turn.T).numpy(),
+        covariance=_covariance(refined, query, run),
         confidence=best.confidence,
         photometric_error=best.photometric_error,
         hypotheses=hypotheses,
@@ -45,14 +44,29 @@ def conclude(refined: Refined, config: LocalizerConfig, run: Run) -> Answer:
 
 def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     """The refined poses without those that are near a better one."""
-    poses, errors = refined.T_norm_cam, refined.errors
-    kept = select(poses, errors, SelectionConfig(len(poses), None, *_SAME_PLACE)).tolist()
-    matrices = run.map.to_map(poses[kept])
-    confidences = [run.map.calibration.confidence(float(errors[i])) for i in kept]
+    poses, evidence = refined.T_norm_cam, refined.evidence
+    kept = select(poses, evidence.error, SelectionConfig(len(poses), None, *_SAME_PLACE))
+    matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
     return [
-        Hypothesis(matrix, float(errors[i]), confidence)
-        for matrix, i, confidence in zip(matrices, kept, confidences, strict=True)
+        Hypothesis(matrix, error, run.map.calibration.confidence(error, similarity))
+        for matrix, error, similarity in zip(
+            matrices, evidence.error.tolist(), evidence.similarity.tolist(), strict=True
+        )
     ]
+
+
+def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
+    """Of the best pose in the map, (6, 6), see `Answer`."""
+    poses, best = refined.T_norm_cam, refined.T_norm_cam[0]
+    scale = run.map.calibration.covariance_scale
+    distance, angle_deg = _SAME_PLACE
+    near = (poses.translation_error(best) < distance) & (poses.rotation_error_deg(best) < angle_deg)
+    n_observations = query.seen.sum() / (BLOCK_PX**2 * max(scale, 1.0))
+    spread = spread_covariance(poses[near], refined.evidence.error[near], n_observations)
+    covariance = covariance_in_map(scale * refined.covariance + spread, best, run.map.unit)
+    turn = torch.eye(6).double()
+    turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])
+    return (turn @ covariance @ turn.T).numpy()
 
 
 def _verdict(

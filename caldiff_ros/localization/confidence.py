@@ -1,83 +1,197 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What right and wrong answers look like in a map, and how sure an answer is."""
+"""How sure it is that a pose is right, learned per map from right and wrong ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+from scipy.optimize import minimize
+from scipy.special import expit
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField
+from caldiff_ros.nerf.field import RadianceField, render_images
 
-#: How much larger the error of an image is that the field was not trained on.
-_UNSEEN = 2.0
+#: Pixels along the edge of a window whose structure is compared, and from one window to the next.
+_WINDOW_PX, _STRIDE_PX = 9, 3
+#: Variance (colours in 0..1) that a window needs for its structure to count.
+_NOISE = 1e-4
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What speaks for poses (P,), from their renders.
+
+    Attributes:
+        error: photometric error of each, (P,).
+        similarity: mean correlation of brightness in small windows, -1..1, (P,). It asks whether
+            the same structure is in the same place, whatever the exposure; a low error may just
+            mean that there is little to see.
+    """
+
+    error: Tensor
+    similarity: Tensor
+
+    @classmethod
+    def of(cls, field: RadianceField, query: Query, poses: Pose) -> Evidence:
+        """Render at poses (P,) and compare with the query."""
+        rgb = render_images(field, poses, query.camera).rgb
+        seen = query.seen_pixels
+        target = query.rgb.view(-1, 3)[seen]
+        shown = query.exposed(rgb.flatten(1, 2)[:, seen], target)
+        error = ((shown - target) ** 2).mean(dim=(1, 2))
+        return cls(error, _similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen))
+
+    @classmethod
+    def cat(cls, parts: Sequence[Evidence]) -> Evidence:
+        """Concatenate."""
+        return cls(
+            torch.cat([part.error for part in parts]), torch.cat([p.similarity for p in parts])
+        )
+
+    def __getitem__(self, index) -> Evidence:
+        return Evidence(self.error[index], self.similarity[index])
+
+
+def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
+    """Correlation of images (P, H, W) with one (H, W) over windows, weighted by contrast: (P,)."""
+
+    def mean(images: Tensor) -> Tensor:
+        return F.avg_pool2d(images[:, None], _WINDOW_PX, _STRIDE_PX)[:, 0]
+
+    b = b[None]
+    mean_a, mean_b = mean(a), mean(b)
+    variance_a = (mean(a * a) - mean_a**2).clamp_min(0)
+    variance_b = (mean(b * b) - mean_b**2).clamp_min(0)
+    covariance = mean(a * b) - mean_a * mean_b
+    correlation = covariance / ((variance_a + _NOISE) * (variance_b + _NOISE)).sqrt()
+    covered = mean(torch.from_numpy(seen)[None].to(a)) > 0.999
+    weight = (variance_a.sqrt() + variance_b.sqrt()) * covered
+    return (correlation * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-9)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """Probability that something is right, given one number that is high if it is.
+
+    Attributes:
+        bias, slope: the logit at x is ``bias + slope * x``.
+    """
+
+    bias: float
+    slope: float
+
+    @classmethod
+    def fit(cls, right: np.ndarray, wrong: np.ndarray) -> Logistic:
+        """Logistic regression on the numbers of right (R,) and wrong ones (W,), of equal weight.
+
+        The targets are Platt's (1999): so many examples do not prove certainty, and where right and
+        wrong are far apart the boundary lies between them. The slope is never negative.
+        """
+        x = np.concatenate([right, wrong])
+        is_right = np.arange(len(x)) < len(right)
+        target = np.where(is_right, (len(right) + 1) / (len(right) + 2), 1 / (len(wrong) + 2))
+        weight = np.where(is_right, 0.5 / len(right), 0.5 / len(wrong))
+        center = weight @ x
+        spread = np.sqrt(weight @ (x - center) ** 2) + 1e-9
+        design = np.column_stack([np.ones(len(x)), (x - center) / spread])
+
+        def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+            logit = design @ w
+            value = weight @ (np.logaddexp(0, logit) - target * logit)
+            return value, design.T @ (weight * (expit(logit) - target))
+
+        w = minimize(loss, np.zeros(2), jac=True, bounds=[(None, None), (0, None)]).x
+        return cls(float(w[0] - w[1] * center / spread), float(w[1] / spread))
+
+    def __call__(self, x: float) -> float:
+        """Probability at ``x``, 0 if that is not finite."""
+        return float(expit(self.bias + self.slope * x)) if math.isfinite(x) else 0.0
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Photometric errors of known poses in a map.
+    """What right and wrong answers look like in a map.
 
     Attributes:
-        right_error: typical error of a new image at its right pose.
-        wrong_error: error of the best of many wrong poses: the 10th percentile over images.
+        error: how sure a photometric error makes, from minus its logarithm.
+        similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
+        covariance_scale: how many times `curvature_covariance` has to be enlarged here.
+        right_error, wrong_error: 5th, 50th and 95th percentile of the photometric errors of right
+            poses and of the most deceptive wrong ones; for people who look.
+        right_similarity, wrong_similarity: the same of their similarities.
+        n_right, n_wrong: how many were measured.
+        image: the worst of the images that the map was made from.
     """
 
-    right_error: float
-    wrong_error: float
+    error: Logistic
+    similarity: Logistic
+    covariance_scale: float
+    right_error: tuple[float, float, float]
+    wrong_error: tuple[float, float, float]
+    right_similarity: tuple[float, float, float]
+    wrong_similarity: tuple[float, float, float]
+    n_right: int
+    n_wrong: int
+    image: ImageQuality
 
-    @property
-    def threshold(self) -> float:
-        """Error up to which a pose is trusted: halfway, in the logarithm."""
-        return math.sqrt(self.right_error * self.wrong_error)
+    @classmethod
+    def fit(
+        cls, right: Evidence, wrong: Evidence, covariance_scale: float, image: ImageQuality
+    ) -> Calibration:
+        """From the evidence for right poses (R,) and for wrong ones (W,)."""
+        errors, similarities = (
+            [getattr(evidence, name).double().cpu().numpy() for evidence in (right, wrong)]
+            for name in ('error', 'similarity')
+        )
+        return cls(
+            error=Logistic.fit(*map(_closeness, errors)),
+            similarity=Logistic.fit(*map(_likeness, similarities)),
+            covariance_scale=covariance_scale,
+            right_error=_percentiles(errors[0]),
+            wrong_error=_percentiles(errors[1]),
+            right_similarity=_percentiles(similarities[0]),
+            wrong_similarity=_percentiles(similarities[1]),
+            n_right=len(errors[0]),
+            n_wrong=len(errors[1]),
+            image=image,
+        )
 
-    def confidence(self, error: float) -> float:
-        """0..1: one half at the threshold, 0.9 at the error of right poses."""
-        if not math.isfinite(error):
-            return 0.0
-        slope = math.log(9.0) / max(math.log(self.threshold / self.right_error), 0.1)
-        exponent = slope * math.log(max(error, 1e-12) / self.threshold)
-        return 1 / (1 + math.exp(min(exponent, 700.0)))
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Calibration:
+        """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
+        parts = {'error': Logistic, 'similarity': Logistic, 'image': ImageQuality}
+        return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
+
+    def confidence(self, error: float, similarity: float) -> float:
+        """0..1: how sure it is that a pose with this evidence is right.
+
+        The lesser of what its error and its similarity say, as either alone can deceive: little to
+        see makes any error small, and a common pattern is similar in many places.
+        """
+        return min(
+            self.error(float(_closeness(np.array(error)))),
+            self.similarity(float(_likeness(np.array(similarity)))),
+        )
 
 
-def calibrate(field: RadianceField, queries: list[Query], true: Pose, wrong: Pose) -> Calibration:
-    """Measure photometric errors of images with known poses.
-
-    Args:
-        field: the field.
-        queries: images of the field's training.
-        true: their poses (Q,).
-        wrong: poses (W,) all over the scene; for every image, those next to its own do not count.
-    """
-    right_errors, wrong_errors = [], []
-    for i, query in enumerate(queries):
-        right_errors.append(query.photometric_error(field, true[i : i + 1])[0])
-        far = (wrong.translation_error(true[i]) > 0.1) | (wrong.rotation_error_deg(true[i]) > 20)
-        if bool(far.any()):
-            wrong_errors.append(query.level(50).photometric_error(field, wrong[far]).min())
-    right = _UNSEEN * torch.stack(right_errors).quantile(0.9)
-    wrong_error = torch.stack(wrong_errors).quantile(0.1) if wrong_errors else 10 * right
-    return Calibration(float(right), float(torch.maximum(wrong_error, 1.5 * right)))
+def _closeness(error: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(error, 1e-9))
 
 
-def covariance_map(information: Tensor, T_norm_cam: Pose, unit: float) -> Tensor:
-    """Covariance (6, 6) float64 of position and fixed-axes rotation in the training frame.
+def _likeness(similarity: np.ndarray) -> np.ndarray:
+    return np.arctanh(np.clip(similarity, -0.999, 0.999))
 
-    Args:
-        information: (6, 6), in the parameters of `Pose.retract`, normalized units and radians.
-        T_norm_cam: the pose, batch shape ().
-        unit: length of a normalized unit.
-    """
-    diagonal = information.double().diagonal()
-    floor = 1e-9 * float(diagonal.max()) + 1e-9
-    covariance = torch.linalg.inv(information.double() + floor * torch.eye(6).double())
-    # retract turns about the camera's axes; REP-103 wants the fixed axes of the map
-    turn = torch.eye(6).double()
-    turn[:3, :3] *= unit
-    turn[3:, 3:] = T_norm_cam.R.double().cpu()
-    covariance = turn @ covariance.cpu() @ turn.T
-    return (covariance + covariance.T) / 2
+
+def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
+    return tuple(np.percentile(values, [5, 50, 95]).tolist())

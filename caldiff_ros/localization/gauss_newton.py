@@ -18,6 +18,7 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.query import Query, blurred
+from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
 
 #: Small: turning a camera and shifting it look alike, and damping stalls along that valley.
@@ -38,6 +39,15 @@ class GaussNewtonConfig:
     """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure)."""
     min_step: float = 1e-5
     """An iteration that moves no hypothesis by more (normalized units, radians) ends the level."""
+    copy_distance: float = 0.005
+    """Hypotheses that come nearer to a better one than this (normalized units, both this and
+    ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
+    copy_angle_deg: float = 0.75
+    """See ``copy_distance``, in degrees."""
+
+    def distinct(self, count: int) -> SelectionConfig:
+        """The best ``count`` hypotheses that are no copies."""
+        return SelectionConfig(count, None, self.copy_distance, self.copy_angle_deg)
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,78 @@ class Aligned:
     Attributes:
         T_norm_cam: poses (P,).
         cost: robust cost per pixel at the finest level visited, (P,).
-        information: J^T W J / sigma^2 in the parameters of `Pose.retract`, (P, 6, 6).
     """
 
     T_norm_cam: Pose
     cost: Tensor
-    information: Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """The query as the alignment compares it.
+
+    Attributes:
+        query: the image.
+        rgb: its blurred colours, (1, H, W, 3).
+        gradient: of these along u and v, (1, H, W, 3, 2).
+        seen: 1 where the blurred gradient rests on seen pixels only, (1, H * W, 1).
+    """
+
+    query: Query
+    rgb: Tensor
+    gradient: Tensor
+    seen: Tensor
+
+    @classmethod
+    def of(cls, query: Query) -> Target:
+        """Prepare a query at its own resolution."""
+        rgb = blurred(query.rgb[None])
+        unseen = 1 - torch.from_numpy(query.seen)[None].float()
+        seen = 1 - F.max_pool2d(unseen, 7, stride=1, padding=3)
+        return cls(query, rgb, image_gradient(rgb), seen.to(query.device).view(1, -1, 1))
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """Residuals at poses (P,) and how they change with the parameters of `Pose.retract`.
+
+    Attributes:
+        J: (P, H * W, 3, 6).
+        residual: render minus query, (P, H * W, 3).
+        weight: robust weight of each pixel, 0 where it was not seen, (P, H * W, 1).
+        cost: robust cost per pixel, (P,).
+    """
+
+    J: Tensor
+    residual: Tensor
+    weight: Tensor
+    cost: Tensor
+
+    @classmethod
+    def at(
+        cls, poses: Pose, field: RadianceField, target: Target, robust_scale: float
+    ) -> Linearization:
+        """Render at poses (P,) and compare with the query."""
+        camera = target.query.camera
+        out = render_images(field, poses, camera)
+        rgb = blurred(out.rgb)
+        flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
+        rgb = flat.view_as(rgb)
+        # the mean of both gradients (ESM) converges faster than that of the render alone
+        gradient = (image_gradient(rgb) + target.gradient) / 2
+        J = pose_jacobian(_filled_depth(out), gradient, camera, poses)
+        residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
+        scale = robust_scale**2
+        squared = (residual**2).sum(-1, keepdim=True)
+        robust = target.seen * scale * squared / (scale + squared)
+        weight = target.seen * (scale / (scale + squared)) ** 2
+        return cls(J, residual, weight, robust.sum((1, 2)) / target.seen.sum().clamp_min(1))
+
+    def normal_equations(self) -> tuple[Tensor, Tensor]:
+        """J^T W J (P, 6, 6) and J^T W r (P, 6)."""
+        J_flat = (self.J * self.weight[..., None]).flatten(1, 2).transpose(1, 2)
+        gradient = J_flat @ self.residual.flatten(1, 2)[..., None]
+        return J_flat @ self.J.flatten(1, 2), gradient[..., 0]
 
 
 def pose_jacobian(rendering: Rendering, rgb_gradient: Tensor, camera: Camera, pose: Pose) -> Tensor:
@@ -109,31 +185,14 @@ def align_level(
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
     """Align poses (P,) with the query at its own resolution; no pose gets worse."""
-    target = blurred(query.rgb[None])
-    # no pixel whose blurred gradient has a neighbour in it that was not seen
-    unseen = F.max_pool2d(1 - torch.from_numpy(query.seen)[None].float(), 7, stride=1, padding=3)
-    seen = (1 - unseen).to(query.device).view(1, -1, 1)
-    target_gradient = image_gradient(target)
+    target = Target.of(query)
     best, damping = poses, poses.t.new_full((len(poses),), _FIRST_DAMPING)
     best_cost = poses.t.new_full((len(poses),), torch.inf)
     best_H = best_g = None
     for step in range(iterations + 1):
-        out = render_images(field, poses, query.camera)
-        rgb = blurred(out.rgb)
-        flat = query.exposed(rgb.flatten(1, 2), target.view(-1, 3), seen[0])
-        rgb = flat.view_as(rgb)
-        residual = (rgb - target).reshape(len(poses), -1, 3)
-        scale = config.robust_scale**2
-        squared = (residual**2).sum(-1, keepdim=True)
-        cost = (seen * scale * squared / (scale + squared)).sum((1, 2)) / seen.sum().clamp_min(1)
-        better = cost < best_cost
-        # the mean of both gradients (ESM) converges faster than that of the render alone
-        gradient = (image_gradient(rgb) + target_gradient) / 2
-        J = pose_jacobian(_filled_depth(out), gradient, query.camera, poses)
-        weight = seen * (scale / (scale + squared)) ** 2
-        J_flat, r_flat = (J * weight[..., None]).flatten(1, 2), residual.flatten(1, 2)
-        H = J_flat.transpose(1, 2) @ J.flatten(1, 2)
-        g = (J_flat.transpose(1, 2) @ r_flat[..., None])[..., 0]
+        here = Linearization.at(poses, field, target, config.robust_scale)
+        H, g = here.normal_equations()
+        better = here.cost < best_cost
         if best_H is None:
             best_H, best_g = H, g
         best_H = torch.where(better[:, None, None], H, best_H)
@@ -142,7 +201,7 @@ def align_level(
             torch.where(better[:, None, None], poses.R, best.R),
             torch.where(better[:, None], poses.t, best.t),
         )
-        best_cost = torch.where(better, cost, best_cost)
+        best_cost = torch.where(better, here.cost, best_cost)
         on_step(step, best)
         damping = torch.where(better, damping / 4, damping * 16).clamp(_FIRST_DAMPING / 100, 1e6)
         if step == iterations:
@@ -151,8 +210,7 @@ def align_level(
         if float(delta.abs().max()) < config.min_step:
             break
         poses = best.retract(delta)
-    sigma2 = best_cost.clamp_min(1e-8) / 3
-    return Aligned(best, best_cost, best_H / sigma2[:, None, None])
+    return Aligned(best, best_cost)
 
 
 def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
@@ -179,7 +237,9 @@ def align(
     ):
         level = query.level(longer_side)
         if aligned is not None:
-            poses = aligned.T_norm_cam[aligned.cost.argsort()[:kept]]
+            # what has met at one pose goes on once: other places are not crowded out by copies
+            chosen = select(aligned.T_norm_cam, aligned.cost, config.distinct(kept))
+            poses = aligned.T_norm_cam[chosen]
         aligned = align_level(field, level, poses, iterations, config, on_step)
     order = aligned.cost.argsort()
-    return Aligned(aligned.T_norm_cam[order], aligned.cost[order], aligned.information[order])
+    return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

@@ -63,12 +63,13 @@ class Localizer:
             prior: guess that a share of the particles starts from.
 
         Raises:
-            CaldiffError: if the image cannot be used.
+            CaldiffError: if the image cannot be used: not one of its camera, black, blurred.
             Cancelled: if ``cancel`` was used.
         """
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
         with run.stage('preparation'):
             view, affine = self.map.view(image, camera), self.config.affine_exposure
+            self.map.calibration.image.check(*view)
             query = Query(*view, self.map.camera, self.device, affine)
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
@@ -88,4 +89,4 @@ class Localizer:
         with run.stage('refinement'):
             # 5. Refine P_s and select the best.  6. Return it.
             refined = refine(subset, query, self.config, run)
-        return conclude(refined, self.config, run)
+        return conclude(refined, query, self.config, run)

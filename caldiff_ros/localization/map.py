@@ -189,7 +189,7 @@ class LocalizationMap:
             field, diffusion = _make_field(content), _make_diffusion(content['diffusion'])
             _load_weights(field, path / _FIELD)
             _load_weights(diffusion, path / _DIFFUSION)
-            calibration = Calibration(**json.loads((path / _CALIBRATION).read_text()))
+            calibration = Calibration.from_dict(json.loads((path / _CALIBRATION).read_text()))
             cameras = json.loads((path / _CAMERAS).read_text())['T_norm_cam']
             loaded = cls(
                 name=content['name'],

@@ -60,10 +60,13 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
     if len(points) < config.min_inliers:
         return None
     K = query.camera.matrix()
-    found, rotvec, t, inliers = cv2.solvePnPRansac(
-        points, uv, K, None, None, None, False, 300, config.threshold_px, 0.999, None,
-        cv2.SOLVEPNP_SQPNP,
-    )  # fmt: skip
+    try:
+        found, rotvec, t, inliers = cv2.solvePnPRansac(
+            points, uv, K, None, None, None, False, 300, config.threshold_px, 0.999, None,
+            cv2.SOLVEPNP_SQPNP,
+        )  # fmt: skip
+    except cv2.error:  # samples of one and the same point, as repeated patterns give
+        return None
     if not found or inliers is None or len(inliers) < config.min_inliers:
         return None
     rows = inliers[:, 0]

@@ -32,7 +32,9 @@ class Prior:
 
     def __post_init__(self) -> None:
         T, covariance = self.T_map_cam, self.covariance
-        if not np.isfinite(T).all() or np.abs(T[:3, :3] @ T[:3, :3].T - np.eye(3)).max() > 1e-3:
+        R = np.nan_to_num(T[:3, :3])
+        rigid = np.abs(R @ R.T - np.eye(3)).max() < 1e-3 and np.linalg.det(R) > 0
+        if not (np.isfinite(T).all() and rigid):
             raise CaldiffError(
                 f'the prior pose {np.asarray(T).tolist()} is no rigid transform of finite numbers, '
                 'expected one; check who sends it'
@@ -58,8 +60,10 @@ class Prior:
         mean = Pose.from_matrix(np.asarray(self.T_map_cam, dtype=np.float64))
         turned = Pose(mean.R.expand(n, 3, 3), torch.zeros(n, 3).double())
         # the rotation is about the map's axes: it multiplies from the left
-        about_map = Pose.identity(n).to(torch.float64).retract(
-            torch.cat([torch.zeros(n, 3).double(), delta[:, 3:]], dim=1)
+        about_map = (
+            Pose.identity(n)
+            .to(torch.float64)
+            .retract(torch.cat([torch.zeros(n, 3).double(), delta[:, 3:]], dim=1))
         )
         R = (about_map @ turned).R
         return place.to_norm(Pose(R, mean.t + delta[:, :3]).matrix().numpy())

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,10 @@ from torch import Tensor
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.answer import CancelToken, Observer, Particles
 from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.nerf.field import RadianceField, Rendering
+
+#: Rays between two looks at the cancel token: about 0.2 s on two cores.
+_RAYS_ON_CPU, _RAYS_ON_CUDA = 1 << 14, 1 << 20
 
 
 @dataclass
@@ -42,6 +46,16 @@ class Run:
         yield
         self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
 
+    @property
+    def field(self) -> RadianceField:
+        """The field of the map, which stops rendering once the run is cancelled."""
+        return _Watched(self.map.field, self.raise_if_cancelled)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `Cancelled` once the run's token was used."""
+        if self.cancel is not None:
+            self.cancel.raise_if_cancelled()
+
     def tell(
         self,
         stage: str,
@@ -55,9 +69,25 @@ class Run:
         Raises:
             Cancelled: if the run was cancelled.
         """
-        if self.cancel is not None:
-            self.cancel.raise_if_cancelled()
+        self.raise_if_cancelled()
         if self.observer is not None:
             poses = self.map.to_map(T_norm_cam)
             shown = None if errors is None else errors.detach().cpu().numpy()
             self.observer(Particles(stage, step, n_steps, poses, shown))
+
+
+class _Watched:
+    """A field that renders some rays at a time and calls ``check``, which may raise, in between."""
+
+    def __init__(self, field: RadianceField, check: Callable[[], None]) -> None:
+        self.kind, self.background, self.aabb = field.kind, field.background, field.aabb
+        self._field, self._check = field, check
+
+    def render(self, origins: Tensor, directions: Tensor) -> Rendering:
+        """See `RadianceField.render`."""
+        parts = []
+        n = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
+        for o, d in zip(origins.split(n), directions.split(n), strict=True):
+            self._check()
+            parts.append(self._field.render(o, d))
+        return Rendering.cat(parts)

@@ -12,7 +12,9 @@ from torch import Tensor
 from caldiff_ros.diffusion.schedule import reverse_steps
 from caldiff_ros.diffusion.training import pose_vectors, poses_of
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align, align_level
+from caldiff_ros.localization.confidence import Evidence
+from caldiff_ros.localization.covariance import curvature_covariance
+from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align
 from caldiff_ros.localization.inerf import InerfConfig, inerf
 from caldiff_ros.localization.matching import leap
 from caldiff_ros.localization.presets import LocalizerConfig
@@ -30,13 +32,14 @@ class Refined:
 
     Attributes:
         T_norm_cam: poses (B,).
-        errors: photometric errors over the whole image, (B,).
-        information: (6, 6) of the best pose, see `gauss_newton.Aligned`.
+        evidence: how well each explains the whole image, (B,).
+        covariance: of the best pose, see `curvature_covariance`; to be scaled by the map's
+            calibration.
     """
 
     T_norm_cam: Pose
-    errors: Tensor
-    information: Tensor
+    evidence: Evidence
+    covariance: Tensor
 
 
 def diffuse(
@@ -69,7 +72,7 @@ def diffuse(
         else:
             vectors = step.ddim(vectors, clean)
         if inside is not None:
-            refined = inerf(run.map.field, query, poses_of(vectors), region, inside, run.generator)
+            refined = inerf(run.field, query, poses_of(vectors), region, inside, run.generator)
             vectors = pose_vectors(refined)
         run.tell('diffusion', i + 1, len(steps), poses_of(vectors))
     return poses_of(vectors)
@@ -78,7 +81,7 @@ def diffuse(
 def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
     """The good-to-refine subset (section 3.6)."""
     level = query.level(config.selection.longer_side) if config.selection.longer_side else query
-    errors = level.photometric_error(run.map.field, poses)
+    errors = level.photometric_error(run.field, poses)
     run.tell('selection', 1, 2, poses, errors)
     chosen = select(poses, errors, config.selection)
     run.tell('selection', 2, 2, poses[chosen], errors[chosen])
@@ -87,7 +90,7 @@ def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose
 
 def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refined:
     """Refine the chosen poses and order them by photometric error (section 3.7)."""
-    field = run.map.field
+    field = run.field
     if isinstance(config.refinement, InerfConfig):
         poses = _refine_inerf(poses, query, config.refinement, run)
     else:
@@ -95,12 +98,11 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
             poses = Pose.cat([poses, *leap(field, query, poses, config.matching)])
             run.tell('refinement', 1, 2, poses)
         poses = _refine_aligned(poses, query, config.refinement, run)
-    errors = query.photometric_error(field, poses)
-    order = errors.argsort(stable=True)
-    poses, errors = poses[order], errors[order]
-    run.tell('refinement', 2, 2, poses, errors)
-    information = align_level(field, query, poses[:1], 0, GaussNewtonConfig()).information[0]
-    return Refined(poses, errors, information)
+    evidence = Evidence.of(field, query, poses)
+    order = evidence.error.argsort(stable=True)
+    poses, evidence = poses[order], evidence[order]
+    run.tell('refinement', 2, 2, poses, evidence.error)
+    return Refined(poses, evidence, curvature_covariance(field, query, poses[:1]))
 
 
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:
@@ -109,11 +111,11 @@ def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> P
             run.tell('refinement', step, config.steps, now)
 
     region = query.keypoint_region(config.keypoints, config.radius_px)
-    return inerf(run.map.field, query, poses, region, config, run.generator, show)
+    return inerf(run.field, query, poses, region, config, run.generator, show)
 
 
 def _refine_aligned(poses: Pose, query: Query, config: GaussNewtonConfig, run: Run) -> Pose:
     def show(step: int, now: Pose) -> None:
         run.tell('refinement', 1, 2, now)
 
-    return align(run.map.field, query, poses, config, show).T_norm_cam
+    return align(run.field, query, poses, config, show).T_norm_cam

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,15 @@ class Rendering:
     depth: Tensor
     opacity: Tensor
 
+    @classmethod
+    def cat(cls, parts: Sequence[Rendering]) -> Rendering:
+        """Concatenate along the first dimension."""
+        return cls(
+            torch.cat([part.rgb for part in parts]),
+            torch.cat([part.depth for part in parts]),
+            torch.cat([part.opacity for part in parts]),
+        )
+
 
 class RadianceField(Protocol):
     """A scene in normalized coordinates that renders along rays.
@@ -40,6 +50,7 @@ class RadianceField(Protocol):
 
     kind: str
     background: str
+    aabb: Tensor
 
     def render(self, origins: Tensor, directions: Tensor) -> Rendering:
         """Render rays ``origins + t * directions``, both (N, 3) in normalized coordinates.
@@ -80,12 +91,11 @@ def render_images(
     """
     directions = pixel_directions(camera, T_norm_cam.t.device)
     poses_at_once = max(1, max_rays // len(directions))
-    parts = []
-    for i in range(0, len(T_norm_cam), poses_at_once):
-        parts.append(render_directions(field, T_norm_cam[i : i + poses_at_once], directions))
-    shape = (len(T_norm_cam), camera.height, camera.width)
-    return Rendering(
-        torch.cat([part.rgb for part in parts]).view(*shape, 3),
-        torch.cat([part.depth for part in parts]).view(shape),
-        torch.cat([part.opacity for part in parts]).view(shape),
+    out = Rendering.cat(
+        [
+            render_directions(field, T_norm_cam[i : i + poses_at_once], directions)
+            for i in range(0, len(T_norm_cam), poses_at_once)
+        ]
     )
+    shape = (len(T_norm_cam), camera.height, camera.width)
+    return Rendering(out.rgb.view(*shape, 3), out.depth.view(shape), out.opacity.view(shape))

@@ -152,8 +152,8 @@ def _make_model(config: NerfactoConfig) -> nn.Module:
     except ImportError as error:
         raise CaldiffError(
             f'nerfstudio cannot be imported ({error}), expected it for a nerfacto field; install '
-            "it with pip install 'caldiff_ros[nerfstudio]', or bake the run into a map that does "
-            'not need it with caldiff build-map --bake'
+            'it with pip install nerfstudio, or bake the run into a map that does not need it with '
+            'caldiff build-map --bake'
         ) from error
     known = {field.name for field in fields(NerfactoModelConfig)}
     settings = {

@@ -115,6 +115,7 @@ def train_nerfacto(
         config.save_config()
         trainer = config.setup(local_rank=0, world_size=1)
         trainer.setup()
+        config.max_num_iterations -= trainer._start_step  # it counts from where it resumes
         _report_steps(trainer, training.iterations, report)
         trainer.train()
     return NerfstudioRun.load(run / 'config.yml', data)
@@ -172,7 +173,7 @@ def _trainer_config(
     except ImportError as error:
         raise CaldiffError(
             f'nerfstudio cannot be imported ({error}), expected it to train nerfacto; install it '
-            "with pip install 'caldiff_ros[nerfstudio]'"
+            'with pip install nerfstudio'
         ) from error
     method = 'depth-nerfacto' if with_depth else 'nerfacto'
     config = deepcopy(method_configs[method])

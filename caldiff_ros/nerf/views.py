@@ -61,6 +61,12 @@ class Views:
     def __len__(self) -> int:
         return len(self.rgb)
 
+    def subset(self, chosen: Tensor) -> Views:
+        """Those of the views that are ``chosen``, bool (V,)."""
+        parts = (self.rgb, self.alpha, self.seen, self.depth)
+        rgb, alpha, seen, depth = (None if part is None else part[chosen] for part in parts)
+        return Views(self.camera, self.T_norm_cam[chosen], rgb, alpha, seen, depth)
+
     def on_background(self, color: float) -> Tensor:
         """Colours (V, H, W, 3) with transparent pixels in ``color`` (0 black, 1 white)."""
         if self.alpha is None:

@@ -22,6 +22,7 @@ def held_out(plane):
 def test_build_map_leaves_a_map_and_nothing_else(plane_map):
     assert sorted(path.name for path in plane_map.iterdir()) == [
         'calibration.json',
+        'cameras.json',
         'diffusion.safetensors',
         'field.safetensors',
         'map.yaml',
@@ -37,7 +38,7 @@ def test_evaluate_finds_the_held_out_images(plane_map, plane, held_out, tmp_path
     assert set(summary) == {
         *('method', 'preset', 'n_queries', 'thresholds', 'success_rate', 'success_5cm_5deg'),
         *('success_2cm_2deg', 'median_translation_norm', 'median_rotation_deg'),
-        'median_translation_cm',
+        *('median_translation_cm', 'mean_squared_error_normalized'),
         *('median_seconds', 'p90_seconds', 'status_counts', 'seed', 'hardware', 'versions'),
     }
     assert summary['n_queries'] == 4
@@ -98,6 +99,22 @@ def test_localize_takes_intrinsics(plane_map, held_out, tmp_path, capsys):
         error, degrees = pose_errors(held_out[0].T_map_cam, T_map_cam)
         assert error < 0.2
         assert degrees < 10
+
+
+def test_evaluate_tells_whether_the_statuses_can_be_relied_on(
+    plane_map, plane, blender, tmp_path, capsys
+):
+    output = tmp_path / 'report'
+    argv = ['evaluate', str(plane_map), str(plane), '--split', '12-4', '--queries', '2', '--trust']
+    assert main([*argv, '--foreign', str(blender), '--output', str(output)]) == 0
+    trust = json.loads((output / 'summary.json').read_text())['trust']
+    n = {kind: sum(counts.values()) for kind, counts in trust['counts'].items()}
+    assert n['right answers'] + n['wrong answers'] <= 2
+    assert n['pictures of nothing'] == 9 + 2
+    assert n['images of blender'] == 4
+    assert 0 < n['wrong poses'] <= 2 * 10
+    assert trust['localized_percent']['pictures of nothing'] < 20
+    assert 'wrong poses' in capsys.readouterr().out
 
 
 def test_the_table_shows_the_answers(plane_map, held_out, capsys):

@@ -1,57 +1,127 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import json
+from dataclasses import asdict, replace
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import photograph
-from scipy.spatial.transform import Rotation
 from wall import CAMERA, VIEW, Wall, moved
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.confidence import Calibration, calibrate, covariance_map
+from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic
+from caldiff_ros.localization.query import Query
+from maps import CALIBRATION
+
+IMAGE = CALIBRATION.image
 
 
-def test_confidence_falls_with_the_error():
-    calibration = Calibration(right_error=0.001, wrong_error=0.025)
-    assert calibration.threshold == pytest.approx(0.005)
-    assert calibration.confidence(0.001) == pytest.approx(0.9)
-    assert calibration.confidence(0.005) == pytest.approx(0.5)
-    assert calibration.confidence(0.025) == pytest.approx(0.1)
-    errors = np.geomspace(1e-12, 1e3, 40)
-    confidences = [calibration.confidence(error) for error in errors]
-    assert confidences == sorted(confidences, reverse=True)
-    assert all(0 <= confidence <= 1 for confidence in confidences)
-    assert calibration.confidence(float('nan')) == 0
+def drawn(rng, n, error, similarity):
+    """Evidence around a typical error and similarity."""
+    errors = error * np.exp(rng.normal(0, 0.5, n))
+    return Evidence(torch.from_numpy(errors), torch.from_numpy(similarity + rng.normal(0, 0.05, n)))
 
 
-def test_calibration_tells_right_from_wrong():
+def test_confidence_is_the_logistic_of_the_error():
+    """One half where the logit is 0; twice the error costs a factor of four in odds."""
+    assert CALIBRATION.confidence(0.005, 0.3) == pytest.approx(0.5)
+    assert CALIBRATION.confidence(0.010, 0.3) == pytest.approx(1 / (1 + 4))
+    for error, similarity in ((float('nan'), 0.5), (0.001, float('nan')), (float('inf'), 1.0)):
+        assert CALIBRATION.confidence(error, similarity) == 0.0
+    assert CALIBRATION.confidence(0.0, 1.0) > 0.99
+
+
+def test_confidence_needs_both_error_and_similarity():
+    even = replace(CALIBRATION, similarity=Logistic(-2.0, 4.0))  # one half at atanh(s) = 0.5
+    assert even.confidence(1e-4, np.tanh(0.5)) == pytest.approx(0.5)
+    assert even.confidence(1e-4, 0.0) == pytest.approx(1 / (1 + np.exp(2)))
+    assert even.confidence(0.010, 0.99) == pytest.approx(1 / (1 + 4))
+
+
+def test_fit_separates_what_can_be_separated():
+    rng = np.random.default_rng(0)
+    right, wrong = drawn(rng, 16, 0.001, 0.85), drawn(rng, 150, 0.02, 0.1)
+    calibration = Calibration.fit(right, wrong, 1.0, IMAGE)
+
+    def confidences(evidence):
+        pairs = zip(evidence.error.tolist(), evidence.similarity.tolist(), strict=True)
+        return [calibration.confidence(*pair) for pair in pairs]
+
+    assert min(confidences(right)) > 0.6
+    assert max(confidences(wrong)) < 0.3
+    # new ones of the same kind
+    assert np.mean(np.array(confidences(drawn(rng, 200, 0.001, 0.85))) > 0.5) > 0.98
+    assert np.mean(np.array(confidences(drawn(rng, 200, 0.02, 0.1))) > 0.5) < 0.01
+    assert calibration.right_error[1] == pytest.approx(float(right.error.quantile(0.5)))
+    assert (calibration.n_right, calibration.n_wrong) == (16, 150)
+
+
+def test_fit_agrees_with_the_odds_where_right_and_wrong_overlap():
+    """Numbers of N(2, 1) and N(0, 1): by Bayes the logit is 2 x - 2, one half at x = 1."""
+    rng = np.random.default_rng(1)
+    logistic = Logistic.fit(rng.normal(2, 1, 4000), rng.normal(0, 1, 400))
+    for value in (-0.5, 0.0, 1.0, 2.5):
+        assert logistic(value) == pytest.approx(1 / (1 + np.exp(2 - 2 * value)), abs=0.04)
+
+
+def test_more_evidence_never_counts_against():
+    """Even where the examples say so by chance."""
+    rng = np.random.default_rng(2)
+    assert Logistic.fit(rng.normal(0, 1, 8), rng.normal(2, 1, 8)).slope == 0
+
+
+def test_calibration_survives_json():
+    assert Calibration.from_dict(json.loads(json.dumps(asdict(CALIBRATION)))) == CALIBRATION
+
+
+def test_evidence_against_numpy_and_opencv(scene):
+    field, true, query = scene
+    poses = Pose.cat([true, moved(true, 0.02, 3, seed=0), moved(true, 0.3, 30, seed=1)])
+    evidence = Evidence.of(field, query, poses)
+    torch.testing.assert_close(evidence.error, query.photometric_error(field, poses))
+    assert float(evidence.similarity[0]) > 0.95
+    assert evidence.similarity.tolist() == sorted(evidence.similarity.tolist(), reverse=True)
+    assert float(evidence.similarity[2]) < 0.4
+    # one pair by hand: windows of 9 pixels, every third
+    other = photograph(field, poses[1:2], CAMERA).image
+    a, b = (image.mean(axis=2) / 255 for image in (other, query.image))
+    products, weights = [], []
+    for v in range(0, 80 - 8, 3):
+        for u in range(0, 100 - 8, 3):
+            p, q = a[v : v + 9, u : u + 9], b[v : v + 9, u : u + 9]
+            covariance = ((p - p.mean()) * (q - q.mean())).mean()
+            correlation = covariance / np.sqrt((p.var() + 1e-4) * (q.var() + 1e-4))
+            weights.append(p.std() + q.std())
+            products.append(correlation * weights[-1])
+    expected = sum(products) / sum(weights)
+    assert float(evidence.similarity[1]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_similarity_does_not_mind_the_exposure(scene):
+    field, true, query = scene
+    darker = cv2.convertScaleAbs(query.image, alpha=0.6, beta=10)
+    other = Query(darker, query.seen, query.camera, query.device, affine_exposure=True)
+    evidence = Evidence.of(field, other, true)
+    assert float(evidence.similarity[0]) > 0.95
+    assert float(evidence.error[0]) < 1e-4
+
+
+def test_similarity_looks_at_seen_pixels_only(scene):
+    field, true, query = scene
+    image, seen = query.image.copy(), query.seen.copy()
+    image[:, :30] = np.random.default_rng(0).integers(0, 255, (80, 30, 3))
+    half = Query(image, seen, query.camera, query.device)
+    seen = seen.copy()
+    seen[:, :30] = False
+    covered = Query(image, seen, query.camera, query.device)
+    similar = [float(Evidence.of(field, q, true).similarity[0]) for q in (half, covered)]
+    assert similar[0] < 0.8 < 0.97 < similar[1]
+
+
+def test_a_wall_seen_from_elsewhere_is_no_evidence():
     field = Wall()
-    true = Pose.cat([moved(VIEW, 0.1, 10, seed) for seed in range(4)])
-    rng = np.random.default_rng(0)
-    queries = []
-    for i in range(4):
-        query = photograph(field, true[i : i + 1], CAMERA)
-        noisy = (query.image + rng.normal(0, 10, query.image.shape)).clip(0, 255).astype(np.uint8)
-        queries.append(type(query)(noisy, query.seen, query.camera, query.device))
-    wrong = moved(VIEW, 0.3, 30, seed=9, n=30)
-    calibration = calibrate(field, queries, true, wrong)
-    # noise of 10 / 255 has the mean square 0.0015, less where it is cut off at black and white
-    assert 0.0015 < calibration.right_error < 0.004
-    errors = torch.stack([query.photometric_error(field, wrong).min() for query in queries])
-    assert calibration.right_error < calibration.threshold < float(errors.min())
-
-
-def test_covariance_is_about_fixed_axes_in_map_units():
-    """Against samples: perturb in camera axes, express as rotations about the map's axes."""
-    rng = np.random.default_rng(0)
-    A = rng.normal(size=(6, 6))
-    covariance = 1e-6 * (A @ A.T + np.eye(6))
-    R = Rotation.random(random_state=1)
-    pose = Pose(torch.from_numpy(R.as_matrix()), torch.zeros(3).double())
-    got = covariance_map(torch.from_numpy(np.linalg.inv(covariance)), pose, unit=4.0).numpy()
-    deltas = rng.multivariate_normal(np.zeros(6), covariance, size=20000)
-    turned = (R * Rotation.from_rotvec(deltas[:, 3:]) * R.inv()).as_rotvec()
-    samples = np.concatenate([4.0 * deltas[:, :3], turned], axis=1)
-    expected = np.cov(samples.T)
-    scale = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
-    np.testing.assert_allclose(got / scale, expected / scale, atol=0.05)
+    query = photograph(field, VIEW, CAMERA)
+    around = Evidence.of(field, query, moved(VIEW, 0.3, 30, seed=5, n=20))
+    assert float(around.similarity.max()) < 0.5

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The map folder keeps what was put in it, and says so when it is damaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.nerf.field import render_images
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
-from maps import BOX, make_map
+from maps import BOX, CALIBRATION, make_map
 
 
 @pytest.fixture
@@ -38,6 +39,8 @@ def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     torch.testing.assert_close(features[1], features[0], rtol=0.02, atol=0.02)
     for name in ('name', 'camera', 'normalization', 'calibration', 'provenance', 'metric'):
         assert getattr(loaded, name) == getattr(made, name)
+    cameras = [m.training_cameras.matrix() for m in maps]
+    assert torch.equal(*cameras)
 
 
 def test_poses_in_a_turned_and_scaled_map(tmp_path):
@@ -116,7 +119,7 @@ def test_a_missing_map_is_named(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'format_version': 99}, 'has map format 99, expected 1'),
+        ({'format_version': 99}, 'has map format 99, expected 2'),
         ({'camera': {'width': 3}}, 'does not describe the files'),
         ({'background': None, 'field': {'kind': 'unknown'}}, 'does not describe the files'),
     ],
@@ -130,9 +133,9 @@ def test_a_map_of_another_kind_is_refused(saved, change, message):
 
 def test_saving_replaces_a_map_and_nothing_else(saved, tmp_path):
     changed = make_map()
-    changed.calibration = Calibration(0.5, 0.9)
+    changed.calibration = replace(CALIBRATION, covariance_scale=0.25)
     changed.save(saved)
-    assert LocalizationMap.load(saved).calibration == Calibration(0.5, 0.9)
+    assert LocalizationMap.load(saved).calibration == replace(CALIBRATION, covariance_scale=0.25)
     assert [path.name for path in tmp_path.iterdir()] == ['map']
     other = tmp_path / 'photos'
     other.mkdir()

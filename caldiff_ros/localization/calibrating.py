@@ -1,0 +1,159 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Measuring what right and wrong answers look like, on images that the field was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import roma
+import torch
+from torch import Tensor
+
+from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.confidence import Calibration, Evidence
+from caldiff_ros.localization.covariance import curvature_covariance
+from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align
+from caldiff_ros.localization.image_quality import ImageQuality
+from caldiff_ros.localization.presets import LocalizerConfig
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
+from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.training import Report, no_report
+
+#: Poses farther than this from the truth (normalized units, or degrees) are wrong.
+WRONG_DISTANCE, WRONG_ANGLE_DEG = 0.05, 10.0
+#: Standard deviations of the start about the truth, from which the right pose is refined.
+_START = torch.tensor([0.01] * 3 + [0.02] * 3)
+#: Random poses from which the most deceptive ones are refined, and how many of these.
+_RANDOM_POSES, _REFINED = 80, 5
+#: Coarse image on which they are chosen, as the localizer does.
+_CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
+#: Every block of so many pixels moves when an image is scrambled.
+_TILES = 4
+#: Median of the chi-squared distribution with 6 degrees of freedom.
+_MEDIAN_SQUARED_ERROR = 5.348
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """How right and wrong answers are measured."""
+
+    views: int = 16
+    """Training images, at most, that are held out of a second, quickly trained field."""
+    share: float = 0.2
+    """At most this share of the training images."""
+    training: float = 0.5
+    """Length of that field's training, as a share of the map's field."""
+
+    def held_out(self, n: int, seed: int) -> Tensor:
+        """Which of ``n`` training images are held out, bool (n,)."""
+        count = max(1, min(self.views, round(self.share * n)))
+        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
+        return torch.zeros(n, dtype=torch.bool).index_fill(0, chosen, True)
+
+
+def calibrate(
+    field: RadianceField,
+    held_out: Views,
+    quality: ImageQuality,
+    seed: int = 0,
+    report: Report = no_report,
+) -> Calibration:
+    """Calibrate on views whose poses are known.
+
+    Right evidence comes from poses refined near the truth, wrong evidence from the most deceptive
+    of random poses, refined where they are, and from scrambled images, which belong nowhere.
+
+    Args:
+        field: a field that was not trained on the views.
+        held_out: the views.
+        quality: the worst of the map's images.
+        seed: of everything random.
+        report: receives the progress of 'calibration'.
+
+    Raises:
+        CaldiffError: if no right pose could be found.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    true = held_out.T_norm_cam.to(field.aabb.device)
+    right, wrong, squared_errors = [], [], []
+    for i, query in enumerate(queries_of(held_out, field)):
+        truth = true[i : i + 1]
+        start = truth.retract(
+            _START.to(truth.t) * torch.randn(1, 6, generator=generator).to(truth.t)
+        )
+        found = align(field, query, start, GaussNewtonConfig()).T_norm_cam[:1]
+        if not is_wrong(found, truth[0])[0]:
+            right.append(Evidence.of(field, query, found))
+            covariance = curvature_covariance(field, query, found)
+            squared_errors.append(squared_error(found[0], truth[0], covariance))
+        particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
+        deceived = refine_wrong(field, query, particles[is_wrong(particles, truth[0])])
+        still_wrong = is_wrong(deceived, truth[0])
+        if bool(still_wrong.any()):
+            wrong.append(Evidence.of(field, query, deceived[still_wrong]))
+        around = poses_around(held_out.T_norm_cam, _RANDOM_POSES, RenderedViewsConfig(), generator)
+        nowhere = replace(query, image=scrambled(query.image, generator))
+        deceived = refine_wrong(field, nowhere, around.to(true.t.device))
+        wrong.append(Evidence.of(field, nowhere, deceived))
+        report('calibration', i + 1, len(held_out), {})
+    if not right:
+        raise CaldiffError(
+            f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
+            'says what a right answer looks like; check the poses, or give more and sharper images'
+        )
+    # the median, as a few alignments end in a minimum next to the right one
+    scale = float(np.median(squared_errors)) / _MEDIAN_SQUARED_ERROR
+    return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
+
+
+def queries_of(views: Views, field: RadianceField) -> list[Query]:
+    """The views as images to localize."""
+    images = (views.on_background(BACKGROUND_COLORS[field.background]) * 255).round()
+    device, affine = field.aabb.device, LocalizerConfig.affine_exposure
+    return [
+        Query(image, seen, views.camera, device, affine)
+        for image, seen in zip(images.to(torch.uint8).numpy(), views.seen.numpy(), strict=True)
+    ]
+
+
+def is_wrong(poses: Pose, truth: Pose) -> Tensor:
+    """Which of poses (P,) are too far from the truth, bool (P,)."""
+    too_far = poses.translation_error(truth) > WRONG_DISTANCE
+    return too_far | (poses.rotation_error_deg(truth) > WRONG_ANGLE_DEG)
+
+
+def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:
+    """The most deceptive of poses (P,), refined by alignment alone, at most five."""
+    errors = query.level(_CHOICE.longer_side).photometric_error(field, poses)
+    chosen = poses[select(poses, errors, _CHOICE)]
+    everyone = (len(chosen),) * len(GaussNewtonConfig.levels_px)
+    return align(field, query, chosen, GaussNewtonConfig(kept=everyone)).T_norm_cam
+
+
+def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """An image (H, W, 3) whose tiles have changed places: the same colours, of no place at all."""
+    height, width = (size - size % _TILES for size in image.shape[:2])
+    h, w = height // _TILES, width // _TILES
+    tiles = image[:height, :width].reshape(_TILES, h, _TILES, w, 3).swapaxes(1, 2).copy()
+    order = torch.randperm(_TILES**2, generator=generator).numpy()
+    tiles = tiles.reshape(-1, h, w, 3)[order].reshape(_TILES, _TILES, h, w, 3)
+    result = image.copy()
+    result[:height, :width] = tiles.swapaxes(1, 2).reshape(height, width, 3)
+    return result
+
+
+def squared_error(found: Pose, truth: Pose, covariance: Tensor) -> float:
+    """Normalized estimation error squared of a pose, batch shape (); 6 on average is right.
+
+    ``covariance`` (6, 6) is in the parameters of `Pose.retract`.
+    """
+    turn = (found.R.transpose(-1, -2) @ truth.R).double().cpu()
+    delta = torch.cat([(truth.t - found.t).double().cpu(), roma.rotmat_to_rotvec(turn)])
+    return float(delta @ torch.linalg.solve(covariance, delta))

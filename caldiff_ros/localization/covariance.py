@@ -1,0 +1,79 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How far a refined pose may be off: the curvature of the error, and other poses that do as well.
+
+Covariances are (6, 6) float64 on the CPU in the parameters of `Pose.retract`, normalized units and
+radians, unless their name says otherwise.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, Linearization, Target
+from caldiff_ros.localization.query import Query
+from caldiff_ros.nerf.field import RadianceField
+
+#: Pixels along the edge of a block whose residuals are taken to be one observation.
+BLOCK_PX = 8
+
+
+def curvature_covariance(field: RadianceField, query: Query, pose: Pose) -> Tensor:
+    """Covariance of the pose, (1,), that minimizes the photometric error.
+
+    The sandwich H^-1 B H^-1 with the curvature H = J^T W J, and B from the gradient of each block
+    of pixels (cluster-robust, White 1980). Residuals of a radiance field come in patches; as if
+    every pixel were independent, H^-1 alone promises far too much.
+    """
+    target = Target.of(query)
+    here = Linearization.at(pose, field, target, GaussNewtonConfig.robust_scale)
+    H, _ = here.normal_equations()
+    scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
+    image = scores.T.view(1, 6, query.camera.height, query.camera.width)
+    blocks = F.avg_pool2d(
+        image, BLOCK_PX, ceil_mode=True, count_include_pad=False, divisor_override=1
+    )
+    blocks = blocks.flatten(2)[0].double().cpu()
+    H = H[0].double().cpu()
+    H_inv = torch.linalg.inv(H + (1e-9 * H.diagonal().max() + 1e-9) * torch.eye(6).double())
+    return H_inv @ (blocks @ blocks.T) @ H_inv.T
+
+
+def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:
+    """Scatter of poses (P,) about the first of them, each as likely as its error says.
+
+    Args:
+        poses: of one place, best first.
+        errors: their photometric errors (P,).
+        n_observations: independent ones in the image; with so many residuals of unknown variance, a
+            pose is (best error / its error)^(n / 2) times as likely as the best.
+    """
+    R = poses.R.double().cpu()
+    turn = R[0].T @ R
+    # of small turns: the rotation vector from the antisymmetric part
+    rotvec = torch.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], dim=1)
+    rotvec = (rotvec - torch.stack([turn[:, 1, 2], turn[:, 2, 0], turn[:, 0, 1]], dim=1)) / 2
+    t = poses.t.double().cpu()
+    delta = torch.cat([t - t[0], rotvec], dim=1)
+    likelihood = (errors[0] / errors).double().cpu() ** (n_observations / 2)
+    weights = likelihood / likelihood.sum()
+    return delta.T @ (weights[:, None] * delta)
+
+
+def covariance_in_map(covariance: Tensor, T_norm_cam: Pose, unit: float) -> Tensor:
+    """Covariance of position and fixed-axes rotation in the training frame, (6, 6) float64.
+
+    Args:
+        covariance: in the parameters of `Pose.retract`, normalized units and radians.
+        T_norm_cam: the pose, batch shape ().
+        unit: length of a normalized unit.
+    """
+    # retract turns about the camera's axes; REP-103 wants the fixed axes of the map
+    turn = torch.eye(6).double()
+    turn[:3, :3] *= unit
+    turn[3:, 3:] = T_norm_cam.R.double().cpu()
+    covariance = turn @ covariance @ turn.T
+    return (covariance + covariance.T) / 2

@@ -1,0 +1,68 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Calibration in a scene that can be photographed at will."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from blobs import CAMERA, Blobs, photographed, ring
+
+from caldiff_ros.localization.calibrating import (
+    CalibrationConfig,
+    calibrate,
+    is_wrong,
+    queries_of,
+    scrambled,
+)
+from caldiff_ros.localization.confidence import Evidence
+from maps import CALIBRATION
+
+SMALL = CAMERA.downscaled(2)
+
+
+def test_right_and_wrong_answers_are_told_apart():
+    """Photographs with noise; judged on other photographs than those that were measured."""
+    field = Blobs(n=8)
+    views = photographed(field, ring(3), SMALL)
+    noise = 0.02 * torch.randn(views.rgb.shape, generator=torch.Generator().manual_seed(0))
+    views = replace(views, rgb=(views.rgb + noise).clamp_min(0).minimum(views.alpha[..., None]))
+    calibration = calibrate(field, views, CALIBRATION.image, seed=0)
+    assert calibration.n_right == 3
+    assert calibration.n_wrong > 15
+    # the noise has the mean square 0.0004, less where it was cut off
+    assert 5e-5 < calibration.right_error[1] < 5e-4 < calibration.wrong_error[0]
+    assert calibration.covariance_scale > 0
+    others = ring(4, phase=0.4)[:2]
+    for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
+        right = Evidence.of(field, query, others[i : i + 1])
+        wrong = Evidence.of(field, query, others[[1 - i]])
+        confidences = [calibration.confidence(e.error.item(), e.similarity.item())
+                       for e in (right, wrong)]  # fmt: skip
+        assert confidences[0] > 0.9
+        assert confidences[1] < 0.2
+
+
+def test_wrong_means_far_in_place_or_angle():
+    true = ring(1)
+    delta = torch.zeros(4, 6)
+    delta[1, 0], delta[2, 4], delta[3, 2] = 0.06, 0.2, 0.04  # 0.2 rad are 11 degrees
+    poses = true[[0, 0, 0, 0]].retract(delta)
+    assert is_wrong(poses, true[0]).tolist() == [False, True, True, False]
+
+
+def test_scrambling_keeps_the_colours_and_loses_the_place():
+    image = np.random.default_rng(0).integers(0, 256, (43, 50, 3), np.uint8)
+    mixed = scrambled(image, torch.Generator().manual_seed(1))
+    assert not np.array_equal(mixed, image)
+    for channel in range(3):
+        assert np.array_equal(
+            np.sort(mixed[..., channel], None), np.sort(image[..., channel], None)
+        )
+
+
+def test_a_fifth_of_the_images_is_held_out_but_not_more_than_needed():
+    config = CalibrationConfig(views=16, share=0.2)
+    assert [int(config.held_out(n, 0).sum()) for n in (2, 15, 50, 200)] == [1, 3, 10, 16]
+    assert torch.equal(config.held_out(50, 3), config.held_out(50, 3))
+    assert not torch.equal(config.held_out(50, 3), config.held_out(50, 4))

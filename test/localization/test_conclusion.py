@@ -1,0 +1,107 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an answer says of itself, in scenes where the right verdict is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from blobs import CAMERA, Blobs, ring
+from conftest import photograph
+
+from caldiff_ros.evaluation import pose_errors
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization import CancelToken, Status
+from caldiff_ros.localization.conclusion import conclude
+from caldiff_ros.localization.presets import configuration
+from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.stages import refine
+from maps import make_map
+
+#: Half a turn about the vertical axis through the middle of the scene.
+HALF_TURN = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+
+
+def scene(symmetric: bool) -> Blobs:
+    """Blobs, every one of them with a twin on the other side if the scene is symmetric."""
+    blobs = Blobs(n=12)
+    if symmetric:
+        blobs.centers = torch.cat([blobs.centers, blobs.centers @ HALF_TURN])
+        blobs.colors, blobs.radii = blobs.colors.repeat(2, 1), blobs.radii.repeat(2)
+    return blobs
+
+
+def answered(symmetric: bool, **changes):
+    """The answer from a start near the true pose and one on the other side; and the truth."""
+    place = make_map()
+    place.field = scene(symmetric)
+    true = ring(8)[2:3]
+    query = photograph(place.field, true, CAMERA)
+    twin = Pose(HALF_TURN @ true.R, true.t @ HALF_TURN)
+    noise = 0.01 * torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
+    starts = Pose.cat([twin, true]).retract(noise)
+    config = replace(configuration('fast'), matching=None, **changes)
+    run = Run(place, torch.Generator().manual_seed(0))
+    answer = conclude(refine(starts, query, config, run), query, config, run)
+    return answer, place.to_map(true)[0], place
+
+
+def test_a_scene_with_two_sides_alike_is_ambiguous():
+    answer, true, place = answered(symmetric=True)
+    assert answer.status == Status.AMBIGUOUS
+    assert '2 places in test look alike' in answer.message
+    assert len(answer.hypotheses) == 2
+    turned = np.eye(4)
+    turned[:3, :3] = HALF_TURN.numpy()
+    center = np.eye(4)
+    center[:3, 3] = place.normalization.center
+    twin = center @ turned @ np.linalg.inv(center) @ true
+    for expected in (true, twin):  # both are listed, whichever is first
+        errors = [pose_errors(expected, h.T_map_cam) for h in answer.hypotheses]
+        assert min(error[0] for error in errors) / place.unit < 2e-3
+    confidences = [hypothesis.confidence for hypothesis in answer.hypotheses]
+    assert min(confidences) > 0.5
+    assert answer.confidence == confidences[0]
+
+
+def test_without_the_twins_it_is_localized():
+    answer, true, place = answered(symmetric=False)
+    assert answer.status == Status.LOCALIZED
+    distance, angle = pose_errors(true, answer.T_map_cam)
+    assert distance / place.unit < 2e-3
+    assert angle < 0.2
+    assert len(answer.hypotheses) == 2  # the other side is listed, but not trusted
+    assert answer.hypotheses[1].confidence < 0.5
+
+
+def test_what_counts_as_trusted_and_as_alike_can_be_set():
+    assert answered(symmetric=True, ambiguity_ratio=1e-3)[0].status == Status.LOCALIZED
+    strict = answered(symmetric=False, min_confidence=1.0)[0]
+    assert strict.status == Status.NOT_LOCALIZED
+    assert 'below the 1 from which' in strict.message
+
+
+def test_the_covariance_is_scaled_and_turned_into_the_map():
+    first, _, place = answered(symmetric=False)
+    assert np.linalg.eigvalsh(first.covariance).min() > 0
+    # the scale of make_map is 3: of a map that promises more, the covariance is smaller
+    one = replace(place.calibration, covariance_scale=1.0)
+    place.calibration = one
+    ratio = first.covariance.diagonal()
+    run = Run(place, torch.Generator().manual_seed(0))
+    query = photograph(place.field, ring(8)[2:3], CAMERA)
+    config = replace(configuration('fast'), matching=None)
+    again = conclude(refine(ring(8)[2:3], query, config, run), query, config, run)
+    assert ratio / again.covariance.diagonal() == pytest.approx(np.full(6, 3.0), rel=0.3)
+
+
+def test_a_cancelled_run_renders_no_more():
+    token = CancelToken()
+    run = Run(make_map(), torch.Generator(), cancel=token)
+    rays = torch.zeros(4, 3), torch.ones(4, 3)
+    assert run.field.render(*rays).rgb.shape == (4, 3)
+    token.cancel()
+    with pytest.raises(Exception) as raised:
+        run.field.render(*rays)
+    assert type(raised.value).__name__ == 'Cancelled'
