@@ -69,6 +69,7 @@ class LocalizerNode(LifecycleNode):
             torch.set_num_threads(self._settings.parameters.torch_threads)
         self._inputs: Inputs | None = None  # None while not active
         self._map_output: MapOutput | None = None  # None while not configured
+        self._finalized = False
         self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
         self._tf = TransformOutput(self)
         self._work = Work(self, self._inbox, self._tf, self._statistics)
@@ -136,6 +137,7 @@ class LocalizerNode(LifecycleNode):
         """Stop, then free everything, from any state."""
         self._stop(state)
         self._free()
+        self._finalized = True
 
     @transition
     def on_error(self, state: LifecycleState) -> None:
@@ -163,6 +165,8 @@ class LocalizerNode(LifecycleNode):
     def _state(self) -> str:
         if self._inputs is not None:
             return 'active'
+        if self._finalized:
+            return 'finalized'
         return 'unconfigured' if self._settings.engine is None else 'inactive'
 
     # What happens to the node, in the executor's thread
