@@ -24,11 +24,16 @@ class Inbox:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, as when time went backwards."""
+        """Forget everything."""
+        with self._changed:
+            self._info: CameraInfo | None = None
+            self.forget_image()
+
+    def forget_image(self) -> None:
+        """Forget the image, as when time went backwards; a calibration holds at any time."""
         with self._changed:
             self._image: Image | CompressedImage | None = None
             self._image_received_s = float('-inf')
-            self._info: CameraInfo | None = None
 
     def put_image(self, message: Image | CompressedImage) -> None:
         """Keep an image."""

@@ -31,7 +31,7 @@ class Inputs:
         group: of the callbacks.
         inbox: receives images and camera_info.
         parameters: say how images come.
-        on_arrival: called after an image or camera_info was put into the inbox.
+        on_arrival: called after an image, or the first camera_info, was put into the inbox.
         on_prior: called with every message on ``initialpose``.
     """
 
@@ -115,5 +115,7 @@ class Inputs:
         self._on_arrival()
 
     def _on_info(self, message: CameraInfo) -> None:
+        first = not self._inbox.has_info
         self._inbox.put_info(message)
-        self._on_arrival()
+        if first:  # an image may have waited for it
+            self._on_arrival()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.ros.problems import named
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import (  # the state has another name in Humble
@@ -37,8 +38,7 @@ def transition(change: Change) -> Transition:
             node.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
-            reason = ' '.join(str(error).split())
-            node.get_logger().error(f'{change.__name__} failed: {type(error).__name__}: {reason}')
+            node.get_logger().error(f'{change.__name__} failed: {named(error)}')
             return TransitionCallbackReturn.ERROR
         return TransitionCallbackReturn.SUCCESS
 

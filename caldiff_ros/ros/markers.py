@@ -105,9 +105,9 @@ def answer_marker(T_map_cam: np.ndarray, header: Header, camera: Camera, depth: 
 def camera_markers(
     T_map_cam: np.ndarray, header: Header, camera: Camera, depth: float
 ) -> MarkerArray:
-    """The training cameras (V, 4, 4) of a map in place of those shown before."""
+    """The training cameras (V, 4, 4) of a map, half as large, in place of those shown before."""
     colors = np.tile(TRAINING_COLOR, (len(T_map_cam), 1))
     marker = frustum_marker(
-        T_map_cam, colors, header, 'training cameras', camera=camera, depth=depth
+        T_map_cam, colors, header, 'training cameras', camera=camera, depth=depth / 2
     )
     return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL), marker])

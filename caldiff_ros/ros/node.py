@@ -30,6 +30,7 @@ from caldiff_ros.ros.inputs import Inputs
 from caldiff_ros.ros.lifecycle import transition
 from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
 from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
+from caldiff_ros.ros.problems import named
 from caldiff_ros.ros.schedule import Schedule
 from caldiff_ros.ros.settings import Settings
 from caldiff_ros.ros.tf import TransformOutput
@@ -68,6 +69,7 @@ class LocalizerNode(LifecycleNode):
             torch.set_num_threads(self._settings.parameters.torch_threads)
         self._inputs: Inputs | None = None  # None while not active
         self._map_output: MapOutput | None = None  # None while not configured
+        self._finalized = False
         self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
         self._tf = TransformOutput(self)
         self._work = Work(self, self._inbox, self._tf, self._statistics)
@@ -135,6 +137,7 @@ class LocalizerNode(LifecycleNode):
         """Stop, then free everything, from any state."""
         self._stop(state)
         self._free()
+        self._finalized = True
 
     @transition
     def on_error(self, state: LifecycleState) -> None:
@@ -162,6 +165,8 @@ class LocalizerNode(LifecycleNode):
     def _state(self) -> str:
         if self._inputs is not None:
             return 'active'
+        if self._finalized:
+            return 'finalized'
         return 'unconfigured' if self._settings.engine is None else 'inactive'
 
     # What happens to the node, in the executor's thread
@@ -224,7 +229,7 @@ class LocalizerNode(LifecycleNode):
         seconds = jump.delta.nanoseconds * 1e-9
         self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
         self._desk.cancel_current('time jumped back')
-        self._inbox.reset()
+        self._inbox.forget_image()
         self._tf.reset()
         self._work.prior = None
         self._schedule = Schedule()
@@ -263,6 +268,6 @@ class LocalizerNode(LifecycleNode):
             except Cancelled:
                 return
             except Exception as error:  # only a picture
-                log.warning(f'the map is not shown: {type(error).__name__}: {error}')
+                log.warning(f'the map is not shown: {named(error)}')
 
         self._desk.run_in_background(make)

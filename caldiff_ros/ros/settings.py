@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.ros.engine import Engine
 from caldiff_ros.ros.parameters import declare_parameters, unknown_parameters
+from caldiff_ros.ros.problems import named
 
 
 class Settings:
@@ -68,8 +69,10 @@ class Settings:
             parameters = replace(parameters, **values)
             if engine is not None and parameters != engine.parameters:
                 engine = engine.changed(parameters)
-        except (CaldiffError, OSError) as error:
+        except CaldiffError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        except Exception as error:  # as of a GPU without memory for a second map
+            return SetParametersResult(successful=False, reason=named(error))
         self._checked = parameters, engine
         if not self._applies_after:
             self._apply(changes)

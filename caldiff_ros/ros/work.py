@@ -25,6 +25,7 @@ from caldiff_ros.ros.images import image_to_rgb
 from caldiff_ros.ros.inbox import Inbox
 from caldiff_ros.ros.outputs import AnswerOutput, ParticleOutput
 from caldiff_ros.ros.priors import save_pose
+from caldiff_ros.ros.problems import named
 from caldiff_ros.ros.tf import TransformOutput
 
 
@@ -80,7 +81,7 @@ class Work:
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
         except Exception as error:  # the node goes on, whatever a driver or the GPU did
-            answer = Answer(Status.FAILED, f'localization failed: {_named(error)}')
+            answer = Answer(Status.FAILED, f'localization failed: {named(error)}')
         request.answered = True  # whoever sees the answer may ask for the next one at once
         try:
             self.answers.publish(answer, header)
@@ -156,7 +157,7 @@ class Work:
         except CaldiffError as error:
             problem = str(error)
         except Exception as error:  # such as a stamp that is no time
-            problem = f'no TF is published: {_named(error)}'
+            problem = f'no TF is published: {named(error)}'
         self._complain('transform', problem)
 
     def _save(self, request: Request, answer: Answer) -> None:
@@ -183,7 +184,7 @@ class Work:
             render = request.engine.map.render(answer.T_map_cam)
             self.answers.publish_overlay(draw_overlay(query, render, text), header)
         except Exception as error:  # a picture is no reason to end
-            problem = f'no overlay: {_named(error)}'
+            problem = f'no overlay: {named(error)}'
         self._complain('overlay', problem)
 
     def _complain(self, about: str, problem: str) -> None:
@@ -191,8 +192,3 @@ class Work:
         if problem and problem != self._complaints.get(about):
             self._log.error(problem)
         self._complaints[about] = problem
-
-
-def _named(error: Exception) -> str:
-    """Kind and text of an error in one line."""
-    return f'{type(error).__name__}: {" ".join(str(error).split())}'

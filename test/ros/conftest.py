@@ -18,7 +18,7 @@ else:
 
 @pytest.fixture(scope='session')
 def tiny_map(tmp_path_factory):
-    """A map of nothing, 8x6 pixels: any image is localized in it in a fraction of a second."""
+    """A map of nothing, 12x9 pixels: any image is localized in it in a fraction of a second."""
     from dataclasses import replace
 
     import torch
@@ -28,7 +28,7 @@ def tiny_map(tmp_path_factory):
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp('maps') / 'tiny'
-    replace(make_map(), name='tiny', camera=Camera(8, 6, 10.0, 10.0, 4.0, 3.0)).save(folder)
+    replace(make_map(), name='tiny', camera=Camera(12, 9, 15.0, 15.0, 6.0, 4.5)).save(folder)
     return folder
 
 

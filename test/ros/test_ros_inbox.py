@@ -69,10 +69,12 @@ def test_cancelling_ends_a_wait():
         inbox.image_for(time.monotonic(), 60.0, cancel)
 
 
-def test_reset_forgets():
+def test_image_is_forgotten_without_its_calibration_or_with_it():
     inbox = Inbox()
     inbox.put_image(Image(width=1))
     inbox.put_info(CameraInfo())
+    inbox.forget_image()
+    assert inbox.has_info and inbox.image_received_s == float('-inf')
     inbox.reset()
     assert not inbox.has_info and inbox.image_frame == ''
     with pytest.raises(CaldiffError, match='no image arrived'):

@@ -79,7 +79,7 @@ def test_transition_that_is_not_there_changes_nothing(driver):
 def test_shutdown_is_final_and_the_process_ends_well(driver, localizer):
     assert driver.change_state('active_shutdown')
     assert driver.state() == 'finalized'
-    assert 'expected active' in driver.relocalize().message
+    assert 'the node is finalized, expected active' in driver.relocalize().message
     assert localizer.end() == 0, localizer.log
     assert 'Traceback' not in localizer.log
 

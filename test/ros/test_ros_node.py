@@ -54,8 +54,9 @@ def test_start_localizes_the_first_usable_image(driver):
     assert pose.header == localization.header
     assert pose.header.frame_id == 'map'
     assert pose.pose == localization.pose
-    points, cameras = driver.received['map_points'], driver.received['map_cameras']
-    assert 10_000 < points[-1].width <= 20_000 and len(cameras[-1].markers[1].points) == 60 * 16
+    points, cameras = driver.subscribe_late('map_points'), driver.subscribe_late('map_cameras')
+    driver.wait(lambda: points and cameras)
+    assert 10_000 < points[0].width <= 20_000 and len(cameras[0].markers[1].points) == 60 * 16
     late = driver.subscribe_late('pose')
     driver.wait(lambda: late)
     assert late[0] == pose

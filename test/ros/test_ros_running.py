@@ -188,7 +188,7 @@ def test_saved_pose_is_the_prior_of_the_start_and_time_may_jump(second, saved_po
     process, driver = second(
         saved_pose_path=saved_pose, use_sim_time='true', localize_on_start='false', prior_share=1.0
     )
-    assert 'is the prior of the start' in process.log
+    driver.wait(lambda: 'is the prior of the start' in process.log)
     driver.clock_s = 1000.0
     driver.image, driver.info = good_image(), good_info()
     assert driver.relocalize().success
@@ -201,3 +201,13 @@ def test_saved_pose_is_the_prior_of_the_start_and_time_may_jump(second, saved_po
     driver.wait(lambda: driver.received['pose'])
     assert 500 <= driver.received['pose'][-1].header.stamp.sec < 600
     assert process.end(signal.SIGTERM) == 0 and 'Traceback' not in process.log
+
+
+def test_what_cannot_work_is_told_at_start(second):
+    reliable = {'qos_overrides./second/image.subscription.reliability': 'reliable'}
+    process, driver = second(min_confidense=0.3, **reliable)
+    driver.image, driver.info = good_image(), good_info()  # best effort
+    driver.wait(lambda: 'offers another RELIABILITY than asked for' in process.log)
+    assert 'set qos_overrides./second/image.subscription.reliability' in process.log
+    assert "'min_confidense' is not known and has no effect, perhaps min_confidence" in process.log
+    driver.wait(lambda: 'no image arrived on /second/image' in process.log)
