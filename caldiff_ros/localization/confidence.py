@@ -65,8 +65,10 @@ class Evidence:
 def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
     """Correlation of images (P, H, W) with one (H, W) over windows, weighted by contrast: (P,)."""
 
+    window = min(_WINDOW_PX, *b.shape)  # of a tiny image, all there is
+
     def mean(images: Tensor) -> Tensor:
-        return F.avg_pool2d(images[:, None], _WINDOW_PX, _STRIDE_PX)[:, 0]
+        return F.avg_pool2d(images[:, None], window, _STRIDE_PX)[:, 0]
 
     b = b[None]
     mean_a, mean_b = mean(a), mean(b)

@@ -125,3 +125,9 @@ def test_a_wall_seen_from_elsewhere_is_no_evidence():
     query = photograph(field, VIEW, CAMERA)
     around = Evidence.of(field, query, moved(VIEW, 0.3, 30, seed=5, n=20))
     assert float(around.similarity.max()) < 0.5
+
+
+def test_an_image_smaller_than_a_window_is_compared_as_a_whole():
+    field, tiny = Wall(), CAMERA.resized(8, 6)
+    evidence = Evidence.of(field, photograph(field, VIEW, tiny), VIEW)
+    assert float(evidence.similarity[0]) > 0.9
