@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import Rendering
+from caldiff_ros.localization.query import Query
+from caldiff_ros.nerf.field import Rendering, render_images
 
 CAMERA = Camera(100, 80, 110.0, 110.0, 50.0, 40.0)
 #: 0.5 from the wall, looking at it from the side: facing it, turns and shifts would look alike.
@@ -47,3 +48,11 @@ def moved(pose: Pose, distance: float, angle_deg: float, seed: int, n: int = 1) 
     delta[:, 0] *= distance
     delta[:, 1] *= np.radians(angle_deg)
     return pose.retract(delta.flatten(1))
+
+
+def photograph(field, pose, camera) -> Query:
+    """The query that a camera at ``pose`` (1,) takes of any field."""
+    rgb = render_images(field, pose, camera).rgb[0]
+    image = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    seen = np.ones(image.shape[:2], bool)
+    return Query(image, seen, camera, torch.device('cpu'))

@@ -64,7 +64,6 @@ class Evidence:
 
 def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
     """Correlation of images (P, H, W) with one (H, W) over windows, weighted by contrast: (P,)."""
-
     window = min(_WINDOW_PX, *b.shape)  # of a tiny image, all there is
 
     def mean(images: Tensor) -> Tensor:

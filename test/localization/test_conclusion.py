@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from blobs import CAMERA, Blobs, ring
-from conftest import photograph
+from wall import photograph
 
 from caldiff_ros.evaluation import pose_errors
 from caldiff_ros.geometry import Pose

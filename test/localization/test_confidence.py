@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import photograph
-from wall import CAMERA, VIEW, Wall, moved
+from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic

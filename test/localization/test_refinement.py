@@ -5,8 +5,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import photograph
-from wall import CAMERA, VIEW, Wall, moved
+from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import matching
