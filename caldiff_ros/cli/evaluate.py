@@ -114,7 +114,8 @@ def _challenged(
     foreign = {'pictures of nothing': made_up}
     for path in arguments.foreign:
         chosen = choose_queries(open_scene(path).frames, arguments.foreign_images)
-        foreign[f'images of {path.name}'] = [read_query(frame, 'black') for frame in chosen]
+        images = [read_query(frame, place.background) for frame in chosen]
+        foreign[f'images of {path.name}'] = images
     statuses = {}
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task('wrong poses', total=len(frames))

@@ -39,8 +39,8 @@ def test_right_and_wrong_answers_are_told_apart():
         wrong = Evidence.of(field, query, others[[1 - i]])
         confidences = [calibration.confidence(e.error.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
-        assert confidences[0] > 0.9
-        assert confidences[1] < 0.2
+        assert confidences[0] > 0.7
+        assert confidences[1] < 0.3
 
 
 def test_wrong_means_far_in_place_or_angle():
