@@ -141,7 +141,7 @@ def test_noise_is_not_localized(localizer):
     answer = localizer.localize(noise, CAMERA)
     assert answer.status == Status.NOT_LOCALIZED
     assert answer.confidence < 0.5
-    assert 'beyond' in answer.message
+    assert 'below the 0.5' in answer.message
 
 
 def test_cancelling_stops_between_two_steps(localizer):
