@@ -167,7 +167,8 @@ def test_the_paper_preset_runs_every_step_of_algorithm_1(localizer):
     refinement = [particles for particles in seen if particles.stage == 'refinement']
     assert [particles.step for particles in diffusion] == list(range(1, 51))
     assert [particles.step for particles in refinement[:-1]] == [10, 20]
-    assert len(answer.hypotheses) == 5
+    assert all(len(particles.T_map_cam) == 5 for particles in refinement)
+    assert 1 <= len(answer.hypotheses) <= 5  # copies are one answer
 
 
 @pytest.mark.parametrize(
