@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import cv2
 import numpy as np
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from caldiff_ros.diffusion.training import poses_of
@@ -140,7 +141,8 @@ def trust_summary(statuses: Statuses) -> dict:
 def trust_table(statuses: Statuses) -> Table:
     """Counts of each status for a terminal."""
     names = [status.name for status in Status]
-    table = Table('what was asked', 'n', *names, 'LOCALIZED %', title='Trust', title_justify='left')
+    title = 'trust: statuses, and the share that was LOCALIZED'
+    table = Table('', 'n', *names, '%', title=title, title_justify='left', box=SIMPLE_HEAD)
     for kind, counts in statuses.items():
         total = counts.total()
         share = f'{100 * counts[Status.LOCALIZED.name] / total:.1f}' if total else '-'
