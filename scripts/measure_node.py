@@ -1,8 +1,10 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measure a running node with the shipped map: latencies of its answers, and its memory.
+"""Measure a running node: latencies of its answers, and its memory.
 
-usage: python scripts/measure_node.py [REQUESTS], after `make setup`, in its environment
+usage: python scripts/measure_node.py [REQUESTS [MAP]], after `make setup`, in its environment
+
+The images are those of the demo, and the map is the shipped one unless another is given.
 
 Prints how much longer than the localization the service takes, how soon a second request is told
 that the node is busy, how soon a cancelled goal has ended, and the resident memory after a tenth of
@@ -55,9 +57,9 @@ def busy_and_cancelled(driver: Driver, rng: random.Random) -> tuple[list[float],
     return refused, seconds(lambda: (handle.cancel_goal_async(), driver.result(result)))
 
 
-def main(n_requests: int) -> None:
+def main(n_requests: int = 300, **parameters: str) -> None:
     """Print the figures."""
-    process, rng = LocalizerProcess(localize_on_start=False), random.Random(0)
+    process, rng = LocalizerProcess(localize_on_start=False, **parameters), random.Random(0)
     driver = Driver()
     driver.image, driver.info = good_image(), good_info()
     driver.wait_for_node(process)
@@ -91,4 +93,4 @@ def main(n_requests: int) -> None:
 
 
 if __name__ == '__main__':
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    main(*map(int, sys.argv[1:2]), **dict(zip(['map'], sys.argv[2:3], strict=False)))
