@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -34,7 +33,6 @@ from caldiff_ros.evaluation.progress import ProgressLine
 from caldiff_ros.evaluation.protocol import read_query
 from caldiff_ros.evaluation.trust import (
     answered_queries,
-    count,
     foreign_statuses,
     made_up_images,
     trust_summary,
@@ -118,15 +116,12 @@ def _challenged(
         foreign[f'images of {path.name}'] = images
     statuses = {}
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task('wrong poses', total=len(frames))
-        statuses['wrong poses'] = Counter()
-        for counts in wrong_poses(localizer, frames, seed):
-            statuses['wrong poses'] += counts
-            progress.advance(task)
+        kind, n = 'wrong poses', len(frames)
+        counts = progress.track(wrong_poses(localizer, frames, seed), n, description=kind)
+        statuses[kind] = sum(counts, Counter())
         for kind, images in foreign.items():
-            task = progress.add_task(kind, total=len(images))
-            advance = partial(progress.advance, task)
-            statuses[kind] = count(foreign_statuses(localizer, images), advance)
+            answers = foreign_statuses(localizer, images)
+            statuses[kind] = Counter(progress.track(answers, len(images), description=kind))
     return statuses
 
 

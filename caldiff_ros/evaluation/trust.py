@@ -9,7 +9,7 @@ have been fitted, nor images that were not taken in the map.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -115,15 +115,6 @@ def made_up_images(
         image, own = read_query(frame, background)
         images.append((scrambled(image, generator), own))
     return images
-
-
-def count(statuses: Iterator[str], on_each: Callable[[], None]) -> Counter:
-    """Count statuses as they come."""
-    counts: Counter = Counter()
-    for status in statuses:
-        counts[status] += 1
-        on_each()
-    return counts
 
 
 def trust_summary(statuses: Statuses) -> dict:

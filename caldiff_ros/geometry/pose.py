@@ -97,6 +97,11 @@ class Pose:
         """
         return Pose(self.R @ roma.rotvec_to_rotmat(delta[..., 3:]), self.t + delta[..., :3])
 
+    def offset_to(self, other: Pose) -> Tensor:
+        """The parameters (..., 6) of `retract` that lead to another pose: its inverse."""
+        rotvec = roma.rotmat_to_rotvec(self.R.transpose(-1, -2) @ other.R)
+        return torch.cat([(other.t - self.t).expand_as(rotvec), rotvec], dim=-1)
+
     def translation_error(self, other: Pose) -> Tensor:
         """Euclidean distances between the origins, (...), in the unit of frame a."""
         return (self.t - other.t).norm(dim=-1)

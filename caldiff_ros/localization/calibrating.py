@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import roma
 import torch
 from torch import Tensor
 
@@ -34,7 +33,7 @@ _START = torch.tensor([0.01] * 3 + [0.02] * 3)
 _RANDOM_POSES, _REFINED = 80, 5
 #: Coarse image on which they are chosen, as the localizer does.
 _CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
-#: Every block of so many pixels moves when an image is scrambled.
+#: Tiles along each edge of an image that is scrambled.
 _TILES = 4
 #: Median of the chi-squared distribution with 6 degrees of freedom.
 _MEDIAN_SQUARED_ERROR = 5.348
@@ -154,6 +153,6 @@ def squared_error(found: Pose, truth: Pose, covariance: Tensor) -> float:
 
     ``covariance`` (6, 6) is in the parameters of `Pose.retract`.
     """
-    turn = (found.R.transpose(-1, -2) @ truth.R).double().cpu()
-    delta = torch.cat([(truth.t - found.t).double().cpu(), roma.rotmat_to_rotvec(turn)])
+    found, truth = (pose.to('cpu', torch.float64) for pose in (found, truth))
+    delta = found.offset_to(truth)
     return float(delta @ torch.linalg.solve(covariance, delta))

@@ -14,7 +14,7 @@ from caldiff_ros.localization.covariance import BLOCK_PX, covariance_in_map, spr
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.localization.selection import SelectionConfig, near, select
 from caldiff_ros.localization.stages import Refined
 
 #: Poses nearer than this (normalized units, and degrees) are one answer.
@@ -59,10 +59,9 @@ def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
     """Of the best pose in the map, (6, 6), see `Answer`."""
     poses, best = refined.T_norm_cam, refined.T_norm_cam[0]
     scale = run.map.calibration.covariance_scale
-    distance, angle_deg = _SAME_PLACE
-    near = (poses.translation_error(best) < distance) & (poses.rotation_error_deg(best) < angle_deg)
+    here = near(poses, best, *_SAME_PLACE)
     n_observations = query.seen.sum() / (BLOCK_PX**2 * max(scale, 1.0))
-    spread = spread_covariance(poses[near], refined.evidence.error[near], n_observations)
+    spread = spread_covariance(poses[here], refined.evidence.error[here], n_observations)
     covariance = covariance_in_map(scale * refined.covariance + spread, best, run.map.unit)
     turn = torch.eye(6).double()
     turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])

@@ -51,13 +51,8 @@ def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Ten
         n_observations: independent ones in the image; with so many residuals of unknown variance, a
             pose is (best error / its error)^(n / 2) times as likely as the best.
     """
-    R = poses.R.double().cpu()
-    turn = R[0].T @ R
-    # of small turns: the rotation vector from the antisymmetric part
-    rotvec = torch.stack([turn[:, 2, 1], turn[:, 0, 2], turn[:, 1, 0]], dim=1)
-    rotvec = (rotvec - torch.stack([turn[:, 1, 2], turn[:, 2, 0], turn[:, 0, 1]], dim=1)) / 2
-    t = poses.t.double().cpu()
-    delta = torch.cat([t - t[0], rotvec], dim=1)
+    poses = poses.to('cpu', torch.float64)
+    delta = poses[0].offset_to(poses)
     likelihood = (errors[0] / errors).double().cpu() ** (n_observations / 2)
     weights = likelihood / likelihood.sum()
     return delta.T @ (weights[:, None] * delta)

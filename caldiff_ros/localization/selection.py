@@ -27,6 +27,11 @@ class SelectionConfig:
     """See ``min_distance``, in degrees."""
 
 
+def near(poses: Pose, pose: Pose, distance: float, angle_deg: float) -> Tensor:
+    """Which of poses (P,) are nearer to a pose than both bounds, bool (P,)."""
+    return (poses.translation_error(pose) < distance) & (poses.rotation_error_deg(pose) < angle_deg)
+
+
 def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
     """Indices of the best poses, best first, at most ``config.count``.
 
@@ -39,10 +44,7 @@ def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
     for i in errors.argsort(stable=True).tolist():
         if len(chosen) == config.count:
             break
-        others = poses[chosen]
-        near = (others.translation_error(poses[i]) < config.min_distance) & (
-            others.rotation_error_deg(poses[i]) < config.min_angle_deg
-        )
-        if not bool(near.any()):
+        copied = near(poses[chosen], poses[i], config.min_distance, config.min_angle_deg)
+        if not bool(copied.any()):
             chosen.append(i)
     return torch.tensor(chosen, device=errors.device)

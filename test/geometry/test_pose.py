@@ -80,3 +80,11 @@ def test_batches_are_indexed_and_joined(rng):
     assert len(pose) == 6
     joined = Pose.cat([pose[4:], pose[:4]])
     np.testing.assert_array_equal(joined.matrix(), np.roll(T, 2, axis=0))
+
+
+def test_offset_is_the_inverse_of_retract(rng):
+    pose = Pose.from_matrix(random_matrices(rng, 5))
+    delta = torch.from_numpy(rng.uniform(-1, 1, (5, 6)))
+    torch.testing.assert_close(pose.offset_to(pose.retract(delta)), delta)
+    from_one = pose[0].offset_to(pose)
+    torch.testing.assert_close(pose[[0] * 5].retract(from_one).matrix(), pose.matrix())
