@@ -50,6 +50,7 @@ class Answer:
         photometric_error: of the best pose, see `Hypothesis`.
         hypotheses: refined candidates at different places, best first.
         timings: seconds per stage, in order.
+        rays: rendered for it.
     """
 
     status: Status
@@ -60,6 +61,7 @@ class Answer:
     photometric_error: float = float('nan')
     hypotheses: list[Hypothesis] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    rays: int = 0
 
     @property
     def seconds(self) -> float:

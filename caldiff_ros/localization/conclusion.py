@@ -39,6 +39,7 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
         photometric_error=best.photometric_error,
         hypotheses=hypotheses,
         timings=timings,
+        rays=run.rays,
     )
 
 

@@ -41,8 +41,8 @@ class LocalizerConfig:
         )
     )
     """Which particles are refined."""
-    refinement: InerfConfig | GaussNewtonConfig = field(default_factory=GaussNewtonConfig)
-    """How they are refined: iNeRF, or direct alignment from coarse to fine."""
+    refinement: InerfConfig | GaussNewtonConfig | None = field(default_factory=GaussNewtonConfig)
+    """How they are refined: iNeRF, direct alignment from coarse to fine, or not at all."""
     matching: MatchingConfig | None = field(default_factory=MatchingConfig)
     """Poses by matching against a render join the selected ones before the refinement."""
     prior_share: float = 0.5

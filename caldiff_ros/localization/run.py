@@ -31,6 +31,7 @@ class Run:
         observer: receives the particles after every step, or None.
         cancel: stops the run between two steps, or None.
         timings: seconds per stage so far.
+        rays: rendered so far.
     """
 
     map: LocalizationMap
@@ -38,6 +39,7 @@ class Run:
     observer: Observer | None = None
     cancel: CancelToken | None = None
     timings: dict[str, float] = field(default_factory=dict)
+    rays: int = 0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -49,7 +51,11 @@ class Run:
     @property
     def field(self) -> RadianceField:
         """The field of the map, which stops rendering once the run is cancelled."""
-        return _Watched(self.map.field, self.raise_if_cancelled)
+        return _Watched(self.map.field, self._about_to_render)
+
+    def _about_to_render(self, n_rays: int) -> None:
+        self.raise_if_cancelled()
+        self.rays += n_rays
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` once the run's token was used."""
@@ -77,17 +83,17 @@ class Run:
 
 
 class _Watched:
-    """A field that renders some rays at a time and calls ``check``, which may raise, in between."""
+    """A field that renders some rays at a time and tells ``before`` how many; that may raise."""
 
-    def __init__(self, field: RadianceField, check: Callable[[], None]) -> None:
+    def __init__(self, field: RadianceField, before: Callable[[int], None]) -> None:
         self.kind, self.background, self.aabb = field.kind, field.background, field.aabb
-        self._field, self._check = field, check
+        self._field, self._before = field, before
 
     def render(self, origins: Tensor, directions: Tensor) -> Rendering:
         """See `RadianceField.render`."""
         parts = []
         n = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
         for o, d in zip(origins.split(n), directions.split(n), strict=True):
-            self._check()
+            self._before(len(o))
             parts.append(self._field.render(o, d))
         return Rendering.cat(parts)

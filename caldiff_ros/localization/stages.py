@@ -93,7 +93,7 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     field = run.field
     if isinstance(config.refinement, InerfConfig):
         poses = _refine_inerf(poses, query, config.refinement, run)
-    else:
+    elif config.refinement is not None:
         if config.matching is not None:
             poses = Pose.cat([poses, *leap(field, query, poses, config.matching)])
             run.tell('refinement', 1, 2, poses)
