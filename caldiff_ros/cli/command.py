@@ -20,6 +20,7 @@ VERBS = {
     'train-diffusion': 'only the second half of build-map: the pose diffusion model',
     'localize': 'tell where images were taken, in a map',
     'evaluate': 'measure how well a map localizes images with known poses',
+    'reproduce': 'print the tables of the paper again, with its rivals',
 }
 
 _BAD_INPUT = 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,6 +26,14 @@ class LocalizesImages(Protocol):
         """Pose of the camera that took the image."""
 
 
+@runtime_checkable
+class KnowsTheTruth(Protocol):
+    """A bound: what could be reached if a part of the method were perfect."""
+
+    def for_truth(self, T_map_cam: np.ndarray) -> LocalizesImages:
+        """The localizer of the image whose true pose (4, 4) is given."""
+
+
 @dataclass(frozen=True)
 class Query:
     """One query and how well it was answered.
@@ -42,6 +50,7 @@ class Query:
         message: the answer's explanation of it.
         confidence, photometric_error, timings: as in the answer.
         seconds: wall time of the localization, without reading the image.
+        rays: rendered for it.
     """
 
     name: str
@@ -57,6 +66,7 @@ class Query:
     photometric_error: float
     seconds: float
     timings: dict[str, float] = field(default_factory=dict)
+    rays: int = 0
 
 
 def choose_queries(frames: Sequence[Frame], n: int | None) -> list[Frame]:
@@ -79,7 +89,7 @@ def read_query(frame: Frame, background: str) -> tuple[np.ndarray, Camera]:
 
 
 def run_queries(
-    localizer: LocalizesImages,
+    localizer: LocalizesImages | KnowsTheTruth,
     frames: Sequence[Frame],
     side_map: float,
     background: str = 'white',
@@ -91,7 +101,8 @@ def run_queries(
 
     Args:
         localizer: what is judged.
-        frames: the queries; the localizer sees the image file and its intrinsics only.
+        frames: the queries; a localizer sees the image file and its intrinsics only, a bound the
+            pose as well.
         side_map: map units per normalized unit, the side of the normalization's cube.
         background: of transparent pixels, the one that the map was trained with.
         on_query: called after every query.
@@ -102,7 +113,9 @@ def run_queries(
         try:
             image, camera = read_query(frame, background)
             start = time.perf_counter()
-            answer = localizer.localize(image, camera)
+            knows = isinstance(localizer, KnowsTheTruth)
+            judged = localizer.for_truth(frame.T_map_cam) if knows else localizer
+            answer = judged.localize(image, camera)
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
         queries.append(_judge(frame, answer, side_map, time.perf_counter() - start))
@@ -129,4 +142,5 @@ def _judge(frame: Frame, answer: Answer, side_map: float, seconds: float) -> Que
         photometric_error=answer.photometric_error,
         seconds=seconds,
         timings=answer.timings,
+        rays=answer.rays,
     )

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from rich.table import Table
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.environment import hardware, versions
+from caldiff_ros.evaluation.files import write_json
 from caldiff_ros.evaluation.metrics import (
     METRIC_THRESHOLDS,
     THRESHOLDS,
@@ -79,21 +79,8 @@ def summarize(
 
 def write_report(directory: Path, queries: Sequence[Query], summary: dict) -> None:
     """Write ``queries.json`` and ``summary.json``; numbers that are not finite become null."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, content in (
-            ('queries.json', [_as_json(asdict(query)) for query in queries]),
-            ('summary.json', summary),
-        ):
-            text = json.dumps(content, indent=2, allow_nan=False)
-            partial = directory / f'.{name}.partial'
-            partial.write_text(text + '\n')
-            partial.replace(directory / name)
-    except OSError as error:
-        raise CaldiffError(
-            f'{directory} cannot be written ({error.strerror}), expected a folder with free space; '
-            'give another --output'
-        ) from error
+    write_json(directory / 'queries.json', [asdict(query) for query in queries])
+    write_json(directory / 'summary.json', summary)
 
 
 def summary_table(summary: dict) -> Table:
@@ -144,14 +131,3 @@ def _seconds(summary: dict) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _as_json(value: object) -> object:
-    """Arrays as lists, numbers that are not finite as None."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {key: _as_json(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_as_json(entry) for entry in value]
-    return _finite(value) if isinstance(value, float) else value

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +72,11 @@ class Work:
         view = None
         try:
             image = self._image(request)
+            waited_s = time.monotonic() - request.requested_s
             header.stamp = image.header.stamp
             view = self._view(request, image)
             answer = self._localize(request, view, header)
+            answer = replace(answer, timings={'image': waited_s, **answer.timings})
             request.cancel_token.raise_if_cancelled()  # also if it came too late to stop it
         except Cancelled:  # whoever cancelled it knows, so nothing is published
             self._end(request, Answer(Status.FAILED, request.cancel_reason), header)

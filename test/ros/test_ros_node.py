@@ -73,7 +73,9 @@ def test_relocalize_answers_with_the_outcome_and_shows_the_particles(driver):
     covariance = localization.covariance.reshape(6, 6)
     assert (np.linalg.eigvalsh((covariance + covariance.T) / 2) > 0).all()
     assert localization.hypotheses[0].pose == localization.pose
-    assert len(localization.stages) == len(localization.stage_seconds) > 0
+    assert list(localization.stages)[:3] == ['image', 'preparation', 'diffusion']
+    assert len(localization.stages) == len(localization.stage_seconds)
+    assert all(seconds >= 0 for seconds in localization.stage_seconds)
     check_markers(driver, localization.header)
 
 

@@ -1,0 +1,218 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Maps, methods and queries of an experiment; stopped, it goes on where it was."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.cells import Cell, Setting
+from caldiff_ros.evaluation.methods import named_method
+from caldiff_ros.evaluation.protocol import Query, choose_queries, run_queries
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig, build_map
+from caldiff_ros.localization.field_building import FieldSource
+from caldiff_ros.localization.training_data import TrainingData
+from caldiff_ros.scenes import Frame, Scene, open_scene
+from caldiff_ros.training import Report, pick_device, weights_digest
+
+#: Told about a query: its setting, method, number, how many there are, and the query.
+OnQuery = Callable[[Setting, str, int, int, Query], None]
+
+
+class OutOfTime(Exception):  # noqa: N818 - a limit asked for, not an error
+    """Raised when the time that an experiment may take is over."""
+
+
+@dataclass
+class Budget:
+    """How long an experiment may go on.
+
+    Args:
+        hours: from now; None for no limit.
+    """
+
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        self._ends = None if self.hours is None else time.monotonic() + 3600 * self.hours
+
+    def check(self) -> None:
+        """Raise `OutOfTime` once the time is over."""
+        if self._ends is not None and time.monotonic() > self._ends:
+            raise OutOfTime
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """What all cells of an experiment have in common.
+
+    Attributes:
+        data: folder that holds the folders of the scenes.
+        output: folder of maps, cells and tables.
+        image_width: images are reduced to so many pixels.
+        queries: test images per map, evenly spread over all; None for all.
+        seed: of maps and methods.
+        device: where to compute.
+        build: how maps are built.
+    """
+
+    data: Path
+    output: Path
+    image_width: int
+    queries: int | None = None
+    seed: int = 0
+    device: str = 'auto'
+    build: BuildConfig = BUILD_PRESETS['fast']
+
+
+@dataclass
+class Place:
+    """A map with the images it was made of and those that it is asked about."""
+
+    map: LocalizationMap
+    data: TrainingData
+    queries: list[Frame]
+
+    @cached_property
+    def digest(self) -> str:
+        """To know the map again."""
+        return weights_digest(self.map.field)[:16] + weights_digest(self.map.diffusion)[:16]
+
+
+class Experiment:
+    """Fills cells.
+
+    Args:
+        config: what they have in common.
+        budget: how long it may take; `OutOfTime` is raised between two queries or training steps,
+            and everything up to there is kept.
+        report: told of the progress of trainings.
+        on_query: told of every query.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        budget: Budget,
+        report: Report,
+        on_query: OnQuery = lambda *_: None,
+    ) -> None:
+        self.config, self._budget, self._on_query = config, budget, on_query
+        self._device = pick_device(config.device)
+        self._places: dict[Setting, Place] = {}
+
+        def within_budget(*progress: Any) -> None:
+            report(*progress)
+            budget.check()
+
+        self._report = within_budget
+
+    def cell_path(self, setting: Setting, method: str) -> Path:
+        """Where the results of a method on a map are."""
+        return self.config.output / 'cells' / setting.name / f'{method}.json'
+
+    def cell(self, setting: Setting, method: str) -> Cell:
+        """Results of a method on a map, with all queries; what is missing is computed.
+
+        Raises:
+            CaldiffError: if the scene, the split or the method cannot be had.
+            OutOfTime: if the budget does not suffice.
+        """
+        chosen = named_method(method)
+        path = self.cell_path(setting, method)
+        cell = Cell.load(path)
+        _, _, frames = self._split(setting)
+        missing = [frame for frame in frames if cell is None or frame.name not in cell.queries]
+        if cell is not None:
+            cell.check(self._given())
+        if cell is not None and not missing:
+            return cell
+        place = self.place(setting)
+        identity = {**self._given(), 'map': place.digest}
+        if cell is None:
+            cell = Cell(path, setting, method, identity, metric=place.map.metric)
+        cell.check(identity)
+        cell.begin_session(str(self._device))
+        localizer = self._prepared(chosen.make, place, cell)
+        for frame in missing:
+            self._budget.check()
+            [query] = run_queries(localizer, [frame], place.map.unit, place.map.background)
+            cell.add(query)
+            self._on_query(setting, method, len(cell.queries), len(frames), query)
+        return cell
+
+    def place(self, setting: Setting) -> Place:
+        """A map and its images; the map is built if there is none.
+
+        Raises:
+            OutOfTime: if the budget does not suffice; the training goes on next time.
+        """
+        if setting not in self._places:
+            self._places.clear()  # one map in memory is enough
+            scene, train, frames = self._split(setting)
+            factor = max(1.0, train[0].camera.width / self.config.image_width)
+            data = TrainingData.load(scene, train, frames, factor)
+            folder = self.config.output / 'maps' / setting.name
+            if not (folder / 'map.yaml').is_file():
+                self._build(setting, data, folder)
+            loaded = LocalizationMap.load(folder).to(self._device)
+            if loaded.camera != data.camera:
+                raise CaldiffError(
+                    f'{folder} was made for images of {loaded.camera.width}x'
+                    f'{loaded.camera.height} pixels, expected {data.camera.width}x'
+                    f'{data.camera.height}; delete it or give another --output'
+                )
+            self._places[setting] = Place(loaded, data, frames)
+        return self._places[setting]
+
+    def _given(self) -> dict[str, Any]:
+        return {'seed': self.config.seed, 'image_width': self.config.image_width}
+
+    def _split(self, setting: Setting) -> tuple[Scene, list[Frame], list[Frame]]:
+        """The scene, its training images and the queries."""
+        scene = open_scene(self.config.data / setting.scene)
+        train, test = scene.split(setting.split, setting.variant)
+        return scene, train, choose_queries(test, self.config.queries)
+
+    def _build(self, setting: Setting, data: TrainingData, folder: Path) -> None:
+        config = self.config.build
+        work = folder.with_name(f'{folder.name}-training')
+        work.mkdir(parents=True, exist_ok=True)
+        built = build_map(
+            data,
+            config,
+            FieldSource(config.field),
+            self.config.seed,
+            self._device,
+            work=work,
+            report=self._report,
+        )
+        built.provenance.update(split=setting.split, variant=setting.variant)
+        built.save(folder)
+        shutil.rmtree(work)
+
+    def _prepared(self, make: Callable, place: Place, cell: Cell) -> Any:
+        """A method ready for a map, the time counted."""
+        work = self.config.output / 'work' / cell.setting.name / cell.method
+        work.mkdir(parents=True, exist_ok=True)
+        start = time.perf_counter()
+        try:
+            return make(
+                place.map,
+                place.data.views,
+                work,
+                self.config.seed,
+                str(self._device),
+                self._report,
+            )
+        finally:
+            cell.preparation_seconds += time.perf_counter() - start
+            cell.save()

@@ -1,0 +1,126 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's tables on the scenes at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.cells import Cell, Setting
+from caldiff_ros.evaluation.experiment import Experiment, OutOfTime
+from caldiff_ros.evaluation.files import write_json, write_text
+from caldiff_ros.evaluation.methods import METHODS, named_method
+from caldiff_ros.evaluation.paper import PaperTable, paper_tables
+from caldiff_ros.evaluation.pictures import save_table
+from caldiff_ros.evaluation.tables import markdown_table
+
+#: Rows of each table, in order.
+TABLE_METHODS: dict[str, tuple[str, ...]] = {
+    'table1': tuple(name for name in METHODS if name != 'hloc-sift'),
+    'table2': tuple(name for name in METHODS if name != 'hloc-sift'),
+    'table3': ('diffusion-only', 'without-integrated-inerf'),
+    'table4': ('diffusion-only',),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which part of a table is to be made.
+
+    Attributes:
+        table: its name.
+        paper: the table of the paper.
+        settings: maps, by scene, split and variant.
+        methods: rows for every split.
+    """
+
+    table: str
+    paper: PaperTable
+    settings: list[Setting]
+    methods: Sequence[str]
+
+    @classmethod
+    def make(
+        cls,
+        table: str,
+        data: Path,
+        scenes: Sequence[str] = (),
+        splits: Sequence[str] = (),
+        variants: int | None = None,
+        methods: Sequence[str] = (),
+    ) -> Plan:
+        """A plan; what is not given is as in the paper, as far as the scenes are there.
+
+        Raises:
+            CaldiffError: if there is no such scene or method, or no scene at all.
+        """
+        paper = paper_tables()[table]
+        scenes = scenes or [name for name in paper.results if (data / name).is_dir()]
+        if not scenes:
+            raise CaldiffError(
+                f'{data} has none of the scenes {", ".join(paper.results)}, expected a folder '
+                'with at least one of them; give --data or --scenes'
+            )
+        missing = [name for name in scenes if not (data / name).is_dir()]
+        if missing:
+            raise CaldiffError(
+                f'{data / missing[0]} is not a folder, expected the dataset of a scene; check '
+                '--data and --scenes'
+            )
+        variants = paper.variants if variants is None else variants
+        if variants < 1:
+            raise CaldiffError(f'{variants} variants were asked for, expected at least 1')
+        settings = [
+            Setting(scene, split, variant)
+            for scene in scenes
+            for split in splits or paper.splits(scene)
+            for variant in range(variants)
+        ]
+        methods = methods or TABLE_METHODS[table]
+        for method in methods:
+            named_method(method)
+        return cls(table, paper, settings, methods)
+
+    def asked(self, queries: int | None) -> str:
+        """Which part of the protocol that is, in a sentence."""
+        scenes = list(dict.fromkeys(setting.scene for setting in self.settings))
+        variants = len({setting.variant for setting in self.settings})
+        images = 'all test images' if queries is None else f'{queries} of the test images'
+        return (
+            f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), {variants} '
+            f'of {self.paper.variants} variants, {images} at a width of {self.paper.image_width}.'
+        )
+
+
+def fill(plan: Plan, experiment: Experiment) -> tuple[list[Cell], bool]:
+    """Compute the cells of a table, map by map.
+
+    Returns:
+        What there is, in the order of the rows, and whether it is everything.
+    """
+    complete, found = True, {}
+    try:
+        for setting in plan.settings:
+            for method in plan.methods:
+                found[setting, method] = experiment.cell(setting, method)
+    except OutOfTime:
+        complete = False
+    by_row = [
+        (setting, method)
+        for scene, split in dict.fromkeys((s.scene, s.split) for s in plan.settings)
+        for method in plan.methods
+        for setting in plan.settings
+        if (setting.scene, setting.split) == (scene, split)
+    ]
+    return [found[key] for key in by_row if key in found], complete
+
+
+def write_table(folder: Path, name: str, content: dict[str, Any]) -> None:
+    """Write NAME.json and, made from it, NAME.md and NAME.png."""
+    write_json(folder / f'{name}.json', content)
+    write_text(folder / f'{name}.md', markdown_table(content))
+    save_table(folder / f'{name}.png', content)

@@ -1,0 +1,157 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Tables like the paper's, with the paper's figures beside ours."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from caldiff_ros.evaluation.cells import Cell
+from caldiff_ros.evaluation.methods import METHODS
+from caldiff_ros.evaluation.metrics import METRIC_THRESHOLDS, THRESHOLDS, success_percent
+from caldiff_ros.evaluation.paper import PaperTable
+
+#: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
+_PRINTED_AS = {'fast': 'paper'}
+#: What the columns of a table hold.
+HEADER = ('scene', 'split', 'method', 'success (%)', 'paper (%)', '5cm5° 2cm2°', 'median', 's')
+
+
+def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, Any]:
+    """The content of a table, from which all its forms are made.
+
+    Args:
+        paper: the table of the paper.
+        cells: results, in the order of the rows.
+        asked: what part of the protocol was asked for, in words.
+    """
+    rows = []
+    for (scene, split, method), group in itertools.groupby(
+        cells, lambda cell: (cell.setting.scene, cell.setting.split, cell.method)
+    ):
+        printed = paper.rates(scene, split, _PRINTED_AS.get(method, method))
+        rows.append(_row(list(group), printed))
+    sessions = [session for cell in cells for session in cell.sessions]
+    return {
+        'caption': paper.caption,
+        'asked': asked,
+        'thresholds': [list(threshold) for threshold in THRESHOLDS],
+        'rows': rows,
+        'made_with': {
+            'dates': sorted({session['date'][:10] for session in sessions}),
+            'commits': sorted({str(session['commit']) for session in sessions}),
+            'hardware': _distinct([session['hardware'] for session in sessions]),
+            'versions': _distinct([session['versions'] for session in sessions]),
+            'seeds': sorted({cell.identity['seed'] for cell in cells}),
+        },
+    }
+
+
+def rich_table(content: dict[str, Any]) -> Table:
+    """For a terminal."""
+    table = Table(*HEADER, title=content['caption'], caption=note(content), title_justify='left')
+    previous = None
+    for row in content['rows']:
+        if previous not in (None, (row['scene'], row['split'])):
+            table.add_section()
+        previous = row['scene'], row['split']
+        table.add_row(*row_texts(row))
+    return table
+
+
+def markdown_table(content: dict[str, Any]) -> str:
+    """For a document."""
+    lines = [f'**{content["caption"]}**', '', _line(HEADER), _line(['---'] * len(HEADER))]
+    lines += [_line(row_texts(row)) for row in content['rows']]
+    return '\n'.join([*lines, '', note(content), ''])
+
+
+def note(content: dict[str, Any]) -> str:
+    """What the columns mean and what they were made with."""
+    made = content['made_with']
+    bounds = ', '.join(f'({t:g}, {d:g}°)' for t, d in content['thresholds'])
+    machines = '; '.join(
+        f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
+        for hardware in made['hardware']
+    )
+    return (
+        f'{content["asked"]} Success within {bounds}, normalized units; ± is the standard '
+        'deviation over the variants; median of translation, normalized, and rotation; s are the '
+        f'median and the 90th percentile per query. Seed {", ".join(map(str, made["seeds"]))}, '
+        f'{machines}, commit {", ".join(made["commits"])}, {", ".join(made["dates"])}.'
+    )
+
+
+def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
+    """One method on all variants of a split."""
+    cell = cells[0]
+    queries = [query for one in cells for query in one.queries.values()]
+    rates = np.array([_rates(one) for one in cells])
+    metric = cell.metric and {
+        key: success_percent(
+            np.array([q.translation_map for q in queries]),
+            np.array([q.rotation_deg for q in queries]),
+            threshold,
+        )
+        for key, threshold in METRIC_THRESHOLDS.items()
+    }
+    return {
+        'scene': cell.setting.scene,
+        'split': cell.setting.split,
+        'method': cell.method,
+        'n_variants': len(cells),
+        'n_queries': len(queries),
+        'success_rate': rates.mean(axis=0).tolist(),
+        'success_spread': rates.std(axis=0).tolist() if len(cells) > 1 else None,
+        'success_metric': metric or None,
+        'paper': paper,
+        'median_translation_norm': float(np.median([q.translation_norm for q in queries])),
+        'median_rotation_deg': float(np.median([q.rotation_deg for q in queries])),
+        'median_seconds': float(np.median([q.seconds for q in queries])),
+        'p90_seconds': float(np.percentile([q.seconds for q in queries], 90)),
+        'preparation_seconds': sum(one.preparation_seconds for one in cells),
+        'status_counts': dict(Counter(q.status for q in queries)),
+    }
+
+
+def _rates(cell: Cell) -> list[float]:
+    queries = list(cell.queries.values())
+    translation = np.array([q.translation_norm for q in queries])
+    rotation = np.array([q.rotation_deg for q in queries])
+    return [success_percent(translation, rotation, threshold) for threshold in THRESHOLDS]
+
+
+def row_texts(row: dict[str, Any]) -> list[str]:
+    """The entries of a row, in the order of `HEADER`."""
+    spread = row['success_spread'] or [None] * len(row['success_rate'])
+    ours = [
+        f'{rate:.0f}' if deviation is None else f'{rate:.0f}±{deviation:.0f}'
+        for rate, deviation in zip(row['success_rate'], spread, strict=True)
+    ]
+    metric = row['success_metric']
+    found = np.isfinite(row['median_translation_norm'])
+    median = f'{row["median_translation_norm"]:.4f}, {row["median_rotation_deg"]:.2f}°'
+    return [
+        row['scene'],
+        row['split'],
+        METHODS[row['method']].title,
+        ', '.join(ours),
+        '' if row['paper'] is None else ', '.join(f'{rate:g}' for rate in row['paper']),
+        '' if metric is None else ', '.join(f'{rate:.0f}' for rate in metric.values()),
+        median if found else 'no answer',
+        f'{row["median_seconds"]:.2f}, {row["p90_seconds"]:.2f}',
+    ]
+
+
+def _distinct(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [entry for i, entry in enumerate(entries) if entry not in entries[:i]]
+
+
+def _line(texts: Sequence[str]) -> str:
+    return f'| {" | ".join(texts)} |'
