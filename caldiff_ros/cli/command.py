@@ -20,7 +20,8 @@ VERBS = {
     'train-diffusion': 'only the second half of build-map: the pose diffusion model',
     'localize': 'tell where images were taken, in a map',
     'evaluate': 'measure how well a map localizes images with known poses',
-    'reproduce': 'print the tables of the paper again, with its rivals',
+    'reproduce': 'print the tables and figures of the paper again, with its rivals',
+    'benchmark': 'measure speed side by side: presets and rivals',
 }
 
 _BAD_INPUT = 2

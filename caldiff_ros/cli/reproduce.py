@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Print the paper's tables again, ours beside the paper's.
+"""Print the paper's tables and figures again, ours beside the paper's.
 
 Builds a map for every scene, split and variant, runs every method on the same images, and writes
 OUTPUT/TABLE.json with the Markdown and the picture made from it; OUTPUT/cells has every query.
@@ -26,7 +26,8 @@ from caldiff_ros.cli.common import Device
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.evaluation import Query
 from caldiff_ros.evaluation.cells import Setting
-from caldiff_ros.evaluation.experiment import Budget, Experiment, ExperimentConfig
+from caldiff_ros.evaluation.experiment import Budget, Experiment, ExperimentConfig, OutOfTime
+from caldiff_ros.evaluation.figures import make_figure
 from caldiff_ros.evaluation.reproduction import Plan, fill, write_table
 from caldiff_ros.evaluation.tables import rich_table, tabulate
 
@@ -38,9 +39,14 @@ class Arguments:
     """Arguments of ``caldiff reproduce``."""
 
     what: Annotated[
-        Positional[Literal['table1', 'table2', 'table3', 'table4']], arg(metavar='WHAT')
+        Positional[
+            Literal['table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5']
+        ],
+        arg(metavar='WHAT'),
     ]
-    """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations)."""
+    """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations); figure3
+    (renders at the estimates), figure4 (particles of the diffusion) or figure5 (errors and time
+    against particles, steps and training images)."""
 
     data: Path = Path('data')
     """Folder that holds the folders of the scenes."""
@@ -52,13 +58,14 @@ class Arguments:
     """Splits such as 50-25; default, those of the table."""
 
     variants: int | None = None
-    """Variants of every split, from the first; default, as in the paper."""
+    """Variants of every split, from the first; default, as in the paper; a figure shows one."""
 
     queries: int | None = None
     """Test images per map, evenly spread; default, all."""
 
     methods: tuple[str, ...] = ()
-    """Rows, such as paper, fast, hloc; default, all of the table."""
+    """Rows, such as paper, fast, hloc; default, all of the table. A number of a preset is changed
+    by fast:particles=25. For a figure, the preset to show."""
 
     budget: float | None = None
     """Stop after so many hours; the same command goes on from there."""
@@ -74,13 +81,14 @@ class Arguments:
 
 
 def run(arguments: Arguments) -> int:
-    """Fill the table and print it."""
+    """Fill the table and print it, or draw the figure."""
+    figure = arguments.what.startswith('figure')
     plan = Plan.make(
         arguments.what,
         arguments.data,
         arguments.scenes,
         arguments.splits,
-        arguments.variants,
+        1 if figure else arguments.variants,
         arguments.methods,
     )
     config = ExperimentConfig(
@@ -102,16 +110,33 @@ def run(arguments: Arguments) -> int:
 
     with TrainingProgress(log) as report:
         experiment = Experiment(config, Budget(arguments.budget), report, show)
-        cells, complete = fill(plan, experiment)
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
-    if cells:
-        content = tabulate(plan.paper, cells, plan.asked(arguments.queries))
-        write_table(arguments.output, arguments.what, content)
-        console.print(rich_table(content))
-        console.print(f'written to {arguments.output / arguments.what}.json', soft_wrap=True)
-    if not complete:
-        n_cells = len(plan.settings) * len(plan.methods)
-        console.print(
-            f'{len(cells)} of {n_cells} cells are done, the time is over; the same command goes on'
-        )
+        done = _draw(plan, experiment) if figure else _tabulate(plan, experiment)
+    if not done:
+        print('the time is over before everything is done; the same command goes on')
     return 0
+
+
+def _tabulate(plan: Plan, experiment: Experiment) -> bool:
+    """Write and print a table; whether it is complete."""
+    cells, complete = fill(plan, experiment)
+    if cells:
+        output = experiment.config.output
+        content = tabulate(plan.paper, cells, plan.asked(experiment.config.queries))
+        write_table(output, plan.what, content)
+        console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+        console.print(rich_table(content))
+        n_cells = len(plan.settings) * len(plan.methods)
+        print(f'{len(cells)} of {n_cells} cells, written to {output / plan.what}.json')
+    return complete
+
+
+def _draw(plan: Plan, experiment: Experiment) -> bool:
+    """Write a figure; whether there was time for it."""
+    try:
+        files = make_figure(
+            plan.what, experiment, plan.settings, plan.methods[0], experiment.config.output
+        )
+    except OutOfTime:
+        return False
+    print('written to', *files)
+    return True

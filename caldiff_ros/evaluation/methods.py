@@ -66,11 +66,27 @@ METHODS: dict[str, Method] = {
 def named_method(name: str) -> Method:
     """The method that a name stands for.
 
+    A preset may be followed by changes of its numbers, as in 'fast:particles=25'.
+
     Raises:
-        CaldiffError: if there is no such method.
+        CaldiffError: if there is no such method or number.
     """
-    if name not in METHODS:
+    base, _, changes = name.partition(':')
+    if base not in METHODS:
         raise CaldiffError(
-            f'method {name!r} is not known, expected one of {", ".join(METHODS)}; give one'
+            f'method {base!r} is not known, expected one of {", ".join(METHODS)}; give one'
         )
-    return METHODS[name]
+    return _changed(base, changes) if changes else METHODS[base]
+
+
+def _changed(preset: str, changes: str) -> Method:
+    """A preset with other numbers, 'NAME=INTEGER,...'."""
+    try:
+        numbers = {key: int(value) for key, value in (c.split('=') for c in changes.split(','))}
+        config = replace(PRESETS[preset], **numbers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CaldiffError(
+            f"method '{preset}:{changes}' is not known, expected a preset and whole numbers of its "
+            "configuration, such as 'fast:particles=25'; correct it"
+        ) from error
+    return Method(f'{METHODS[preset].title}, {changes}', partial(_caldiff, config))

@@ -27,18 +27,22 @@ TABLE_METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Methods of the figures.
+FIGURE_METHODS = {'figure3': ('fast',), 'figure4': ('paper',), 'figure5': ('paper',)}
+
+
 @dataclass(frozen=True)
 class Plan:
-    """Which part of a table is to be made.
+    """Which part of a table or figure is to be made.
 
     Attributes:
-        table: its name.
-        paper: the table of the paper.
+        what: its name.
+        paper: the table of the paper; for a figure, the one whose scenes it shows.
         settings: maps, by scene, split and variant.
         methods: rows for every split.
     """
 
-    table: str
+    what: str
     paper: PaperTable
     settings: list[Setting]
     methods: Sequence[str]
@@ -46,7 +50,7 @@ class Plan:
     @classmethod
     def make(
         cls,
-        table: str,
+        what: str,
         data: Path,
         scenes: Sequence[str] = (),
         splits: Sequence[str] = (),
@@ -58,7 +62,7 @@ class Plan:
         Raises:
             CaldiffError: if there is no such scene or method, or no scene at all.
         """
-        paper = paper_tables()[table]
+        paper = _protocol(what, data, scenes)
         scenes = scenes or [name for name in paper.results if (data / name).is_dir()]
         if not scenes:
             raise CaldiffError(
@@ -80,10 +84,10 @@ class Plan:
             for split in splits or paper.splits(scene)
             for variant in range(variants)
         ]
-        methods = methods or TABLE_METHODS[table]
+        methods = methods or TABLE_METHODS.get(what) or FIGURE_METHODS[what]
         for method in methods:
             named_method(method)
-        return cls(table, paper, settings, methods)
+        return cls(what, paper, settings, methods)
 
     def asked(self, queries: int | None) -> str:
         """Which part of the protocol that is, in a sentence."""
@@ -94,6 +98,16 @@ class Plan:
             f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), {variants} '
             f'of {self.paper.variants} variants, {images} at a width of {self.paper.image_width}.'
         )
+
+
+def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
+    """The table itself; for a figure, that of real scenes unless the scenes are synthetic."""
+    tables = paper_tables()
+    if what in tables:
+        return tables[what]
+    wanted = scenes or [name for name in tables['table2'].results if (data / name).is_dir()]
+    synthetic = not wanted or any(name in tables['table1'].results for name in wanted)
+    return tables['table1' if synthetic else 'table2']
 
 
 def fill(plan: Plan, experiment: Experiment) -> tuple[list[Cell], bool]:

@@ -13,7 +13,7 @@ import numpy as np
 from rich.table import Table
 
 from caldiff_ros.evaluation.cells import Cell
-from caldiff_ros.evaluation.methods import METHODS
+from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.metrics import METRIC_THRESHOLDS, THRESHOLDS, success_percent
 from caldiff_ros.evaluation.paper import PaperTable
 
@@ -140,7 +140,7 @@ def row_texts(row: dict[str, Any]) -> list[str]:
     return [
         row['scene'],
         row['split'],
-        METHODS[row['method']].title,
+        named_method(row['method']).title,
         ', '.join(ours),
         '' if row['paper'] is None else ', '.join(f'{rate:g}' for rate in row['paper']),
         '' if metric is None else ', '.join(f'{rate:.0f}' for rate in metric.values()),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime, timezone
@@ -206,8 +207,11 @@ def build_map(
         report: receives the progress of all stages: field, views, features, diffusion, calibration
             field, calibration.
     """
+    start = time.perf_counter()
     source = source or FieldSource(config.field)
     built = build_field(data, source, seed, device, work, report)
     diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
     calibration = calibrated(data, config, seed, device, work, report)
-    return assemble(data, built, diffusion, calibration, config, seed)
+    place = assemble(data, built, diffusion, calibration, config, seed)
+    place.provenance['build_seconds'] = round(time.perf_counter() - start, 1)  # of the last run
+    return place

@@ -13,6 +13,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
 
 #: Photometric errors (mean squared colour difference) at the green and the red end of the colours.
@@ -20,8 +21,6 @@ GREEN_ERROR, RED_ERROR = 1e-3, 1e-1
 #: Particles whose error is not known yet.
 GREY = (0.6, 0.6, 0.6)
 ANSWER_COLOR, TRAINING_COLOR = (0.1, 0.5, 1.0), (0.45, 0.55, 0.7)
-#: Corners of a frustum (0 is the apex) joined by its eight edges.
-_EDGES = (0, 1, 0, 2, 0, 3, 0, 4, 1, 2, 2, 3, 3, 4, 4, 1)
 
 
 def error_colors(photometric_error: np.ndarray | None, n: int) -> np.ndarray:
@@ -32,21 +31,6 @@ def error_colors(photometric_error: np.ndarray | None, n: int) -> np.ndarray:
     t = np.log(clipped / GREEN_ERROR) / math.log(RED_ERROR / GREEN_ERROR)
     colors = np.stack([np.minimum(1, 2 * t), np.minimum(1, 2 - 2 * t), np.zeros(n)], axis=-1)
     return np.where(np.isfinite(t)[:, None], colors, GREY)
-
-
-def frustum_edges(T_map_cam: np.ndarray, camera: Camera, depth: float) -> np.ndarray:
-    """End points (P, 16, 3), in the map, of the frustums of optical cameras (P, 4, 4).
-
-    Args:
-        T_map_cam: poses.
-        camera: gives the opening angles.
-        depth: distance of the frustum's base from the camera, in map units.
-    """
-    u, v = np.array([0, 1, 1, 0]) * camera.width, np.array([0, 0, 1, 1]) * camera.height
-    base = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(4)], -1)
-    corners_cam = np.concatenate([np.zeros((1, 3)), depth * base])
-    corners = corners_cam @ T_map_cam[:, :3, :3].transpose(0, 2, 1) + T_map_cam[:, None, :3, 3]
-    return corners[:, _EDGES]
 
 
 def frustum_marker(
@@ -67,7 +51,7 @@ def frustum_marker(
     edges = frustum_edges(np.asarray(T_map_cam), **shape)
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in edges.reshape(-1, 3).tolist()]
     for red, green, blue in colors.tolist():
-        marker.colors += [ColorRGBA(r=red, g=green, b=blue, a=1.0)] * len(_EDGES)
+        marker.colors += [ColorRGBA(r=red, g=green, b=blue, a=1.0)] * edges.shape[1]
     return marker
 
 

@@ -11,9 +11,10 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from caldiff_ros.cli import main
-from caldiff_ros.evaluation import THRESHOLDS
+from caldiff_ros.evaluation import THRESHOLDS, figures
 from caldiff_ros.evaluation.paper import paper_tables
 
 #: What differs between two runs that found the same.
@@ -91,7 +92,7 @@ def test_rates_are_those_of_the_queries_on_disk(arguments, capsys):
 def test_without_time_nothing_is_lost(arguments, capsys):
     output, command = arguments('output', '--methods', 'fast')
     assert main([*command, '--budget', '0']) == 0
-    assert '0 of 1 cells' in capsys.readouterr().out
+    assert 'the time is over' in capsys.readouterr().out
     assert main(command) == 0
     assert len(rows(output)) == 1
 
@@ -129,3 +130,20 @@ def test_the_papers_figures():
             for methods in splits.values():
                 for rates in methods.values():
                     assert len(rates) == 4 and all(0 <= rate <= 100 for rate in rates), scene
+
+
+def test_figures(arguments, monkeypatch):
+    monkeypatch.setattr(figures, 'SWEEPS', {'particles': (10, 20), 'diffusion_steps': (5,)})
+    output, command = arguments('output', '--methods', 'fast')
+    for number in (3, 4, 5):
+        command[1] = f'figure{number}'
+        assert main(command) == 0
+        assert (output / f'figure{number}.png').stat().st_size > 10_000
+    with Image.open(output / 'figure4.gif') as moving:
+        assert moving.n_frames > 10  # before the first of 10 steps, and after each
+    numbers = json.loads((output / 'figure5.json').read_text())
+    assert [point['value'] for point in numbers['particles P']] == [10, 20]
+    assert [point['value'] for point in numbers['training images T']] == [12]
+    cell = json.loads((output / 'cells/plane-12-4-v0/fast:particles=10.json').read_text())
+    errors = [query['rotation_deg'] for query in cell['queries']]
+    assert numbers['particles P'][0]['median_rotation_deg'] == pytest.approx(np.median(errors))

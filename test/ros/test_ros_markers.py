@@ -5,12 +5,12 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
 from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
 from caldiff_ros.ros.markers import (
     answer_marker,
     camera_markers,
     error_colors,
-    frustum_edges,
     particle_markers,
 )
 

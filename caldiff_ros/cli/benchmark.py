@@ -1,0 +1,101 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Measure speed side by side: presets and baselines on the same queries, in turn.
+
+Every method runs in a process of its own, one at a time. Writes OUTPUT/benchmark.json, and the
+table and the plot made from it. The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from caldiff_ros.cli.common import DataPath, Device, MapPath
+from caldiff_ros.evaluation import Query, choose_queries
+from caldiff_ros.evaluation.benchmark import (
+    benchmark_markdown,
+    benchmark_table,
+    compare,
+    growth,
+    made_with,
+    save_growth,
+)
+from caldiff_ros.evaluation.files import write_json, write_text
+from caldiff_ros.evaluation.methods import named_method
+from caldiff_ros.evaluation.workers import Task
+from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.scenes import open_scene
+from caldiff_ros.training import pick_device
+
+_WIDE = 140
+_GROWTH_QUERIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Arguments of ``caldiff benchmark``."""
+
+    map: MapPath
+    """Folder of the map, made by caldiff build-map."""
+
+    data: DataPath
+    """The dataset that it was made from: its training images are what some methods need."""
+
+    split: str | None = None
+    """Split that the map was made from, such as 50-25; its test images are the queries."""
+
+    variant: int = 0
+    """Variant of the split."""
+
+    queries: int | None = 10
+    """Test images, evenly spread; None for all."""
+
+    methods: tuple[str, ...] = (
+        'paper', 'fast', 'hloc', 'posenet-inerf', 'monte-carlo-inerf', 'retrieval'
+    )  # fmt: skip
+    """Methods, such as fast, fast:particles=50, hloc, hloc-sift; see caldiff reproduce."""
+
+    device: Device = 'auto'
+    """Where to compute; auto takes the GPU if there is one."""
+
+    seed: int = 0
+    """Seed of the methods."""
+
+    output: Path = Path('outputs/benchmark')
+    """Folder for the results, and for what the baselines keep."""
+
+
+def run(arguments: Arguments) -> int:
+    """Measure and report."""
+    for method in arguments.methods:
+        named_method(method)
+    device = str(pick_device(arguments.device))
+    train, test = open_scene(arguments.data).split(arguments.split, arguments.variant)
+    frames = choose_queries(test, arguments.queries)
+    place = LocalizationMap.load(arguments.map, device)
+    tasks = [
+        Task(arguments.map, train, method, arguments.output / 'work' / method.partition(':')[0],
+             arguments.seed, device)
+        for method in arguments.methods
+    ]  # fmt: skip
+    log = Console(stderr=True)
+
+    def show(method: str, query: Query) -> None:
+        log.print(f'{query.name} {method}: {query.seconds:.2f} s', highlight=False)
+
+    content = {
+        'methods': compare(tasks, frames, show),
+        'growth': growth(place, frames[:_GROWTH_QUERIES], 'fast', arguments.seed, device),
+        'made_with': made_with(place, arguments.seed, device),
+    }
+    write_json(arguments.output / 'benchmark.json', content)
+    write_text(arguments.output / 'benchmark.md', benchmark_markdown(content))
+    save_growth(arguments.output / 'benchmark.png', content)
+    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console.print(benchmark_table(content))
+    print(f'written to {arguments.output}')
+    return 0

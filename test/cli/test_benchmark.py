@@ -1,0 +1,53 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`caldiff benchmark` on the plane world."""
+
+import json
+
+import numpy as np
+import pytest
+
+from caldiff_ros.cli import main
+from caldiff_ros.evaluation import benchmark
+
+METHODS = ['fast', 'fast:particles=10']
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A short look at how the time grows."""
+    monkeypatch.setattr(benchmark, 'PARTICLES', (10, 20))
+    monkeypatch.setattr(benchmark, 'RESOLUTIONS', (1.0,))
+    monkeypatch.setattr(benchmark, 'CAMERAS', (1, 2))
+
+
+def test_methods_are_compared_on_the_same_queries(plane, plane_map, tmp_path, few, capsys):
+    output = tmp_path / 'benchmark'
+    arguments = [
+        'benchmark', str(plane_map), str(plane), '--split', '12-4', '--queries', '2',
+        '--methods', *METHODS, '--device', 'cpu', '--output', str(output),
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    # in turn, on the same images
+    told = [line.partition(':')[0].split()[1] for line in err.splitlines() if line.endswith(' s')]
+    assert told == ['fast', 'fast', 'fast', 'fast'] and len(set(err.split())) > 4
+    content = json.loads((output / 'benchmark.json').read_text())
+    many, few_particles = content['methods']
+    assert [many['method'], few_particles['method']] == METHODS
+    for row in (many, few_particles):
+        assert 0 < row['median_seconds'] <= row['p90_seconds'] <= row['p99_seconds']
+        assert 100 < row['peak_memory_mb'] < 4000
+        assert row['success_rate'] == sorted(row['success_rate'])
+    # the first look at a particle takes the coarse image, 25 pixels wide and 17 high
+    assert many['median_rays'] > few_particles['median_rays'] > 0
+    assert [point['value'] for point in content['growth']['particles']] == [10, 20]
+    assert np.all([p['seconds'] > 0 for points in content['growth'].values() for p in points])
+    assert content['made_with']['map_build_seconds'] > 0
+    assert 'CaLDiff, preset fast' in out and '2 queries' in (output / 'benchmark.md').read_text()
+    assert (output / 'benchmark.png').stat().st_size > 1000
+
+
+def test_an_unknown_method_is_explained(plane, plane_map, capsys):
+    assert main(['benchmark', str(plane_map), str(plane), '--methods', 'fast:colour=1']) == 2
+    assert "'fast:colour=1' is not known" in capsys.readouterr().err
