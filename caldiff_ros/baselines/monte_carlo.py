@@ -85,10 +85,10 @@ class MonteCarlo:
             # relative to the least error, so that no power overflows
             weights = (errors.min().clamp_min(1e-12) / errors.clamp_min(1e-12)) ** config.sharpness
             survivors = poses[systematic_resampling(weights, generator)]
-            poses = self._perturbed(survivors, i / max(1, config.iterations - 1), generator)
+            poses = self.perturbed(survivors, i / max(1, config.iterations - 1), generator)
         return poses
 
-    def _perturbed(self, poses: Pose, share: float, generator: torch.Generator) -> Pose:
+    def perturbed(self, poses: Pose, share: float, generator: torch.Generator) -> Pose:
         """Poses moved at random; ``share`` is 0 after the first iteration and 1 after the last."""
         shift, turn_deg = (
             first * (last / first) ** share

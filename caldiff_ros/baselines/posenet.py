@@ -9,6 +9,7 @@ A. Kendall, R. Cipolla: Geometric loss functions for camera pose regression, CVP
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,27 +33,36 @@ from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Checkpoint, Report, no_report, pick_device
 
 _CHECKPOINT_INTERVAL = 100
+_DESCRIBED_AT_ONCE = 32
+#: Added to the features' deviations, which are about 8 (EfficientNet-lite0): some are always 0.
+_LEAST_DEVIATION = 1e-3
 
 
 @dataclass(frozen=True)
 class PoseNetTraining:
-    """The regressor and its training."""
+    """The regressor and its training: first the head alone, then the whole network.
 
-    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    The first gradients of a random head would spoil what the backbone knows from ImageNet.
+    """
+
+    conditioning: ConditioningConfig = field(
+        default_factory=lambda: ConditioningConfig(grid=2, width=512)
+    )
     """The backbone and how its feature map is pooled; ``width`` is that of the hidden layer."""
     dropout: float = 0.5
     """Share of the hidden layer that is left out in a training step, as in PoseNet."""
-    head_iterations: int = 300
-    """Optimizer steps in which only the head is trained: its first gradients would spoil what the
-    backbone knows from ImageNet."""
-    iterations: int = 500
+    head_iterations: int = 1500
+    """Optimizer steps of the head alone, on features that are computed once."""
+    head_copies: int = 6
+    """Copies of every image with other colours, of which the features are computed."""
+    iterations: int = 1700
     """Optimizer steps in all; the whole network is trained in the rest of them."""
     images: int = 32
     """Images in a step."""
     learning_rate: float = 1e-3
-    """Adam's learning rate for the head; falls to zero along a cosine."""
-    backbone_share: float = 0.1
-    """The learning rate of the backbone as a share of the head's."""
+    """Adam's learning rate; falls to zero along a cosine in each of the two phases."""
+    backbone_share: float = 0.3
+    """The learning rate of the whole network as a share of the head's alone."""
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
 
@@ -68,17 +78,24 @@ class PoseNet(nn.Module):
     def __init__(self, conditioning: ConditioningNetwork, dropout: float) -> None:
         super().__init__()
         self.conditioning, self.dropout = conditioning, dropout
+        n_features = conditioning.projection.in_features
+        self.register_buffer('mean', torch.zeros(n_features))
+        self.register_buffer('deviation', torch.ones(n_features))
         self.pose = nn.Linear(conditioning.config.width, 7)
         self.log_variances = nn.Parameter(torch.tensor([0.0, -3.0]))
 
-    def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Pose vectors (B, 7) in normalized coordinates, the quaternion of any norm.
+    def forward(self, images: Tensor) -> Tensor:
+        """Pose vectors (B, 7) of images (B, 3, h, w), normalized coordinates, q of any norm."""
+        return self.regress(self.conditioning.describe(images))
+
+    def regress(self, described: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Pose vectors (B, 7) from what the backbone found, (B, D).
 
         Args:
-            images: (B, 3, h, w) in 0..1.
-            generator: draws what is left out; None leaves out nothing.
+            described: from ``conditioning.describe``.
+            generator: draws what is left out of the hidden layer; None leaves out nothing.
         """
-        hidden = self.conditioning.project(self.conditioning.describe(images))
+        hidden = self.conditioning.project((described - self.mean) / self.deviation)
         if generator is not None:
             hidden = drop_out(hidden, self.dropout, generator)
         return self.pose(hidden)
@@ -103,64 +120,93 @@ def train_posenet(
     checkpoint: Path | None = None,
     report: Report = no_report,
 ) -> PoseNet:
-    """Train on images (V, 3, h, w) in 0..1 with poses (V,), normalized coordinates.
+    """Train on images with known poses.
 
     Args:
-        images: at the resolution at which queries are shown to the network.
-        T_norm_cam: their poses.
+        images: (V, 3, h, w) in 0..1, at the resolution at which the network is shown queries.
+        T_norm_cam: poses (V,), normalized coordinates.
         training: the network and how to train it.
-        seed: of initialization, batches, jitter and dropout.
+        seed: of initialization, batches, colours and dropout.
         device: where to compute.
         checkpoint: file to resume from and to save to.
         report: receives 'loss' at every step of the stage 'posenet'.
+
+    Returns:
+        The network on ``device``, its parameters frozen.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     network = PoseNet(make_conditioning(training.conditioning), training.dropout).to(device).train()
-    backbone = network.conditioning.backbone
     targets = pose_vectors(T_norm_cam).to(device)
-    optimizer, schedule = _optimizer(network, training)
+    described = _described(network, images, training, generator)
+    network.mean, network.deviation = described.mean(0), described.std(0) + _LEAST_DEVIATION
+    optimizer = torch.optim.Adam(network.parameters())
     name = network.conditioning.backbone_name
     saved = Checkpoint(checkpoint, f'{training} {seed} {name} {_digest(images, targets)}')
-    parts = {'network': network, 'optimizer': optimizer, 'schedule': schedule}
     state, start = saved.load(), 0
     if state is not None:
         start = state['step']
+        network.load_state_dict(state['network'])
+        optimizer.load_state_dict(state['optimizer'])
         generator.set_state(state['generator'])
-        for part, content in parts.items():
-            content.load_state_dict(state[part])
     for step in range(start, training.iterations):
-        backbone.requires_grad_(step >= training.head_iterations)
-        batch = torch.randint(
-            len(images), (min(training.images, len(images)),), generator=generator
-        )
-        jittered = jitter_colors(
-            images[batch].permute(0, 2, 3, 1), training.color_jitter, generator
-        ).permute(0, 3, 1, 2)
-        predicted = network(jittered.to(device), generator)
-        loss = network.loss(predicted, targets[batch.to(device)])
+        whole = step >= training.head_iterations
+        network.conditioning.backbone.requires_grad_(whole)
+        optimizer.param_groups[0]['lr'] = _learning_rate(step, training)
+        if whole:
+            view = torch.randint(len(images), (training.images,), generator=generator)
+            seen = network.conditioning.describe(
+                _jittered(images[view], training, generator).to(device)
+            )
+        else:
+            row = torch.randint(len(described), (training.images,), generator=generator)
+            seen, view = described[row.to(device)], row % len(images)
+        loss = network.loss(network.regress(seen, generator), targets[view.to(device)])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
         report('posenet', step + 1, training.iterations, {'loss': loss.item()})
         if (step + 1) % _CHECKPOINT_INTERVAL == 0 or step + 1 == training.iterations:
-            states = {part: content.state_dict() for part, content in parts.items()}
-            saved.save({'step': step + 1, 'generator': generator.get_state(), **states})
+            saved.save(
+                {
+                    'step': step + 1,
+                    'network': network.state_dict(),
+                    'optimizer': optimizer.state_dict(),
+                    'generator': generator.get_state(),
+                }
+            )
     return network.requires_grad_(False).eval()
 
 
-def _optimizer(
-    network: PoseNet, training: PoseNetTraining
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    backbone = list(network.conditioning.backbone.parameters())
-    known = set(map(id, backbone))
-    groups = [
-        {'params': [p for p in network.parameters() if id(p) not in known]},
-        {'params': backbone, 'lr': training.backbone_share * training.learning_rate},
-    ]
-    optimizer = torch.optim.Adam(groups, lr=training.learning_rate)
-    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.iterations)
+def _learning_rate(step: int, training: PoseNetTraining) -> float:
+    """A cosine to zero in each phase; the second begins lower."""
+    head = training.head_iterations
+    if step < head:
+        return training.learning_rate * (1 + math.cos(math.pi * step / head)) / 2
+    done = (step - head) / (training.iterations - head)
+    start = training.backbone_share * training.learning_rate
+    return start * (1 + math.cos(math.pi * done)) / 2
+
+
+def _jittered(images: Tensor, training: PoseNetTraining, generator: torch.Generator) -> Tensor:
+    """Images (B, 3, h, w) with other colours."""
+    last = images.permute(0, 2, 3, 1)
+    return jitter_colors(last, training.color_jitter, generator).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def _described(
+    network: PoseNet, images: Tensor, training: PoseNetTraining, generator: torch.Generator
+) -> Tensor:
+    """What the backbone finds before its training in copies of the images, (copies * V, D)."""
+    device = network.mean.device
+    return torch.cat(
+        [
+            network.conditioning.describe(_jittered(part, training, generator).to(device))
+            for _ in range(training.head_copies)
+            for part in images.split(_DESCRIBED_AT_ONCE)
+        ]
+    )
 
 
 def _digest(*tensors: Tensor) -> str:
@@ -199,6 +245,8 @@ def make_posenet(
         device: where to compute.
         report: receives the progress of the training.
     """
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
     network = train_posenet(
         network_images(place, views),
         views.T_norm_cam,
