@@ -1,6 +1,9 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds that see the truth: what a perfect retrieval, selection or start could give."""
+"""Bounds that see the truth: what a perfect retrieval, selection or start could give.
+
+Nothing is trained or kept for them: ``work`` and ``report`` are there as for every baseline.
+"""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from caldiff_ros.baselines import posenet
-from caldiff_ros.baselines.posenet import PoseNet, PoseNetTraining, make_posenet, train_posenet
+from caldiff_ros.baselines import posenet, posenet_training
+from caldiff_ros.baselines.posenet import make_posenet
+from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, train_posenet
 from caldiff_ros.diffusion.conditioning import ConditioningConfig, make_conditioning
-from caldiff_ros.diffusion.training import pose_vectors, poses_of
+from caldiff_ros.diffusion.training import poses_of
 from caldiff_ros.localization.presets import PRESETS
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
@@ -36,19 +37,25 @@ def test_the_loss_of_learned_weights_in_closed_form():
         network.log_variances.data = torch.tensor(s)
         s_x, s_q = network.log_variances
         expected = 2 * (-s_x).exp() + s_x + 1.25 * (-s_q).exp() + s_q
-        assert float(network.loss(predicted, torch.zeros(2, 7))) == pytest.approx(float(expected))
-
-
-def test_targets_have_one_sign(photographs):
-    assert (pose_vectors(photographs[1])[:, 3] >= 0).all()
+        assert network.loss(predicted, torch.zeros(2, 7)).item() == pytest.approx(expected.item())
 
 
 def test_a_few_views_are_learned_by_heart(photographs):
     images, poses = photographs
-    network = train_posenet(images, poses, SHORT)
+    training = replace(
+        SHORT,
+        conditioning=replace(LITE0, width=128),
+        dropout=0.2,
+        color_jitter=0.0,
+        learning_rate=2e-3,
+        backbone_share=0.03,
+        head_iterations=500,
+        iterations=520,
+    )
+    network = train_posenet(images, poses, training)
     found = poses_of(network(images))
-    assert float(found.translation_error(poses).max()) < 0.1
-    assert float(found.rotation_error_deg(poses).max()) < 10
+    assert float(found.translation_error(poses).max()) < 0.15
+    assert float(found.rotation_error_deg(poses).max()) < 8
     # which says nothing if they were alike
     assert float(poses.translation_error(poses[[0]]).max()) > 0.2
 
@@ -65,7 +72,7 @@ def test_the_backbone_is_trained_in_the_second_phase_only(photographs):
 def test_a_resumed_training_equals_an_uninterrupted_one(
     photographs, stopped_at, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(posenet, '_CHECKPOINT_INTERVAL', 3)
+    monkeypatch.setattr(posenet_training, '_CHECKPOINT_INTERVAL', 3)
     training = replace(SHORT, head_iterations=10, iterations=16)
     steps = []
 
