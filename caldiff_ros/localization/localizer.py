@@ -7,7 +7,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from caldiff_ros.diffusion.training import poses_of
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
@@ -16,8 +15,7 @@ from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.sampling import uniform_particles
-from caldiff_ros.localization.stages import choose, diffuse, refine
+from caldiff_ros.localization.stages import choose, diffused_particles, refine
 from caldiff_ros.training import pick_device
 
 
@@ -74,13 +72,7 @@ class Localizer:
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
             n_guessed = round(self.config.prior_share * self.config.particles) if prior else 0
-            n_uniform = self.config.particles - n_guessed
-            particles = uniform_particles(n_uniform, run.generator).to(self.device)
-            run.tell('initialization', 1, 1, poses_of(particles))
-            features = self.map.diffusion.encode(
-                query.rgb, len(particles), self.config.feature_dropout, run.generator
-            )
-            poses = diffuse(particles, features, query, self.config, run)
+            poses = diffused_particles(self.config.particles - n_guessed, query, self.config, run)
             if prior is not None:
                 poses = Pose.cat([poses, prior.sample(n_guessed, self.map, run.generator)])
         with run.stage('selection'):

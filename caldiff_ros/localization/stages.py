@@ -20,6 +20,7 @@ from caldiff_ros.localization.matching import leap
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.sampling import uniform_particles
 from caldiff_ros.localization.selection import select
 
 #: Observers see every so many steps of the refinement.
@@ -40,6 +41,15 @@ class Refined:
     T_norm_cam: Pose
     evidence: Evidence
     covariance: Tensor
+
+
+def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) -> Pose:
+    """Steps 1 to 3 of Algorithm 1: ``n`` uniform particles, diffused to P_0, (n,)."""
+    # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
+    particles = uniform_particles(n, run.generator).to(query.device)
+    run.tell('initialization', 1, 1, poses_of(particles))
+    features = run.map.diffusion.encode(query.rgb, n, config.feature_dropout, run.generator)
+    return diffuse(particles, features, query, config, run)
 
 
 def diffuse(

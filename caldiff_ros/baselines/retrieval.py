@@ -1,0 +1,184 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The nearest of many rendered views, then refinement: image retrieval in a field."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from caldiff_ros.baselines.proposals import ProposalLocalizer
+from caldiff_ros.baselines.training_views import network_images
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.run import Run
+from caldiff_ros.localization.sampling import RenderedViewsConfig, render_views
+from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.training import Report, no_report, pick_device, weights_digest
+
+_DESCRIBED_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class RetrievalConfig:
+    """What is searched, and how much of it is proposed."""
+
+    views: RenderedViewsConfig = field(default_factory=lambda: RenderedViewsConfig(count=1000))
+    """Views rendered around the training cameras, which join the training views."""
+    proposed: SelectionConfig = field(
+        default_factory=lambda: SelectionConfig(count=20, min_distance=0.03, min_angle_deg=4.0)
+    )
+    """How many of the nearest views are proposed, and how different their poses are; copies are
+    what preset 'fast' takes for copies."""
+
+
+@dataclass(frozen=True)
+class ViewIndex:
+    """Views that can be searched by image.
+
+    Attributes:
+        T_norm_cam: their poses (V,).
+        described: what the map's network says of them, (V, D).
+    """
+
+    T_norm_cam: Pose
+    described: Tensor
+
+    def similarity(self, described: Tensor) -> Tensor:
+        """Cosines (V,) of the angles to an image's description (1, D), seen from their mean.
+
+        All descriptions of one scene share most of what they say, which would make them all alike.
+        """
+        mean = self.described.mean(0)
+        return F.cosine_similarity(self.described - mean, described - mean)
+
+    def to(self, device: torch.device) -> ViewIndex:
+        """Move the tensors."""
+        return ViewIndex(self.T_norm_cam.to(device), self.described.to(device))
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write one file; an older one is replaced only once the new one is whole."""
+        tensors = {'R': self.T_norm_cam.R, 't': self.T_norm_cam.t, 'described': self.described}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix('.partial')
+        try:
+            partial.write_bytes(save(tensors, {'identity': identity}))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path, identity: str) -> ViewIndex | None:
+        """What `save` wrote under the same identity; None if there is no such file."""
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, 'pt') as file:
+                if (file.metadata() or {}).get('identity') != identity:
+                    return None
+                R, t, described = (file.get_tensor(name) for name in ('R', 't', 'described'))
+        except SafetensorError:
+            return None
+        return cls(Pose(R, t), described)
+
+
+@torch.no_grad()
+def build_index(
+    place: LocalizationMap,
+    views: Views,
+    config: RetrievalConfig,
+    seed: int = 0,
+    path: Path | None = None,
+    report: Report = no_report,
+) -> ViewIndex:
+    """Index the training views and views rendered around them, at the network's image size.
+
+    Args:
+        place: the map, on the device where to compute.
+        views: its training views.
+        config: what is rendered.
+        seed: of the rendered poses.
+        path: file that keeps the index; the one of another map, views or seed is made anew.
+        report: receives the progress of 'views' and 'features'.
+    """
+    real = network_images(place, views)
+    cameras = views.T_norm_cam
+    identity = _identity(place, real, cameras, config, seed)
+    index = None if path is None else ViewIndex.load(path, identity)
+    if index is not None:
+        return index
+    device = place.field.aabb.device
+    images, poses = real, cameras
+    if config.views.count > 0:
+        camera = views.camera.downscaled(views.camera.width / real.shape[3])
+        rendered, around = render_views(
+            place.field, cameras.to(device), camera, config.views, seed, report
+        )
+        images = torch.cat([real, rendered.permute(0, 3, 1, 2).float() / 255])
+        poses = Pose.cat([cameras, around])
+    described: list[Tensor] = []
+    for part in images.split(_DESCRIBED_AT_ONCE):
+        described.append(place.diffusion.conditioning.describe(part.to(device)).cpu())
+        report('features', sum(map(len, described)), len(images), {})
+    index = ViewIndex(poses, torch.cat(described))
+    if path is not None:
+        index.save(path, identity)
+    return index
+
+
+def _identity(
+    place: LocalizationMap, images: Tensor, cameras: Pose, config: RetrievalConfig, seed: int
+) -> str:
+    shown = hashlib.sha256()
+    for tensor in (images, cameras.R, cameras.t):
+        shown.update(tensor.cpu().contiguous().numpy().tobytes())
+    networks = f'{weights_digest(place.field)} {weights_digest(place.diffusion)}'
+    return f'{networks} {place.camera} {shown.hexdigest()} {config} {seed}'
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Proposes the poses of the views that look most like the query."""
+
+    index: ViewIndex
+    config: RetrievalConfig
+
+    def __call__(self, query: Query, run: Run) -> Pose:
+        """See `Proposer`."""
+        index = self.index.to(query.device)
+        similarity = index.similarity(run.map.diffusion.describe(query.rgb[None]))
+        return index.T_norm_cam[select(index.T_norm_cam, -similarity, self.config.proposed)]
+
+
+def make_retrieval(
+    place: LocalizationMap,
+    views: Views,
+    work: Path | None,
+    seed: int = 0,
+    device: str = 'auto',
+    report: Report = no_report,
+) -> ProposalLocalizer:
+    """The nearest rendered views, then selection and refinement as in preset 'fast'.
+
+    Args:
+        place: the map.
+        views: its training views.
+        work: folder that keeps the index.
+        seed: of the rendered poses and of each localization.
+        device: where to compute.
+        report: receives the progress of the index.
+    """
+    config = RetrievalConfig()
+    path = None if work is None else work / 'retrieval.safetensors'
+    index = build_index(place.to(pick_device(device)), views, config, seed, path, report)
+    return ProposalLocalizer(place, Retrieval(index, config), 'fast', device, seed)
