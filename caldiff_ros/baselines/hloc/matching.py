@@ -49,7 +49,7 @@ class _LightGlue:
         self._size = torch.tensor([[camera.width, camera.height]], device=device)
         self._device = device
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, a: Features, b: Features) -> Tensor:
         if min(len(a), len(b)) < 2:
             return torch.empty(0, 2, dtype=torch.long)
@@ -77,7 +77,8 @@ def ratio_matches(a: Tensor, b: Tensor, ratio: float) -> Tensor:
     """Mutual nearest neighbours (M, 2) of descriptors of length 1, (N, D) and (K, D).
 
     Args:
-        a, b: the descriptors.
+        a: the descriptors of one image.
+        b: those of the other.
         ratio: largest distance in units of that to the second nearest, in either direction.
     """
     if min(len(a), len(b)) < 2:

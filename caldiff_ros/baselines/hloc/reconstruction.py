@@ -64,8 +64,10 @@ def verified(
     """Which matches, bool (M,), lie near the epipolar lines that the known poses give.
 
     Args:
-        uv_a, uv_b: continuous image coordinates (M, 2) of the same points in two images.
-        T_a_map, T_b_map: (4, 4), from the map to either camera.
+        uv_a: continuous image coordinates (M, 2) in one image, ...
+        uv_b: ... and of the same points in another.
+        T_a_map: (4, 4), from the map to the one camera, ...
+        T_b_map: ... and to the other.
         camera: of both images.
         max_px: largest Sampson distance in pixels.
     """
