@@ -27,17 +27,17 @@ class HlocConfig:
     neighbours and the ratio test."""
     longer_side: int = 400
     """Images are enlarged to this before keypoints are looked for; DISK finds few in small ones."""
-    max_keypoints: int = 1024
+    max_keypoints: int = 512
     """The strongest ones of an image that are kept."""
     sift_ratio: float = 0.85
     """A match of SIFT must be this much nearer than the second nearest."""
-    exhaustive_up_to: int = 60
+    exhaustive_up_to: int = 30
     """Up to so many images, every pair is matched for the map."""
     pose_neighbours: int = 8
     """Of more images, each is matched with so many that look the same way from nearby, ..."""
     retrieval_neighbours: int = 8
     """... and with so many that look alike."""
-    epipolar_px: float = 4.0
+    epipolar_px: float = 2.0
     """Largest distance of a match from the epipolar line that the known poses give."""
     two_view_points: bool = True
     """Whether points that only two images see are part of the map."""
@@ -45,8 +45,9 @@ class HlocConfig:
     """Images of the map that a query is matched with."""
     ransac_px: float = 8.0
     """Largest reprojection error of a correspondence that agrees with the pose of a query."""
-    min_inliers: int = 12
-    """Fewer that agree make no pose to be trusted."""
+    min_inliers: int = 30
+    """Fewer points that agree make no pose to be trusted; of a thousand random correspondences 25
+    agree by chance."""
 
 
 def package(name: str) -> ModuleType:
