@@ -11,7 +11,7 @@ import torch
 
 from caldiff_ros.baselines.hloc.absolute_pose import Estimate, estimate_pose
 from caldiff_ros.baselines.hloc.building import SparseMap, TrainingImages, build_sparse_map
-from caldiff_ros.baselines.hloc.config import FeatureKind, HlocConfig
+from caldiff_ros.baselines.hloc.config import CONFIGS, FeatureKind, HlocConfig
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
 from caldiff_ros.baselines.hloc.reconstruction import load_pycolmap
@@ -134,8 +134,7 @@ def make_hloc(
     Raises:
         CaldiffError: if a package is missing.
     """
-    config = HlocConfig(features=features)
-    return make_hloc_of(config, place, views, work, seed, device, report)
+    return make_hloc_of(CONFIGS[features], place, views, work, seed, device, report)
 
 
 def make_hloc_of(
