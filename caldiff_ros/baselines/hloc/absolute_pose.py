@@ -23,7 +23,7 @@ class Estimate:
     Attributes:
         T_map_cam: (4, 4) float64.
         covariance: as in `Answer`, (6, 6) float64.
-        n_inliers: points that agree with it.
+        n_inliers: keypoints that agree with it.
     """
 
     T_map_cam: np.ndarray
@@ -58,7 +58,9 @@ def estimate_pose(
     T_map_cam[:3] = found['cam_from_world'].inverse().matrix()
     inliers = found['inlier_mask']
     covariance = reprojection_covariance(uv[inliers], xyz[inliers], T_map_cam, camera)
-    return Estimate(T_map_cam, covariance, len(np.unique(xyz[inliers], axis=0)))
+    # a keypoint that sees several points is still one observation
+    n_inliers = len(np.unique(uv[inliers], axis=0))
+    return Estimate(T_map_cam, covariance * inliers.sum() / n_inliers, n_inliers)
 
 
 def reprojection_covariance(

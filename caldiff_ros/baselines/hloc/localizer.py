@@ -70,7 +70,7 @@ class HlocLocalizer:
             uv, xyz = self._correspondences(query, images[: self.config.retrieved].tolist())
         with run.stage('pose'):
             found = estimate_pose(uv, xyz, self._camera, self.config, self.seed)
-        return self._answer(found, len(query), len(uv), run.timings)
+        return self._answer(found, len(query), len(np.unique(uv, axis=0)), run.timings)
 
     def _correspondences(self, query: Features, images: list[int]) -> tuple[np.ndarray, np.ndarray]:
         """Image coordinates (M, 2) in the query and points (M, 3) that may be there."""
@@ -85,27 +85,22 @@ class HlocLocalizer:
         return query.uv.numpy()[keypoints], self.sparse_map.points.xyz[points]
 
     def _answer(
-        self, found: Estimate | None, n_keypoints: int, n_pairs: int, timings: dict[str, float]
+        self, found: Estimate | None, n_keypoints: int, n_matched: int, timings: dict[str, float]
     ) -> Answer:
         """What the pose is worth."""
-        matched = (
-            f'The {n_keypoints} keypoints of the image have {n_pairs} matches with points in '
-            f'{self.map.name}'
-        )
+        matched = f'{n_matched} of {n_keypoints} keypoints match points in {self.map.name}'
         if found is None:
-            return Answer(Status.NOT_LOCALIZED, f'{matched}, which give no pose.', timings=timings)
+            message = f'No pose: {matched}.'
+            return Answer(Status.NOT_LOCALIZED, message, timings=timings)
         least = self.config.min_inliers
-        message = f'{matched}, of which {found.n_inliers} points agree with the pose'
-        if found.n_inliers >= least:
-            status, message = Status.LOCALIZED, f'{message}.'
-        else:
-            status, message = Status.NOT_LOCALIZED, f'{message}, fewer than {least}.'
+        trusted = found.n_inliers >= least
+        message = f'{matched}, and {found.n_inliers} agree with the pose'
         return Answer(
-            status,
-            message,
+            Status.LOCALIZED if trusted else Status.NOT_LOCALIZED,
+            f'{message}.' if trusted else f'{message}, fewer than the {least} that it takes.',
             T_map_cam=found.T_map_cam,
             covariance=found.covariance,
-            confidence=found.n_inliers / n_pairs,
+            confidence=found.n_inliers / n_matched,
             timings=timings,
         )
 
