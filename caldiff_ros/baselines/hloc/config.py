@@ -46,8 +46,8 @@ class HlocConfig:
     ransac_px: float = 8.0
     """Largest reprojection error of a correspondence that agrees with the pose of a query."""
     min_inliers: int = 30
-    """Fewer keypoints that agree make no pose to be trusted; of a thousand random matches 20 agree by
-    chance."""
+    """Fewer keypoints that agree make no pose to be trusted: of a thousand random matches, 20 agree
+    by chance."""
 
 
 #: What was best on held-out training images of a tabletop model and of a kitchen, 100 and 160
