@@ -1,0 +1,112 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The map of the baseline: keypoints of the training images and the points that they show."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caldiff_ros.baselines.hloc.config import HlocConfig
+from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera
+from caldiff_ros.baselines.hloc.matching import Matcher
+from caldiff_ros.baselines.hloc.pairs import choose_pairs
+from caldiff_ros.baselines.hloc.reconstruction import Points, triangulate
+from caldiff_ros.geometry import Camera
+from caldiff_ros.training import Checkpoint, Report
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """What the map is made from.
+
+    Attributes:
+        rgb: uint8 (V, H, W, 3), on the map's background.
+        seen: pixels that count, bool (V, H, W).
+        T_map_cam: poses (V, 4, 4) float64.
+        camera: of all images.
+    """
+
+    rgb: np.ndarray
+    seen: np.ndarray
+    T_map_cam: np.ndarray
+    camera: Camera
+
+    def digest(self, config: HlocConfig, seed: int) -> str:
+        """What a map made from them is known by."""
+        digest = hashlib.sha256(repr((asdict(config), asdict(self.camera), seed)).encode())
+        for array in (self.rgb, self.seen, self.T_map_cam):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class SparseMap:
+    """Keypoints of the training images and the points that they show."""
+
+    features: list[Features]
+    points: Points
+
+    def state(self) -> dict[str, Any]:
+        """Tensors to store."""
+        return {
+            'features': [(one.uv, one.descriptors) for one in self.features],
+            'xyz': torch.from_numpy(self.points.xyz),
+            'of_keypoint': [torch.from_numpy(one) for one in self.points.of_keypoint],
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> SparseMap:
+        """The inverse of `state`."""
+        of_keypoint = [one.numpy() for one in state['of_keypoint']]
+        features = [Features(*one) for one in state['features']]
+        return cls(features, Points(state['xyz'].numpy(), of_keypoint))
+
+
+def build_sparse_map(
+    images: TrainingImages,
+    detect: Detector,
+    match: Matcher,
+    config: HlocConfig,
+    seed: int,
+    work: Path | None,
+    report: Report,
+) -> SparseMap:
+    """Detect, match and triangulate, or load what an earlier run made of the same.
+
+    Args:
+        images: the training images.
+        detect: finds keypoints.
+        match: matches them.
+        config: what both were made with.
+        seed: of everything random.
+        work: folder that keeps the map, or None.
+        report: receives the progress of the stages keypoints, matches and points.
+    """
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+    path = None if work is None else work / f'hloc-{config.features}.ckpt'
+    checkpoint = Checkpoint(path, images.digest(config, seed))
+    state = checkpoint.load()
+    if state is not None:
+        return SparseMap.from_state(state)
+    features = []
+    for n, (rgb, seen) in enumerate(zip(images.rgb, images.seen, strict=True), 1):
+        features.append(detect(rgb, seen))
+        report('keypoints', n, len(images.rgb), {'keypoints': float(len(features[-1]))})
+    matches = {}
+    pairs = choose_pairs(images.T_map_cam, features, config)
+    for n, (i, j) in enumerate(pairs, 1):
+        matches[i, j] = match(features[i], features[j])
+        report('matches', n, len(pairs), {'matches': float(len(matches[i, j]))})
+    camera = enlarged_camera(images.camera, config.longer_side)
+    points = triangulate(features, matches, images.T_map_cam, camera, config, seed)
+    report('points', 1, 1, {'points': float(len(points.xyz))})
+    built = SparseMap(features, points)
+    checkpoint.save(built.state())
+    return built

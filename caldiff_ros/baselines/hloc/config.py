@@ -1,0 +1,84 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of the baseline, and the packages it needs beyond those of caldiff_ros."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from types import ModuleType
+from typing import Literal
+
+from caldiff_ros.errors import CaldiffError
+
+FeatureKind = Literal['disk', 'sift']
+
+
+@dataclass(frozen=True)
+class HlocConfig:
+    """Everything that can be chosen; lengths in pixels of the enlarged images."""
+
+    features: FeatureKind = 'disk'
+    """Keypoints and how they are matched: DISK with LightGlue, or SIFT with mutual nearest
+    neighbours and the ratio test."""
+    longer_side: int = 400
+    """Images are enlarged to this before keypoints are looked for; DISK finds few in small ones."""
+    max_keypoints: int = 512
+    """The strongest ones of an image that are kept."""
+    sift_ratio: float = 0.85
+    """A match of SIFT must be this much nearer than the second nearest."""
+    exhaustive_up_to: int = 30
+    """Up to so many images, every pair is matched for the map."""
+    pose_neighbours: int = 8
+    """Of more images, each is matched with so many that look the same way from nearby, ..."""
+    retrieval_neighbours: int = 8
+    """... and with so many that look alike."""
+    epipolar_px: float = 2.0
+    """Largest distance of a match from the epipolar line that the known poses give."""
+    two_view_points: bool = True
+    """Whether points that only two images see are part of the map."""
+    retrieved: int = 10
+    """Images of the map that a query is matched with."""
+    ransac_px: float = 8.0
+    """Largest reprojection error of a correspondence that agrees with the pose of a query."""
+    min_inliers: int = 30
+    """Fewer keypoints that agree make no pose to be trusted: of a thousand random matches, 20 agree
+    by chance."""
+
+
+#: What was best on held-out training images of a tabletop model and of a kitchen, 100 and 160
+#: pixels wide, within the time that a query may take: SIFT matches fast, and finds less.
+CONFIGS: dict[FeatureKind, HlocConfig] = {
+    'disk': HlocConfig(),
+    'sift': HlocConfig(
+        features='sift', max_keypoints=1024, exhaustive_up_to=60, retrieved=40, min_inliers=15
+    ),
+}
+
+
+def package(name: str) -> ModuleType:
+    """Import a package that only baselines need.
+
+    Raises:
+        CaldiffError: if it is not installed.
+    """
+    try:
+        with quiet():
+            return importlib.import_module(name)
+    except ImportError as error:
+        raise CaldiffError(
+            f'the package {name.partition(".")[0]} is missing, which this baseline needs; '
+            'pip install "caldiff_ros[baselines]"'
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what other packages print and warn of to ourselves."""
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter('ignore')
+        yield

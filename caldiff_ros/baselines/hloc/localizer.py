@@ -1,0 +1,157 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Structure-based localization with the interface of `Localizer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from caldiff_ros.baselines.hloc.absolute_pose import Estimate, estimate_pose
+from caldiff_ros.baselines.hloc.building import SparseMap, TrainingImages, build_sparse_map
+from caldiff_ros.baselines.hloc.config import CONFIGS, FeatureKind, HlocConfig
+from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
+from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
+from caldiff_ros.baselines.hloc.reconstruction import load_pycolmap
+from caldiff_ros.geometry import Camera
+from caldiff_ros.localization.answer import Answer, Status
+from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.run import Run
+from caldiff_ros.nerf.field import BACKGROUND_COLORS
+from caldiff_ros.nerf.views import Views
+from caldiff_ros.training import Report, no_report, pick_device
+
+
+class HlocLocalizer:
+    """Localizes images from points that they share with training images.
+
+    Args:
+        place: the map whose camera sees the queries, and whose frame the answers are in.
+        sparse_map: the training images' keypoints and points.
+        detect: finds keypoints.
+        match: matches them.
+        config: what all of these were made with.
+        seed: each localization starts from it.
+    """
+
+    def __init__(
+        self,
+        place: LocalizationMap,
+        sparse_map: SparseMap,
+        detect: Detector,
+        match: Matcher,
+        config: HlocConfig,
+        seed: int = 0,
+    ) -> None:
+        self.map, self.sparse_map, self.config, self.seed = place, sparse_map, config, seed
+        self._detect, self._match = detect, match
+        self._camera = enlarged_camera(place.camera, config.longer_side)
+
+    def localize(self, image_rgb: np.ndarray, camera: Camera) -> Answer:
+        """Find the pose of the camera that took an image.
+
+        Args:
+            image_rgb: uint8 RGB (H, W, 3).
+            camera: its intrinsics and distortion.
+
+        Raises:
+            CaldiffError: if it is no such image, or not one of this camera.
+        """
+        run = Run(self.map, torch.Generator())
+        with run.stage('preparation'):
+            view = self.map.view(image_rgb, camera)
+        with run.stage('keypoints'):
+            query = self._detect(*view)
+        with run.stage('retrieval'):
+            images = votes(query, self.sparse_map.features).argsort(descending=True, stable=True)
+        with run.stage('matching'):
+            uv, xyz = self._correspondences(query, images[: self.config.retrieved].tolist())
+        with run.stage('pose'):
+            found = estimate_pose(uv, xyz, self._camera, self.config, self.seed)
+        return self._answer(found, len(query), len(np.unique(uv, axis=0)), run.timings)
+
+    def _correspondences(self, query: Features, images: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Image coordinates (M, 2) in the query and points (M, 3) that may be there."""
+        pairs: dict[tuple[int, int], None] = {}  # in order, each once
+        for image in images:
+            found = self._match(query, self.sparse_map.features[image]).numpy()
+            points = self.sparse_map.points.of_keypoint[image][found[:, 1]]
+            for keypoint, point in zip(found[:, 0].tolist(), points.tolist(), strict=True):
+                if point >= 0:
+                    pairs[keypoint, point] = None
+        keypoints, points = np.array(list(pairs), int).reshape(-1, 2).T
+        return query.uv.numpy()[keypoints], self.sparse_map.points.xyz[points]
+
+    def _answer(
+        self, found: Estimate | None, n_keypoints: int, n_matched: int, timings: dict[str, float]
+    ) -> Answer:
+        """What the pose is worth."""
+        matched = f'{n_matched} of {n_keypoints} keypoints match points in {self.map.name}'
+        if found is None:
+            message = f'No pose: {matched}.'
+            return Answer(Status.NOT_LOCALIZED, message, timings=timings)
+        least = self.config.min_inliers
+        trusted = found.n_inliers >= least
+        message = f'{matched}, and {found.n_inliers} agree with the pose'
+        return Answer(
+            Status.LOCALIZED if trusted else Status.NOT_LOCALIZED,
+            f'{message}.' if trusted else f'{message}, fewer than the {least} that it takes.',
+            T_map_cam=found.T_map_cam,
+            covariance=found.covariance,
+            confidence=found.n_inliers / n_matched,
+            timings=timings,
+        )
+
+
+def make_hloc(
+    place: LocalizationMap,
+    views: Views,
+    work: Path | None,
+    seed: int = 0,
+    device: str = 'auto',
+    report: Report = no_report,
+    features: FeatureKind = 'disk',
+) -> HlocLocalizer:
+    """The baseline of section 4.2, ready to localize.
+
+    Args:
+        place: the map that it is compared in.
+        views: the training images at the map's resolution.
+        work: folder that keeps the reconstruction; another seed, other images or features make it
+            anew. None keeps nothing.
+        seed: of everything random.
+        device: of DISK and LightGlue; 'auto' takes the GPU if there is one.
+        report: receives the progress of the stages keypoints, matches and points.
+        features: 'disk', or 'sift' which needs no weights.
+
+    Raises:
+        CaldiffError: if a package is missing.
+    """
+    return make_hloc_of(CONFIGS[features], place, views, work, seed, device, report)
+
+
+def make_hloc_of(
+    config: HlocConfig,
+    place: LocalizationMap,
+    views: Views,
+    work: Path | None,
+    seed: int = 0,
+    device: str = 'auto',
+    report: Report = no_report,
+) -> HlocLocalizer:
+    """The same with a configuration of one's own, see `make_hloc`."""
+    load_pycolmap()  # complains before the work, not after
+    where = pick_device(device)
+    rgb = views.on_background(BACKGROUND_COLORS[place.background])
+    images = TrainingImages(
+        (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
+        views.seen.numpy(),
+        place.to_map(views.T_norm_cam),
+        views.camera,
+    )
+    detect = make_detector(config, where)
+    match = make_matcher(config, enlarged_camera(views.camera, config.longer_side), where)
+    built = build_sparse_map(images, detect, match, config, seed, work, report)
+    return HlocLocalizer(place, built, detect, match, config, seed)
