@@ -9,6 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from caldiff_ros.baselines.bounds import (
+    make_floor,
+    make_nearest_training_view,
+    make_oracle_selection,
+)
+from caldiff_ros.baselines.hloc import make_hloc
+from caldiff_ros.baselines.monte_carlo import make_monte_carlo
+from caldiff_ros.baselines.posenet import make_posenet
+from caldiff_ros.baselines.retrieval import make_retrieval
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.protocol import KnowsTheTruth, LocalizesImages
 from caldiff_ros.localization import PRESETS, LocalizationMap, Localizer
@@ -60,6 +69,14 @@ METHODS: dict[str, Method] = {
     'without-integrated-inerf': Method(
         'without integrated iNeRF', partial(_caldiff, replace(_PAPER, integrated_inerf=None))
     ),
+    'hloc': Method('Hloc (DISK + LightGlue)', make_hloc),
+    'hloc-sift': Method('Hloc (SIFT)', partial(make_hloc, features='sift')),
+    'posenet-inerf': Method('PoseNet + iNeRF', make_posenet),
+    'monte-carlo-inerf': Method('Monte Carlo + iNeRF', make_monte_carlo),
+    'retrieval': Method('nearest rendered view + refinement', make_retrieval),
+    'nearest-training-view': Method('bound: nearest training image', make_nearest_training_view),
+    'oracle-selection': Method('bound: best particles by truth', make_oracle_selection),
+    'floor': Method('bound: refinement from the truth', make_floor),
 }
 
 
