@@ -33,20 +33,20 @@ from caldiff_ros.evaluation.tables import rich_table, tabulate
 
 _WIDE = 150
 
+What = Literal[
+    'table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5', 'hard-cases'
+]  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Arguments of ``caldiff reproduce``."""
 
-    what: Annotated[
-        Positional[
-            Literal['table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5']
-        ],
-        arg(metavar='WHAT'),
-    ]
+    what: Annotated[Positional[What], arg(metavar='WHAT')]
     """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations); figure3
     (renders at the estimates), figure4 (particles of the diffusion) or figure5 (errors and time
-    against particles, steps and training images)."""
+    against particles, steps and training images). hard-cases is not in the paper: the test images
+    turned, zoomed, lit otherwise, blurred and occluded."""
 
     data: Path = Path('data')
     """Folder that holds the folders of the scenes."""

@@ -127,6 +127,7 @@ class Experiment:
             OutOfTime: if the budget does not suffice.
         """
         chosen = named_method(method)
+        _, _, alteration = method.partition('@')
         path = self.cell_path(setting, method)
         cell = Cell.load(path)
         _, _, frames = self._split(setting)
@@ -144,7 +145,13 @@ class Experiment:
         localizer = self._prepared(chosen.make, place, cell)
         for frame in missing:
             self._budget.check()
-            [query] = run_queries(localizer, [frame], place.map.unit, place.map.background)
+            [query] = run_queries(
+                localizer,
+                [frame],
+                place.map.unit,
+                place.map.background,
+                alteration=alteration or None,
+            )
             cell.add(query)
             self._on_query(setting, method, len(cell.queries), len(frames), query)
         return cell
@@ -201,7 +208,7 @@ class Experiment:
 
     def _prepared(self, make: Callable, place: Place, cell: Cell) -> Any:
         """A method ready for a map, the time counted."""
-        work = self.config.output / 'work' / cell.setting.name / cell.method
+        work = self.config.output / 'work' / cell.setting.name / cell.method.partition('@')[0]
         work.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         try:

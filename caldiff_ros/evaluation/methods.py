@@ -8,6 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from caldiff_ros.baselines.bounds import (
     make_floor,
@@ -19,6 +22,7 @@ from caldiff_ros.baselines.monte_carlo import make_monte_carlo
 from caldiff_ros.baselines.posenet import make_posenet
 from caldiff_ros.baselines.retrieval import make_retrieval
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.alterations import ALTERATIONS
 from caldiff_ros.evaluation.protocol import KnowsTheTruth, LocalizesImages
 from caldiff_ros.localization import PRESETS, LocalizationMap, Localizer
 from caldiff_ros.localization.presets import LocalizerConfig
@@ -83,27 +87,48 @@ METHODS: dict[str, Method] = {
 def named_method(name: str) -> Method:
     """The method that a name stands for.
 
-    A preset may be followed by changes of its numbers, as in 'fast:particles=25'.
+    A preset may be followed by changes of its configuration, as in 'fast:particles=25' or
+    'fast:matching=null,selection.count=1'; any method by an alteration of the images, as in
+    'hloc@roll-90', see `ALTERATIONS`.
 
     Raises:
-        CaldiffError: if there is no such method or number.
+        CaldiffError: if there is no such method, part of a preset or alteration.
     """
-    base, _, changes = name.partition(':')
+    method, _, alteration = name.partition('@')
+    base, _, changes = method.partition(':')
     if base not in METHODS:
         raise CaldiffError(
             f'method {base!r} is not known, expected one of {", ".join(METHODS)}; give one'
         )
-    return _changed(base, changes) if changes else METHODS[base]
+    found = _changed(base, changes) if changes else METHODS[base]
+    if alteration and alteration not in ALTERATIONS:
+        raise CaldiffError(
+            f'alteration {alteration!r} is not known, expected one of {", ".join(ALTERATIONS)}; '
+            'give one'
+        )
+    return replace(found, title=f'{found.title}, {alteration}') if alteration else found
 
 
 def _changed(preset: str, changes: str) -> Method:
-    """A preset with other numbers, 'NAME=INTEGER,...'."""
+    """A preset with other numbers, 'NAME=VALUE,...'."""
     try:
-        numbers = {key: int(value) for key, value in (c.split('=') for c in changes.split(','))}
-        config = replace(PRESETS[preset], **numbers)
-    except (KeyError, TypeError, ValueError) as error:
+        config = PRESETS[preset]
+        for change in changes.split(','):
+            name, value = change.split('=')
+            config = _with(config, name.split('.'), yaml.safe_load(value))
+    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise CaldiffError(
-            f"method '{preset}:{changes}' is not known, expected a preset and whole numbers of its "
+            f"method '{preset}:{changes}' is not known, expected a preset and values of its "
             "configuration, such as 'fast:particles=25'; correct it"
         ) from error
     return Method(f'{METHODS[preset].title}, {changes}', partial(_caldiff, config))
+
+
+def _with(config: Any, names: list[str], value: Any) -> Any:
+    """A configuration in which the part called ``names`` has another value of the same type."""
+    before = getattr(config, names[0])
+    if len(names) > 1:
+        value = _with(before, names[1:], value)
+    elif value is not None and type(before)(value) != value:
+        raise ValueError(value)
+    return replace(config, **{names[0]: value})

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.alterations import Shot, alter
 from caldiff_ros.evaluation.metrics import normalized_squared_error, pose_errors
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
@@ -94,6 +95,7 @@ def run_queries(
     side_map: float,
     background: str = 'white',
     on_query: Callable[[Query], None] | None = None,
+    alteration: str | None = None,
 ) -> list[Query]:
     """Localize every frame and compare with its pose.
 
@@ -106,36 +108,40 @@ def run_queries(
         side_map: map units per normalized unit, the side of the normalization's cube.
         background: of transparent pixels, the one that the map was trained with.
         on_query: called after every query.
+        alteration: makes the images hard, see `alter`.
     """
     queries = []
     for frame in frames:
-        start = time.perf_counter()
+        start, T_map_cam = time.perf_counter(), frame.T_map_cam
         try:
-            image, camera = read_query(frame, background)
-            start = time.perf_counter()
+            shot = Shot(*read_query(frame, background), T_map_cam)
+            if alteration is not None:
+                shot = alter(alteration, frame.name, shot)
+            start, T_map_cam = time.perf_counter(), shot.T_map_cam
             knows = isinstance(localizer, KnowsTheTruth)
-            judged = localizer.for_truth(frame.T_map_cam) if knows else localizer
-            answer = judged.localize(image, camera)
+            judged = localizer.for_truth(T_map_cam) if knows else localizer
+            answer = judged.localize(shot.image, shot.camera)
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
-        queries.append(_judge(frame, answer, side_map, time.perf_counter() - start))
+        seconds = time.perf_counter() - start
+        queries.append(_judge(frame.name, T_map_cam, answer, side_map, seconds))
         if on_query:
             on_query(queries[-1])
     return queries
 
 
-def _judge(frame: Frame, answer: Answer, side_map: float, seconds: float) -> Query:
-    translation_map, rotation_deg = pose_errors(frame.T_map_cam, answer.T_map_cam)
+def _judge(
+    name: str, T_map_cam: np.ndarray, answer: Answer, side_map: float, seconds: float
+) -> Query:
+    translation_map, rotation_deg = pose_errors(T_map_cam, answer.T_map_cam)
     return Query(
-        name=frame.name,
-        T_map_cam_true=frame.T_map_cam,
+        name=name,
+        T_map_cam_true=T_map_cam,
         T_map_cam=answer.T_map_cam,
         translation_map=translation_map,
         translation_norm=translation_map / side_map,
         rotation_deg=rotation_deg,
-        squared_error=normalized_squared_error(
-            frame.T_map_cam, answer.T_map_cam, answer.covariance
-        ),
+        squared_error=normalized_squared_error(T_map_cam, answer.T_map_cam, answer.covariance),
         status=answer.status.name,
         message=answer.message,
         confidence=answer.confidence,

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.alterations import ALTERATIONS
 from caldiff_ros.evaluation.cells import Cell, Setting
 from caldiff_ros.evaluation.experiment import Experiment, OutOfTime
 from caldiff_ros.evaluation.files import write_json, write_text
@@ -27,8 +28,13 @@ TABLE_METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-#: Methods of the figures.
-FIGURE_METHODS = {'figure3': ('fast',), 'figure4': ('paper',), 'figure5': ('paper',)}
+#: Methods of the figures, and of the hard cases, which the paper does not have.
+OTHER_METHODS = {
+    'figure3': ('fast',),
+    'figure4': ('paper',),
+    'figure5': ('paper',),
+    'hard-cases': ('fast', 'hloc'),
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,11 @@ class Plan:
             for split in splits or paper.splits(scene)
             for variant in range(variants)
         ]
-        methods = methods or TABLE_METHODS.get(what) or FIGURE_METHODS[what]
+        methods = methods or TABLE_METHODS.get(what) or OTHER_METHODS[what]
+        if what == 'hard-cases':
+            methods = [
+                f'{m}{case}' for case in ('', *(f'@{a}' for a in ALTERATIONS)) for m in methods
+            ]
         for method in methods:
             named_method(method)
         return cls(what, paper, settings, methods)
@@ -105,9 +115,10 @@ def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
     tables = paper_tables()
     if what in tables:
         return tables[what]
+    caption = 'Hard cases: the test images altered'
     wanted = scenes or [name for name in tables['table2'].results if (data / name).is_dir()]
     synthetic = not wanted or any(name in tables['table1'].results for name in wanted)
-    return tables['table1' if synthetic else 'table2']
+    return replace(tables['table1' if synthetic else 'table2'], caption=caption)
 
 
 def fill(plan: Plan, experiment: Experiment) -> tuple[list[Cell], bool]:

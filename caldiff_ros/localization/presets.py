@@ -23,6 +23,9 @@ class LocalizerConfig:
     feature_dropout: float = 0.2
     """Share of the image's features that a particle does not see, another one for each: the
     particles spread where the diffusion model is unsure. 0 as in the paper."""
+    rolls: int = 8
+    """The particles are shown the image turned by so many multiples of 360 / rolls degrees, as a
+    camera may be held at any angle; 1 takes it to be as upright as the training cameras."""
     affine_exposure: bool = True
     """Whether the query may be exposed and white-balanced otherwise than the map: colours are
     compared up to a gain and an offset per channel."""
@@ -63,6 +66,7 @@ PRESETS: dict[str, LocalizerConfig] = {
     'paper': LocalizerConfig(
         particles=100,
         feature_dropout=0.0,
+        rolls=1,
         affine_exposure=False,
         sampler='ancestral',
         schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),

@@ -19,6 +19,7 @@ from caldiff_ros.localization.inerf import InerfConfig, inerf
 from caldiff_ros.localization.matching import leap
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.sampling import uniform_particles
 from caldiff_ros.localization.selection import select
@@ -48,18 +49,27 @@ def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) 
     # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
     particles = uniform_particles(n, run.generator).to(query.device)
     run.tell('initialization', 1, 1, poses_of(particles))
-    features = run.map.diffusion.encode(query.rgb, n, config.feature_dropout, run.generator)
-    return diffuse(particles, features, query, config, run)
+    images, T_cam_turned = turned_images(query, config.rolls)
+    features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
+    T_turned_cam = T_cam_turned.inverse()[torch.arange(n) % config.rolls]
+    return diffuse(particles, features, T_turned_cam, query, config, run)
 
 
 def diffuse(
-    vectors: Tensor, features: Tensor, query: Query, config: LocalizerConfig, run: Run
+    vectors: Tensor,
+    features: Tensor,
+    T_turned_cam: Pose,
+    query: Query,
+    config: LocalizerConfig,
+    run: Run,
 ) -> Pose:
     """Diffuse pose vectors (P, 7) from t = N to 0 (sections 3.5 and 3.8).
 
     Args:
         vectors: random particles, see `uniform_particles`.
         features: the image's feature f as each particle sees it, (P, F).
+        T_turned_cam: how the camera whose image a particle was shown is turned, (P,): the vectors
+            are poses of that one.
         query: the image, for the integrated iNeRF.
         config: sampler, schedule and M.
         run: the localization.
@@ -81,11 +91,12 @@ def diffuse(
             vectors = step.ancestral(vectors, clean, noise)
         else:
             vectors = step.ddim(vectors, clean)
+        poses = poses_of(vectors) @ T_turned_cam
         if inside is not None:
-            refined = inerf(run.field, query, poses_of(vectors), region, inside, run.generator)
-            vectors = pose_vectors(refined)
-        run.tell('diffusion', i + 1, len(steps), poses_of(vectors))
-    return poses_of(vectors)
+            poses = inerf(run.field, query, poses, region, inside, run.generator)
+            vectors = pose_vectors(poses @ T_turned_cam.inverse())
+        run.tell('diffusion', i + 1, len(steps), poses)
+    return poses
 
 
 def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import wall
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
@@ -35,6 +36,15 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
         found = align_level(field, copy, true, 6, GaussNewtonConfig()).T_norm_cam
         errors.append(squared_error(found[0], true[0], curvature_covariance(field, copy, found)))
     assert 3 < np.mean(errors) < 14  # 6 if it is right
+
+
+def test_where_nothing_is_seen_nothing_is_known(scene):
+    """A blank wall looks the same from everywhere."""
+    _, true, query = scene
+    blank = wall.Wall()
+    blank.texture = torch.full_like(blank.texture, 0.5)
+    covariance = curvature_covariance(blank, query, true)
+    torch.testing.assert_close(covariance, torch.eye(6).double(), rtol=0.01, atol=0.01)
 
 
 def test_squared_error_is_that_of_the_normal_distribution():
