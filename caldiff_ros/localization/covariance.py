@@ -20,8 +20,8 @@ from caldiff_ros.nerf.field import RadianceField
 #: Pixels along the edge of a block whose residuals are taken to be one observation.
 BLOCK_PX = 8
 
-#: Curvature that counts as none: where the render does not change with the pose, each of its
-#: parameters has the variance 1 (normalized units, radians), which is anywhere in the map.
+#: Curvature that counts as none, as a share of the largest. Along what does not change the render
+#: the variance is then 1 (normalized units, radians), which is anywhere in the map, and not 0.
 _NOTHING = 1e-9
 
 
@@ -42,8 +42,9 @@ def curvature_covariance(field: RadianceField, query: Query, pose: Pose) -> Tens
     )
     blocks = blocks.flatten(2)[0].double().cpu()
     H = H[0].double().cpu()
-    H_inv = torch.linalg.inv(H + (1e-9 * H.diagonal().max() + _NOTHING) * torch.eye(6).double())
-    return H_inv @ (blocks @ blocks.T) @ H_inv.T + _NOTHING * H_inv
+    nothing = _NOTHING * (1 + H.diagonal().max())
+    H_inv = torch.linalg.inv(H + nothing * torch.eye(6).double())
+    return H_inv @ (blocks @ blocks.T) @ H_inv.T + nothing * H_inv
 
 
 def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:
