@@ -5,10 +5,11 @@ PYTHON ?= python3
 # The virtual environment, ROS and the built package, for one recipe line.
 ENTER = . .venv/bin/activate && . install/setup.sh &&
 
-.PHONY: help setup test demo demo-map docs lint clean
+.PHONY: help setup baselines test demo demo-map docs lint clean
 
 help:
 	@echo 'make setup     .venv with the dependencies, install/ with the built package'
+	@echo 'make baselines what caldiff reproduce and benchmark need for Hloc, into .venv'
 	@echo 'make demo      localize held-out images through the ROS 2 node, pictures to outputs/demo'
 	@echo 'make test      run the tests'
 	@echo 'make demo-map  make the shipped map again (DATA=folder of diorama_room)'
@@ -18,6 +19,9 @@ help:
 
 setup:
 	@$(PYTHON) scripts/setup_workspace.py
+
+baselines:
+	@$(PYTHON) scripts/setup_workspace.py baselines
 
 test: setup
 	@$(ENTER) pytest

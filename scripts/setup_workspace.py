@@ -4,6 +4,7 @@
 
 With a ROS 2 distribution sourced the environment sees its packages and its colcon builds ours;
 on a bare machine ROS and colcon come as wheels. Steps whose inputs did not change are skipped.
+Arguments are names of further optional dependencies of pyproject.toml, such as ``baselines``.
 """
 
 from __future__ import annotations
@@ -204,6 +205,15 @@ def main() -> None:
     make_environment(distribution)
     install_dependencies(distribution)
     build(distribution)
+    for extra in sys.argv[1:]:
+        run(
+            PYTHON,
+            '-m',
+            'pip',
+            'install',
+            '--quiet',
+            *read_project()['optional-dependencies'][extra],
+        )
 
 
 if __name__ == '__main__':

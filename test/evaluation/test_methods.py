@@ -1,0 +1,74 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.methods import METHODS, named_method
+from caldiff_ros.evaluation.paper import paper_tables
+from caldiff_ros.evaluation.reproduction import Plan
+from caldiff_ros.localization import PRESETS
+from caldiff_ros.training import no_report
+from maps import make_map
+
+
+def config(name):
+    return named_method(name).make(make_map(), None, None, 0, 'cpu', no_report).config
+
+
+def test_the_ablations_differ_from_the_paper_by_one_thing():
+    paper = PRESETS['paper']
+    assert config('paper') == paper
+    assert config('diffusion-only') == replace(paper, refinement=None)
+    assert config('without-integrated-inerf') == replace(paper, integrated_inerf=None)
+
+
+def test_numbers_of_a_preset_can_be_changed():
+    fast = PRESETS['fast']
+    assert config('fast:particles=25') == replace(fast, particles=25)
+    changed = config('fast:matching=null,selection.count=1,affine_exposure=false')
+    selection = replace(fast.selection, count=1)
+    assert changed == replace(fast, matching=None, selection=selection, affine_exposure=False)
+    assert named_method('fast:rolls=1@roll-90').title == 'CaLDiff, preset fast, rolls=1, roll-90'
+
+
+@pytest.mark.parametrize(
+    ('name', 'sentence'),
+    [
+        ('magic', "'magic' is not known"),
+        ('fast:colour=1', "'fast:colour=1' is not known"),
+        ('fast:particles=many', "'fast:particles=many' is not known"),
+        ('fast:particles', "'fast:particles' is not known"),
+        ('fast:selection.colour=1', 'is not known'),
+        ('hloc:particles=1', 'is not known'),
+        ('hloc@inverted', "'inverted' is not known"),
+    ],
+)
+def test_what_is_not_known_is_explained(name, sentence):
+    with pytest.raises(CaldiffError, match=sentence):
+        named_method(name)
+
+
+def test_every_figure_of_the_paper_belongs_to_a_method():
+    for table in paper_tables().values():
+        for splits in table.results.values():
+            for methods in splits.values():
+                assert set(methods) <= set(METHODS)
+
+
+def test_a_plan_takes_the_scenes_that_are_there(tmp_path):
+    for scene in ('lego', 'redkitchen', 'other'):
+        (tmp_path / scene).mkdir()
+    plan = Plan.make('table1', tmp_path)
+    assert {setting.scene for setting in plan.settings} == {'lego'}
+    assert len(plan.settings) == 3 * 5 and len(plan.methods) == 11
+    [setting] = Plan.make('table2', tmp_path, variants=1).settings
+    assert setting.name == 'redkitchen-200-50-v0'
+    assert Plan.make('figure3', tmp_path).paper.image_width == 160
+    assert Plan.make('figure3', tmp_path, scenes=['lego']).paper.image_width == 100
+    hard = Plan.make('hard-cases', tmp_path, methods=['fast'])
+    assert hard.methods[:2] == ['fast', 'fast@roll-90']
+    with pytest.raises(CaldiffError, match='none of the scenes'):
+        Plan.make('table1', Path(tmp_path / 'other'))
