@@ -37,8 +37,9 @@ class GaussNewtonConfig:
     """Hypotheses that enter each level, the best by photometric error."""
     robust_scale: float = 1.0
     """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure)."""
-    min_step: float = 1e-5
-    """An iteration that moves no hypothesis by more (normalized units, radians) ends the level."""
+    min_step_px: float = 0.01
+    """A hypothesis whose next step would turn or shift the image by less, in pixels of the level,
+    is done with it."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
@@ -186,31 +187,32 @@ def align_level(
 ) -> Aligned:
     """Align poses (P,) with the query at its own resolution; no pose gets worse."""
     target = Target.of(query)
-    best, damping = poses, poses.t.new_full((len(poses),), _FIRST_DAMPING)
-    best_cost = poses.t.new_full((len(poses),), torch.inf)
-    best_H = best_g = None
+    R, t = poses.R.clone(), poses.t.clone()
+    cost, damping = t.new_full((len(t),), torch.inf), t.new_full((len(t),), _FIRST_DAMPING)
+    H, g = t.new_zeros(len(t), 6, 6), t.new_zeros(len(t), 6)
+    # of those that are not done: where they are in the arrays above, and where to look next
+    active, trial = torch.arange(len(t), device=t.device), poses
     for step in range(iterations + 1):
-        here = Linearization.at(poses, field, target, config.robust_scale)
-        H, g = here.normal_equations()
-        better = here.cost < best_cost
-        if best_H is None:
-            best_H, best_g = H, g
-        best_H = torch.where(better[:, None, None], H, best_H)
-        best_g = torch.where(better[:, None], g, best_g)
-        best = Pose(
-            torch.where(better[:, None, None], poses.R, best.R),
-            torch.where(better[:, None], poses.t, best.t),
+        here = Linearization.at(trial, field, target, config.robust_scale)
+        better = here.cost < cost[active]
+        improved = active[better]
+        H_here, g_here = here.normal_equations()
+        R[improved], t[improved], cost[improved] = (
+            trial.R[better],
+            trial.t[better],
+            here.cost[better],
         )
-        best_cost = torch.where(better, here.cost, best_cost)
-        on_step(step, best)
-        damping = torch.where(better, damping / 4, damping * 16).clamp(_FIRST_DAMPING / 100, 1e6)
-        if step == iterations:
+        H[improved], g[improved] = H_here[better], g_here[better]
+        on_step(step, Pose(R.clone(), t.clone()))
+        changed = torch.where(better, damping[active] / 4, damping[active] * 16)
+        damping[active] = changed.clamp(_FIRST_DAMPING / 100, 1e6)
+        delta = _solve(H[active], g[active], damping[active])
+        moving = query.camera.fx * delta.abs().amax(-1) >= config.min_step_px
+        active = active[moving]
+        if len(active) == 0:
             break
-        delta = _solve(best_H, best_g, damping)
-        if float(delta.abs().max()) < config.min_step:
-            break
-        poses = best.retract(delta)
-    return Aligned(best, best_cost)
+        trial = Pose(R[active], t[active]).retract(delta[moving])
+    return Aligned(Pose(R, t), cost)
 
 
 def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
