@@ -40,14 +40,15 @@ class LocalizerConfig:
     """iNeRF inside the diffusion (section 3.8): its ``steps`` are M, after every reverse step."""
     selection: SelectionConfig = field(
         default_factory=lambda: SelectionConfig(
-            longer_side=25, min_distance=0.03, min_angle_deg=4.0
+            longer_side=25, screening_side=12, min_distance=0.03, min_angle_deg=4.0
         )
     )
     """Which particles are refined."""
     refinement: InerfConfig | GaussNewtonConfig | None = field(default_factory=GaussNewtonConfig)
     """How they are refined: iNeRF, direct alignment from coarse to fine, or not at all."""
     matching: MatchingConfig | None = field(default_factory=MatchingConfig)
-    """Poses by matching against a render join the selected ones before the refinement."""
+    """Where no refined pose is trusted, poses by matching against renders at the selected ones are
+    refined as well: they reach farther than the alignment."""
     prior_share: float = 0.5
     """Share of the particles that starts from a prior where one is given; the others stay uniform,
     so that a wrong prior can be overcome."""
@@ -78,7 +79,7 @@ PRESETS: dict[str, LocalizerConfig] = {
         ),
         matching=None,
     ),
-    # Few DDIM steps from zero terminal SNR, distinct candidates, matching, direct alignment.
+    # Few DDIM steps from zero terminal SNR, distinct candidates, direct alignment, matching.
     'fast': LocalizerConfig(),
 }
 

@@ -25,6 +25,11 @@ class SelectionConfig:
     are its copies and dropped; 0 keeps copies, as the paper does."""
     min_angle_deg: float = 0.0
     """See ``min_distance``, in degrees."""
+    screening_side: int | None = None
+    """Before that, all poses are compared on the image reduced to so many pixels, and only the best
+    ``screened`` go on; None lets all of them go on."""
+    screened: int = 25
+    """See ``screening_side``."""
 
 
 def near(poses: Pose, pose: Pose, distance: float, angle_deg: float) -> Tensor:

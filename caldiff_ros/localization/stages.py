@@ -101,29 +101,45 @@ def diffuse(
 
 def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
     """The good-to-refine subset (section 3.6)."""
-    level = query.level(config.selection.longer_side) if config.selection.longer_side else query
+    selection = config.selection
+    if selection.screening_side:
+        errors = query.level(selection.screening_side).photometric_error(run.field, poses)
+        run.tell('selection', 1, 3, poses, errors)
+        poses = poses[errors.argsort(stable=True)[: selection.screened]]
+    level = query.level(selection.longer_side) if selection.longer_side else query
     errors = level.photometric_error(run.field, poses)
-    run.tell('selection', 1, 2, poses, errors)
-    chosen = select(poses, errors, config.selection)
-    run.tell('selection', 2, 2, poses[chosen], errors[chosen])
+    run.tell('selection', 2, 3, poses, errors)
+    chosen = select(poses, errors, selection)
+    run.tell('selection', 3, 3, poses[chosen], errors[chosen])
     return poses[chosen]
 
 
 def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refined:
     """Refine the chosen poses and order them by photometric error (section 3.7)."""
-    field = run.field
+    refined = poses
     if isinstance(config.refinement, InerfConfig):
-        poses = _refine_inerf(poses, query, config.refinement, run)
+        refined = _refine_inerf(poses, query, config.refinement, run)
     elif config.refinement is not None:
-        if config.matching is not None:
-            poses = Pose.cat([poses, *leap(field, query, poses, config.matching)])
-            run.tell('refinement', 1, 2, poses)
-        poses = _refine_aligned(poses, query, config.refinement, run)
-    evidence = Evidence.of(field, query, poses)
+        refined = _refine_aligned(poses, query, config.refinement, run)
+    evidence = Evidence.of(run.field, query, refined)
+    aligns = isinstance(config.refinement, GaussNewtonConfig) and config.matching is not None
+    if aligns and not _any_trusted(evidence, config, run):
+        leaps = leap(run.field, query, poses, config.matching)
+        if leaps:
+            further = _refine_aligned(Pose.cat(leaps), query, config.refinement, run)
+            refined = Pose.cat([refined, further])
+            evidence = Evidence.cat([evidence, Evidence.of(run.field, query, further)])
     order = evidence.error.argsort(stable=True)
-    poses, evidence = poses[order], evidence[order]
-    run.tell('refinement', 2, 2, poses, evidence.error)
-    return Refined(poses, evidence, curvature_covariance(field, query, poses[:1]))
+    refined, evidence = refined[order], evidence[order]
+    run.tell('refinement', 2, 2, refined, evidence.error)
+    return Refined(refined, evidence, curvature_covariance(run.field, query, refined[:1]))
+
+
+def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
+    """Whether a pose is as good as a right one, so that no other way to it need be tried."""
+    best = evidence[evidence.error.argmin()]
+    confidence = run.map.calibration.confidence(float(best.error), float(best.similarity))
+    return confidence >= config.min_confidence
 
 
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:

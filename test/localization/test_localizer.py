@@ -188,3 +188,27 @@ def test_images_of_another_type_are_refused(localizer, image):
 def test_unknown_presets_are_refused(localizer):
     with pytest.raises(CaldiffError, match="preset 'swift' is not known, expected one of paper, "):
         Localizer(localizer.map, 'swift')
+
+
+def test_matching_is_only_tried_where_nothing_is_trusted(localizer):
+    image, true = held_out(3)
+    answers = {}
+    for trusted in (0.0, 1.0):
+        config = replace(localizer.config, min_confidence=trusted)
+        answers[trusted] = Localizer(localizer.map, config, 'cpu', seed=3).localize(image, CAMERA)
+        assert pose_errors(true, answers[trusted].T_map_cam)[1] < 10
+    # five renders of the map's camera, and what comes of them
+    camera = localizer.map.camera
+    assert answers[1.0].rays - answers[0.0].rays >= 5 * camera.width * camera.height
+
+
+def test_screening_leaves_the_selection_as_it_is_where_it_lets_all_pass(localizer):
+    image, _ = held_out(3)
+    errors = {}
+    for side in (None, 12):
+        selection = replace(localizer.config.selection, screening_side=side, screened=100)
+        config = replace(localizer.config, selection=selection)
+        found = []
+        Localizer(localizer.map, config, 'cpu', seed=3).localize(image, CAMERA, found.append)
+        errors[side] = [p.photometric_error for p in found if p.stage == 'selection'][-1]
+    np.testing.assert_array_equal(errors[None], errors[12])
