@@ -41,9 +41,7 @@ def _features(image: np.ndarray, longer_side: int) -> _Features:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     else:
         scale = 1.0
-    # without precise upscaling keypoints lie a quarter of a pixel off
-    sift = cv2.SIFT_create(contrastThreshold=0.01, enable_precise_upscale=True)
-    keypoints, descriptors = sift.detectAndCompute(gray, None)
+    keypoints, descriptors = cv2.SIFT_create(contrastThreshold=0.01).detectAndCompute(gray, None)
     points = np.array([keypoint.pt for keypoint in keypoints]).reshape(-1, 2)
     return (points + 0.5) / scale, descriptors
 
