@@ -34,7 +34,8 @@ from caldiff_ros.evaluation.tables import rich_table, tabulate
 _WIDE = 150
 
 What = Literal[
-    'table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5', 'hard-cases'
+    'table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5', 'hard-cases',
+    'ablation',
 ]  # fmt: skip
 
 
@@ -45,8 +46,9 @@ class Arguments:
     what: Annotated[Positional[What], arg(metavar='WHAT')]
     """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations); figure3
     (renders at the estimates), figure4 (particles of the diffusion) or figure5 (errors and time
-    against particles, steps and training images). hard-cases is not in the paper: the test images
-    turned, zoomed, lit otherwise, blurred and occluded."""
+    against particles, steps and training images). Not in the paper: hard-cases (the test images
+    turned, zoomed, lit otherwise, blurred, occluded) and ablation (preset fast without its parts).
+    """
 
     data: Path = Path('data')
     """Folder that holds the folders of the scenes."""

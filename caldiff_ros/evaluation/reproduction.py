@@ -28,12 +28,41 @@ TABLE_METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-#: Methods of the figures, and of the hard cases, which the paper does not have.
-OTHER_METHODS = {
-    'figure3': ('fast',),
-    'figure4': ('paper',),
-    'figure5': ('paper',),
-    'hard-cases': ('fast', 'hloc'),
+#: Methods of the figures.
+FIGURE_METHODS = {'figure3': ('fast',), 'figure4': ('paper',), 'figure5': ('paper',)}
+
+#: Tables that the paper does not have: what they are called, and their rows.
+OWN_TABLES = {
+    'hard-cases': (
+        'Hard cases: the test images altered',
+        tuple(
+            f'{method}{case}'
+            for case in ('', *(f'@{alteration}' for alteration in ALTERATIONS))
+            for method in ('fast', 'hloc')
+        ),
+    ),
+    'ablation': (
+        'Preset fast without one of its parts, or with more of one',
+        (
+            'fast',
+            'fast:rolls=1',
+            'fast:rolls=1@roll-any',
+            'fast@roll-any',
+            'fast:feature_dropout=0.0',
+            'fast:particles=25',
+            'fast:particles=400',
+            'fast:diffusion_steps=50',
+            'fast:selection.screening_side=null',
+            'fast:selection.min_distance=0.0',
+            'fast:selection.count=1',
+            'fast:matching=null',
+            'fast:affine_exposure=false',
+            'fast:affine_exposure=false@darker',
+            'fast@darker',
+            'fast:refinement=null',
+            'retrieval',
+        ),
+    ),
 }
 
 
@@ -90,11 +119,9 @@ class Plan:
             for split in splits or paper.splits(scene)
             for variant in range(variants)
         ]
-        methods = methods or TABLE_METHODS.get(what) or OTHER_METHODS[what]
-        if what == 'hard-cases':
-            methods = [
-                f'{m}{case}' for case in ('', *(f'@{a}' for a in ALTERATIONS)) for m in methods
-            ]
+        if not methods:
+            own = OWN_TABLES.get(what, (None, ()))[1]
+            methods = TABLE_METHODS.get(what) or FIGURE_METHODS.get(what) or own
         for method in methods:
             named_method(method)
         return cls(what, paper, settings, methods)
@@ -111,14 +138,14 @@ class Plan:
 
 
 def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
-    """The table itself; for a figure, that of real scenes unless the scenes are synthetic."""
+    """The table; for what is none of the paper's, that of the same scenes, real ones first."""
     tables = paper_tables()
     if what in tables:
         return tables[what]
-    caption = 'Hard cases: the test images altered'
     wanted = scenes or [name for name in tables['table2'].results if (data / name).is_dir()]
     synthetic = not wanted or any(name in tables['table1'].results for name in wanted)
-    return replace(tables['table1' if synthetic else 'table2'], caption=caption)
+    protocol = tables['table1' if synthetic else 'table2']
+    return replace(protocol, caption=OWN_TABLES[what][0]) if what in OWN_TABLES else protocol
 
 
 def fill(plan: Plan, experiment: Experiment) -> tuple[list[Cell], bool]:

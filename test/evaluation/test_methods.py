@@ -68,7 +68,9 @@ def test_a_plan_takes_the_scenes_that_are_there(tmp_path):
     assert setting.name == 'redkitchen-200-50-v0'
     assert Plan.make('figure3', tmp_path).paper.image_width == 160
     assert Plan.make('figure3', tmp_path, scenes=['lego']).paper.image_width == 100
-    hard = Plan.make('hard-cases', tmp_path, methods=['fast'])
-    assert hard.methods[:2] == ['fast', 'fast@roll-90']
+    hard = Plan.make('hard-cases', tmp_path)
+    assert hard.methods[:4] == ('fast', 'hloc', 'fast@roll-90', 'hloc@roll-90')
+    assert Plan.make('ablation', tmp_path, methods=['fast']).methods == ['fast']
+    assert len(Plan.make('ablation', tmp_path).methods) > 10
     with pytest.raises(CaldiffError, match='none of the scenes'):
         Plan.make('table1', Path(tmp_path / 'other'))
