@@ -129,11 +129,13 @@ class Plan:
     def asked(self, queries: int | None) -> str:
         """Which part of the protocol that is, in a sentence."""
         scenes = list(dict.fromkeys(setting.scene for setting in self.settings))
+        splits = list(dict.fromkeys(setting.split for setting in self.settings))
         variants = len({setting.variant for setting in self.settings})
         images = 'all test images' if queries is None else f'{queries} of the test images'
         return (
-            f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), {variants} '
-            f'of {self.paper.variants} variants, {images} at a width of {self.paper.image_width}.'
+            f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), splits '
+            f'{", ".join(splits)}, {variants} of {self.paper.variants} variants, {images} at a '
+            f'width of {self.paper.image_width}.'
         )
 
 

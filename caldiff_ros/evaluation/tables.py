@@ -45,7 +45,7 @@ def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, 
         'rows': rows,
         'made_with': {
             'dates': sorted({session['date'][:10] for session in sessions}),
-            'commits': sorted({str(session['commit']) for session in sessions}),
+            'commits': sorted({session['commit'] or 'unknown' for session in sessions}),
             'hardware': _distinct([session['hardware'] for session in sessions]),
             'versions': _distinct([session['versions'] for session in sessions]),
             'seeds': sorted({cell.identity['seed'] for cell in cells}),

@@ -44,7 +44,7 @@ def curvature_covariance(field: RadianceField, query: Query, pose: Pose) -> Tens
     H = H[0].double().cpu()
     nothing = _NOTHING * (1 + H.diagonal().max())
     H_inv = torch.linalg.inv(H + nothing * torch.eye(6).double())
-    return H_inv @ (blocks @ blocks.T) @ H_inv.T + nothing * H_inv
+    return H_inv @ (blocks @ blocks.T + nothing**2 * torch.eye(6).double()) @ H_inv.T
 
 
 def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:
