@@ -71,8 +71,9 @@ class Work:
         header = Header(frame_id=request.engine.frame, stamp=self._clock.now().to_msg())
         view = None
         try:
+            start_s = time.monotonic()
             image = self._image(request)
-            waited_s = time.monotonic() - request.requested_s
+            waited_s = time.monotonic() - start_s
             header.stamp = image.header.stamp
             view = self._view(request, image)
             answer = self._localize(request, view, header)
