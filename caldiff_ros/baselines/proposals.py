@@ -16,7 +16,7 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.stages import choose, refine
+from caldiff_ros.localization.stages import choose, prepare, refine
 from caldiff_ros.training import pick_device
 
 
@@ -61,9 +61,7 @@ class ProposalLocalizer:
         """Find the pose of the camera that took an image, see `Localizer.localize`."""
         run = Run(self.map, torch.Generator().manual_seed(self.seed))
         with run.stage('preparation'):
-            view = self.map.view(image, camera)
-            self.map.calibration.image.check(*view)
-            query = Query(*view, self.map.camera, self.device, self.config.affine_exposure)
+            query = prepare(image, camera, self.config, run)
         with run.stage('proposal'):
             poses = self.propose(query, run)
         with run.stage('selection'):

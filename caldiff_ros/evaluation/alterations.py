@@ -15,6 +15,7 @@ import numpy as np
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.camera import turned
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,6 @@ class Shot:
 
 
 Alteration = Callable[[Shot, np.random.Generator], Shot]
-
-#: Colours of the corners that a turned image leaves open: continued where there is a background.
-_BORDER = cv2.BORDER_REPLICATE
 
 
 def _turn_quarters(quarters: int, shot: Shot, rng: np.random.Generator) -> Shot:
@@ -49,14 +47,9 @@ def _turn(shot: Shot, rng: np.random.Generator) -> Shot:
     angle, camera = rng.uniform(0, 2 * math.pi), shot.camera.pinhole()
     side = min(camera.width, camera.height) / math.sqrt(2)
     target = replace(camera, width=int(side), height=int(side), cx=int(side) / 2, cy=int(side) / 2)
-    K = camera.matrix()
-    homography = K @ _about_axis(angle)[:3, :3] @ np.linalg.inv(target.matrix())
-    shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # OpenCV counts from pixel centres
-    image = cv2.warpPerspective(
-        shot.image, np.linalg.inv(shift) @ homography @ shift, (target.width, target.height), None,
-        cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, _BORDER,
-    )  # fmt: skip
-    return Shot(image, target, shot.T_map_cam @ _about_axis(angle))
+    T_cam_turned = _about_axis(angle)
+    image = turned(shot.image, camera, target, T_cam_turned[:3, :3], cv2.BORDER_REPLICATE)
+    return Shot(image, target, shot.T_map_cam @ T_cam_turned)
 
 
 def _zoom(factor: float, shot: Shot, rng: np.random.Generator) -> Shot:

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from caldiff_ros.evaluation.environment import commit, hardware, versions
 from caldiff_ros.evaluation.methods import named_method
-from caldiff_ros.evaluation.metrics import THRESHOLDS, success_percent
 from caldiff_ros.evaluation.protocol import Query, read_query
+from caldiff_ros.evaluation.report import success_rates
 from caldiff_ros.evaluation.workers import Task, Worker
 from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.localization.presets import PRESETS
@@ -74,14 +74,7 @@ def compare(
             'median_rays': float(np.median([q.rays for q in of])),
             'preparation_seconds': ready[method],
             'peak_memory_mb': memory_mb[method],
-            'success_rate': [
-                success_percent(
-                    np.array([q.translation_norm for q in of]),
-                    np.array([q.rotation_deg for q in of]),
-                    threshold,
-                )
-                for threshold in THRESHOLDS
-            ],
+            'success_rate': success_rates(of),
         }
         for method, of in queries.items()
     ]

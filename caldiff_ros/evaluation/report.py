@@ -62,7 +62,7 @@ def summarize(
         'preset': preset,
         'n_queries': len(queries),
         'thresholds': [list(threshold) for threshold in THRESHOLDS],
-        'success_rate': [success_percent(norm, degrees, threshold) for threshold in THRESHOLDS],
+        'success_rate': success_rates(queries),
         **metric,
         'median_translation_norm': _finite(np.median(norm)),
         'median_translation_cm': _finite(100 * np.median(metres)) if metres_per_unit else None,
@@ -75,6 +75,13 @@ def summarize(
         'hardware': hardware(device),
         'versions': versions(),
     }
+
+
+def success_rates(queries: Sequence[Query]) -> list[float]:
+    """Percent of the queries within each of `THRESHOLDS`."""
+    norm = np.array([query.translation_norm for query in queries])
+    degrees = np.array([query.rotation_deg for query in queries])
+    return [success_percent(norm, degrees, threshold) for threshold in THRESHOLDS]
 
 
 def write_report(directory: Path, queries: Sequence[Query], summary: dict) -> None:

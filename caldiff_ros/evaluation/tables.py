@@ -16,6 +16,7 @@ from caldiff_ros.evaluation.cells import Cell
 from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.metrics import METRIC_THRESHOLDS, THRESHOLDS, success_percent
 from caldiff_ros.evaluation.paper import PaperTable
+from caldiff_ros.evaluation.report import success_rates
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
@@ -92,7 +93,7 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
     """One method on all variants of a split."""
     cell = cells[0]
     queries = [query for one in cells for query in one.queries.values()]
-    rates = np.array([_rates(one) for one in cells])
+    rates = np.array([success_rates(list(one.queries.values())) for one in cells])
     metric = cell.metric and {
         key: success_percent(
             np.array([q.translation_map for q in queries]),
@@ -118,13 +119,6 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
         'preparation_seconds': sum(one.preparation_seconds for one in cells),
         'status_counts': dict(Counter(q.status for q in queries)),
     }
-
-
-def _rates(cell: Cell) -> list[float]:
-    queries = list(cell.queries.values())
-    translation = np.array([q.translation_norm for q in queries])
-    rotation = np.array([q.rotation_deg for q in queries])
-    return [success_percent(translation, rotation, threshold) for threshold in THRESHOLDS]
 
 
 def row_texts(row: dict[str, Any]) -> list[str]:

@@ -173,6 +173,25 @@ def resample(image: np.ndarray, source: Camera, target: Camera) -> tuple[np.ndar
     return cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), seen
 
 
+def turned(
+    image: np.ndarray, source: Camera, target: Camera, R_source_target: np.ndarray, border: int
+) -> np.ndarray:
+    """The image that a turned pinhole camera would have taken from the same place.
+
+    Args:
+        image: uint8 (H, W, 3) of ``source``.
+        source: its camera, without distortion.
+        target: the turned camera, without distortion.
+        R_source_target: (3, 3), takes directions of the target to the source.
+        border: OpenCV's rule for what the source did not see, such as `cv2.BORDER_REFLECT`.
+    """
+    to_centers = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # OpenCV counts from these
+    K_source, K_target = to_centers @ source.matrix(), to_centers @ target.matrix()
+    homography = K_source @ R_source_target @ np.linalg.inv(K_target)
+    size, flags = (target.width, target.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpPerspective(image, homography, size, None, flags, border)
+
+
 def _same_view(a: Camera, b: Camera, tolerance_px: float = 0.05) -> bool:
     """Whether two pinhole cameras differ in resolution only."""
     a = a.resized(b.width, b.height)

@@ -13,9 +13,8 @@ from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.stages import choose, diffused_particles, refine
+from caldiff_ros.localization.stages import choose, diffused_particles, prepare, refine
 from caldiff_ros.training import pick_device
 
 
@@ -66,9 +65,7 @@ class Localizer:
         """
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
         with run.stage('preparation'):
-            view, affine = self.map.view(image, camera), self.config.affine_exposure
-            self.map.calibration.image.check(*view)
-            query = Query(*view, self.map.camera, self.device, affine)
+            query = prepare(image, camera, self.config, run)
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
             n_guessed = round(self.config.prior_share * self.config.particles) if prior else 0

@@ -9,11 +9,11 @@ the training images. So some particles are shown the image turned, and are turne
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
+from caldiff_ros.geometry.camera import turned
 from caldiff_ros.localization.query import Query
 
 
@@ -33,12 +33,6 @@ def turned_images(query: Query, n: int) -> tuple[Tensor, Pose]:
 
 
 def _warped(query: Query, R_cam_turned: Tensor) -> Tensor:
-    K = query.camera.matrix()
-    to_centers = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # OpenCV counts from these
-    homography = to_centers @ K @ R_cam_turned.double().numpy() @ np.linalg.inv(to_centers @ K)
-    size = (query.camera.width, query.camera.height)
-    image = cv2.warpPerspective(
-        query.image, homography, size, None, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        cv2.BORDER_REFLECT,
-    )  # fmt: skip
+    R = R_cam_turned.double().numpy()
+    image = turned(query.image, query.camera, query.camera, R, cv2.BORDER_REFLECT)
     return torch.from_numpy(image).to(query.device).float() / 255

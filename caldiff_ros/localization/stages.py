@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from caldiff_ros.diffusion.schedule import reverse_steps
 from caldiff_ros.diffusion.training import pose_vectors, poses_of
-from caldiff_ros.geometry import Pose
+from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align
@@ -42,6 +43,17 @@ class Refined:
     T_norm_cam: Pose
     evidence: Evidence
     covariance: Tensor
+
+
+def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run) -> Query:
+    """The image (H, W, 3) uint8 of a camera as the map's would have seen it.
+
+    Raises:
+        CaldiffError: if it cannot be used: not one of its camera, black, blurred.
+    """
+    view = run.map.view(image, camera)
+    run.map.calibration.image.check(*view)
+    return Query(*view, run.map.camera, run.map.field.aabb.device, config.affine_exposure)
 
 
 def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) -> Pose:
