@@ -27,7 +27,9 @@ from caldiff_ros.training import Report, no_report
 
 #: Poses farther than this from the truth (normalized units, or degrees) are wrong.
 WRONG_DISTANCE, WRONG_ANGLE_DEG = 0.05, 10.0
-#: Standard deviations of the start about the truth, from which the right pose is refined.
+#: Starts about the truth, from which the right pose is refined, and their standard deviations. One
+#: start may end in a minimum beside the right one, where a localization has others as well.
+_STARTS = 4
 _START = torch.tensor([0.01] * 3 + [0.02] * 3)
 #: Random poses from which the most deceptive ones are refined, and how many of these.
 _RANDOM_POSES, _REFINED = 80, 5
@@ -35,8 +37,8 @@ _RANDOM_POSES, _REFINED = 80, 5
 _CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
-#: Median of the chi-squared distribution with 6 degrees of freedom.
-_MEDIAN_SQUARED_ERROR = 5.348
+#: A squared error counts at most as so many times the median; 1 of 5000 is above in theory.
+_MOST_SQUARED_ERROR = 5.0
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,9 @@ def calibrate(
     right, wrong, squared_errors = [], [], []
     for i, query in enumerate(queries_of(held_out, field)):
         truth = true[i : i + 1]
-        start = truth.retract(
-            _START.to(truth.t) * torch.randn(1, 6, generator=generator).to(truth.t)
-        )
-        found = align(field, query, start, GaussNewtonConfig()).T_norm_cam[:1]
+        noise = _START * torch.randn(_STARTS, 6, generator=generator)
+        starts = truth[[0] * _STARTS].retract(noise.to(truth.t))
+        found = align(field, query, starts, GaussNewtonConfig()).T_norm_cam[:1]
         if not is_wrong(found, truth[0])[0]:
             right.append(Evidence.of(field, query, found))
             covariance = curvature_covariance(field, query, found)
@@ -107,9 +108,20 @@ def calibrate(
             f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
             'says what a right answer looks like; check the poses, or give more and sharper images'
         )
-    # the median, as a few alignments end in a minimum next to the right one
-    scale = float(np.median(squared_errors)) / _MEDIAN_SQUARED_ERROR
+    scale = covariance_scale(np.array(squared_errors))
     return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
+
+
+def covariance_scale(squared_errors: np.ndarray) -> float:
+    """How many times covariances are too small, from the normalized squared errors (N,) of poses.
+
+    Their mean over its expectation, the 6 degrees of freedom. A few that ended beside the right
+    minimum say nothing of the covariance of those that did not, and are cut to size. Few views may
+    have been lucky ones: the uncertainty of a variance from N of them makes it 2 / N larger.
+    """
+    bound = _MOST_SQUARED_ERROR * np.median(squared_errors)
+    mean = float(np.minimum(squared_errors, bound).mean())
+    return mean / 6 * (1 + 2 / len(squared_errors))
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:

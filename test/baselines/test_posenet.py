@@ -55,9 +55,10 @@ def test_a_few_views_are_learned_by_heart(photographs):
     network = train_posenet(images, poses, training)
     found = poses_of(network(images))
     assert float(found.translation_error(poses).max()) < 0.15
-    assert float(found.rotation_error_deg(poses).max()) < 8
+    assert float(found.rotation_error_deg(poses).max()) < 15
     # which says nothing if they were alike
     assert float(poses.translation_error(poses[[0]]).max()) > 0.2
+    assert float(poses.rotation_error_deg(poses[[0]]).max()) > 60
 
 
 def test_the_backbone_is_trained_in_the_second_phase_only(photographs):

@@ -5,12 +5,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.localization.calibrating import (
+    covariance_scale,
     CalibrationConfig,
     calibrate,
+    covariance_scale,
     is_wrong,
     queries_of,
     scrambled,
@@ -41,6 +44,18 @@ def test_right_and_wrong_answers_are_told_apart():
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7
         assert confidences[1] < 0.3
+
+
+def test_the_covariance_scale_of_errors_of_known_covariance():
+    random = np.random.default_rng(0)
+    squared = (random.standard_normal((20_000, 6)) ** 2).sum(1)
+    assert covariance_scale(squared) == pytest.approx(1, abs=0.02)
+    assert covariance_scale(9 * squared) == pytest.approx(9, abs=0.2)
+    # a hundredth of them ended elsewhere
+    squared[:200] = 1e6
+    assert covariance_scale(squared) == pytest.approx(1, abs=0.05)
+    # two of the same size are certain to a factor of 2 only
+    assert covariance_scale(np.array([6.0, 6.0])) == pytest.approx(2)
 
 
 def test_wrong_means_far_in_place_or_angle():
