@@ -10,7 +10,6 @@ import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.localization.calibrating import (
-    covariance_scale,
     CalibrationConfig,
     calibrate,
     covariance_scale,
