@@ -27,6 +27,7 @@ from caldiff_ros.localization.calibrating import is_wrong, refine_wrong, scrambl
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.query import Query as Image
 from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
+from caldiff_ros.nerf.field import render_images
 from caldiff_ros.scenes import Frame
 
 #: Wrong poses that the most deceptive ones are chosen from, per image and kind.
@@ -79,7 +80,8 @@ def _statuses(localizer: Localizer, query: Image, poses: Pose) -> Counter:
     """What the poses (P,), each by itself, would be called."""
     if not len(poses):
         return Counter()
-    evidence = Evidence.of(localizer.map.field, query, poses)
+    rendering = render_images(localizer.map.field, poses, query.camera)
+    evidence = Evidence.of(rendering, query)
     trusted = [
         localizer.map.calibration.confidence(*pair) >= localizer.config.min_confidence
         for pair in zip(evidence.error.tolist(), evidence.similarity.tolist(), strict=True)

@@ -21,7 +21,7 @@ from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
 from caldiff_ros.localization.selection import SelectionConfig, select
-from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField, render_images
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Report, no_report
 
@@ -90,18 +90,20 @@ def calibrate(
         starts = truth[[0] * _STARTS].retract(noise.to(truth.t))
         found = align(field, query, starts, GaussNewtonConfig()).T_norm_cam[:1]
         if not is_wrong(found, truth[0])[0]:
-            right.append(Evidence.of(field, query, found))
-            covariance = curvature_covariance(field, query, found)
+            rendering = render_images(field, found, query.camera)
+            right.append(Evidence.of(rendering, query))
+            covariance = curvature_covariance(rendering, query, found)
             squared_errors.append(squared_error(found[0], truth[0], covariance))
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
         deceived = refine_wrong(field, query, particles[is_wrong(particles, truth[0])])
         still_wrong = is_wrong(deceived, truth[0])
         if bool(still_wrong.any()):
-            wrong.append(Evidence.of(field, query, deceived[still_wrong]))
+            rendering = render_images(field, deceived[still_wrong], query.camera)
+            wrong.append(Evidence.of(rendering, query))
         around = poses_around(held_out.T_norm_cam, _RANDOM_POSES, RenderedViewsConfig(), generator)
         nowhere = replace(query, image=scrambled(query.image, generator))
         deceived = refine_wrong(field, nowhere, around.to(true.t.device))
-        wrong.append(Evidence.of(field, nowhere, deceived))
+        wrong.append(Evidence.of(render_images(field, deceived, query.camera), nowhere))
         report('calibration', i + 1, len(held_out), {})
     if not right:
         raise CaldiffError(
@@ -145,7 +147,8 @@ def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:
     errors = query.level(_CHOICE.longer_side).photometric_error(field, poses)
     chosen = poses[select(poses, errors, _CHOICE)]
     everyone = (len(chosen),) * len(GaussNewtonConfig.levels_px)
-    return align(field, query, chosen, GaussNewtonConfig(kept=everyone)).T_norm_cam
+    config = GaussNewtonConfig(kept=everyone, rival_ratio=float('inf'))
+    return align(field, query, chosen, config).T_norm_cam
 
 
 def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:

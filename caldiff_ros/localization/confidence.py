@@ -16,10 +16,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import Tensor
 
-from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.nerf.field import Rendering
 
 #: Pixels along the edge of a window whose structure is compared, and from one window to the next.
 _WINDOW_PX, _STRIDE_PX = 9, 3
@@ -42,9 +41,9 @@ class Evidence:
     similarity: Tensor
 
     @classmethod
-    def of(cls, field: RadianceField, query: Query, poses: Pose) -> Evidence:
-        """Render at poses (P,) and compare with the query."""
-        rgb = render_images(field, poses, query.camera).rgb
+    def of(cls, rendering: Rendering, query: Query) -> Evidence:
+        """Compare whole images of the query's camera, (P, H, W), with the query."""
+        rgb = rendering.rgb
         seen = query.seen_pixels
         target = query.rgb.view(-1, 3)[seen]
         shown = query.exposed(rgb.flatten(1, 2)[:, seen], target)

@@ -15,7 +15,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, Linearization, Target
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField
+from caldiff_ros.nerf.field import Rendering
 
 #: Pixels along the edge of a block whose residuals are taken to be one observation.
 BLOCK_PX = 8
@@ -25,15 +25,15 @@ BLOCK_PX = 8
 _NOTHING = 1e-9
 
 
-def curvature_covariance(field: RadianceField, query: Query, pose: Pose) -> Tensor:
-    """Covariance of the pose, (1,), that minimizes the photometric error.
+def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tensor:
+    """Covariance of the pose, (1,), that minimizes the photometric error; its render is given.
 
     The sandwich H^-1 B H^-1 with the curvature H = J^T W J, and B from the gradient of each block
     of pixels (cluster-robust, White 1980). Residuals of a radiance field come in patches; as if
     every pixel were independent, H^-1 alone promises far too much.
     """
     target = Target.of(query)
-    here = Linearization.at(pose, field, target, GaussNewtonConfig.robust_scale)
+    here = Linearization.at(pose, rendering, target, GaussNewtonConfig.robust_scale)
     H, _ = here.normal_equations()
     scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
     image = scores.T.view(1, 6, query.camera.height, query.camera.width)

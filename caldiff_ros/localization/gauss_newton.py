@@ -37,18 +37,24 @@ class GaussNewtonConfig:
     """Hypotheses that enter each level, the best by photometric error."""
     robust_scale: float = 1.0
     """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure)."""
-    min_step_px: float = 0.01
-    """A hypothesis whose next step would turn or shift the image by less, in pixels of the level,
-    is done with it."""
+    min_step_px: float = 0.05
+    """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, is
+    done with it after that."""
+    rival_ratio: float = 2.0
+    """Hypotheses with more than so many times the cost of the best at the end of a level are given
+    up: one that is clearly right needs no company."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
 
-    def distinct(self, count: int) -> SelectionConfig:
-        """The best ``count`` hypotheses that are no copies."""
-        return SelectionConfig(count, None, self.copy_distance, self.copy_angle_deg)
+    def survivors(self, aligned: Aligned, count: int) -> Pose:
+        """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""
+        distinct = SelectionConfig(count, None, self.copy_distance, self.copy_angle_deg)
+        chosen = select(aligned.T_norm_cam, aligned.cost, distinct)
+        cost = aligned.cost[chosen]
+        return aligned.T_norm_cam[chosen[cost <= self.rival_ratio * cost[0]]]
 
 
 @dataclass(frozen=True)
@@ -107,17 +113,16 @@ class Linearization:
 
     @classmethod
     def at(
-        cls, poses: Pose, field: RadianceField, target: Target, robust_scale: float
+        cls, poses: Pose, rendering: Rendering, target: Target, robust_scale: float
     ) -> Linearization:
-        """Render at poses (P,) and compare with the query."""
+        """Compare what the query's camera sees from poses (P,), (P, H, W), with the query."""
         camera = target.query.camera
-        out = render_images(field, poses, camera)
-        rgb = blurred(out.rgb)
+        rgb = blurred(rendering.rgb)
         flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
         rgb = flat.view_as(rgb)
         # the mean of both gradients (ESM) converges faster than that of the render alone
         gradient = (image_gradient(rgb) + target.gradient) / 2
-        J = pose_jacobian(_filled_depth(out), gradient, camera, poses)
+        J = pose_jacobian(_filled_depth(rendering), gradient, camera, poses)
         residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
         scale = robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)
@@ -185,7 +190,7 @@ def align_level(
     config: GaussNewtonConfig,
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
-    """Align poses (P,) with the query at its own resolution; no pose gets worse."""
+    """Align poses (P,) at the query's own resolution; a step that makes it worse is undone."""
     target = Target.of(query)
     R, t = poses.R.clone(), poses.t.clone()
     cost, damping = t.new_full((len(t),), torch.inf), t.new_full((len(t),), _FIRST_DAMPING)
@@ -193,7 +198,8 @@ def align_level(
     # of those that are not done: where they are in the arrays above, and where to look next
     active, trial = torch.arange(len(t), device=t.device), poses
     for step in range(iterations + 1):
-        here = Linearization.at(trial, field, target, config.robust_scale)
+        rendering = render_images(field, trial, query.camera)
+        here = Linearization.at(trial, rendering, target, config.robust_scale)
         better = here.cost < cost[active]
         improved = active[better]
         H_here, g_here = here.normal_equations()
@@ -207,11 +213,14 @@ def align_level(
         changed = torch.where(better, damping[active] / 4, damping[active] * 16)
         damping[active] = changed.clamp(_FIRST_DAMPING / 100, 1e6)
         delta = _solve(H[active], g[active], damping[active])
+        trial = Pose(R[active], t[active]).retract(delta)
         moving = query.camera.fx * delta.abs().amax(-1) >= config.min_step_px
-        active = active[moving]
+        # the last, small step needs no look at where it leads
+        done = active[~moving]
+        R[done], t[done] = trial.R[~moving], trial.t[~moving]
+        active, trial = active[moving], trial[moving]
         if len(active) == 0:
             break
-        trial = Pose(R[active], t[active]).retract(delta[moving])
     return Aligned(Pose(R, t), cost)
 
 
@@ -240,8 +249,7 @@ def align(
         level = query.level(longer_side)
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
-            chosen = select(aligned.T_norm_cam, aligned.cost, config.distinct(kept))
-            poses = aligned.T_norm_cam[chosen]
+            poses = config.survivors(aligned, kept)
         aligned = align_level(field, level, poses, iterations, config, on_step)
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

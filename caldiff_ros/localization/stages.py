@@ -24,6 +24,7 @@ from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.sampling import uniform_particles
 from caldiff_ros.localization.selection import select
+from caldiff_ros.nerf.field import Rendering, render_images
 
 #: Observers see every so many steps of the refinement.
 _SHOWN_EVERY = 10
@@ -133,18 +134,21 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
         refined = _refine_inerf(poses, query, config.refinement, run)
     elif config.refinement is not None:
         refined = _refine_aligned(poses, query, config.refinement, run)
-    evidence = Evidence.of(run.field, query, refined)
+    rendering = render_images(run.field, refined, query.camera)
+    evidence = Evidence.of(rendering, query)
     aligns = isinstance(config.refinement, GaussNewtonConfig) and config.matching is not None
     if aligns and not _any_trusted(evidence, config, run):
         leaps = leap(run.field, query, poses, config.matching)
         if leaps:
             further = _refine_aligned(Pose.cat(leaps), query, config.refinement, run)
             refined = Pose.cat([refined, further])
-            evidence = Evidence.cat([evidence, Evidence.of(run.field, query, further)])
+            rendering = Rendering.cat([rendering, render_images(run.field, further, query.camera)])
+            evidence = Evidence.of(rendering, query)
     order = evidence.error.argsort(stable=True)
     refined, evidence = refined[order], evidence[order]
     run.tell('refinement', 2, 2, refined, evidence.error)
-    return Refined(refined, evidence, curvature_covariance(run.field, query, refined[:1]))
+    covariance = curvature_covariance(rendering[order[:1]], query, refined[:1])
+    return Refined(refined, evidence, covariance)
 
 
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:

@@ -41,6 +41,9 @@ class Rendering:
             torch.cat([part.opacity for part in parts]),
         )
 
+    def __getitem__(self, index) -> Rendering:
+        return Rendering(self.rgb[index], self.depth[index], self.opacity[index])
+
 
 class RadianceField(Protocol):
     """A scene in normalized coordinates that renders along rays.

@@ -18,6 +18,7 @@ from caldiff_ros.localization.calibrating import (
     scrambled,
 )
 from caldiff_ros.localization.confidence import Evidence
+from caldiff_ros.nerf.field import render_images
 from maps import CALIBRATION
 
 SMALL = CAMERA.downscaled(2)
@@ -37,8 +38,8 @@ def test_right_and_wrong_answers_are_told_apart():
     assert calibration.covariance_scale > 0
     others = ring(4, phase=0.4)[:2]
     for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
-        right = Evidence.of(field, query, others[i : i + 1])
-        wrong = Evidence.of(field, query, others[[1 - i]])
+        right = Evidence.of(render_images(field, others[i : i + 1], query.camera), query)
+        wrong = Evidence.of(render_images(field, others[[1 - i]], query.camera), query)
         confidences = [calibration.confidence(e.error.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7

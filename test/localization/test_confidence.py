@@ -12,6 +12,7 @@ from wall import CAMERA, VIEW, Wall, moved, photograph
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic
 from caldiff_ros.localization.query import Query
+from caldiff_ros.nerf.field import render_images
 from maps import CALIBRATION
 
 IMAGE = CALIBRATION.image
@@ -78,7 +79,7 @@ def test_calibration_survives_json():
 def test_evidence_against_numpy_and_opencv(scene):
     field, true, query = scene
     poses = Pose.cat([true, moved(true, 0.02, 3, seed=0), moved(true, 0.3, 30, seed=1)])
-    evidence = Evidence.of(field, query, poses)
+    evidence = Evidence.of(render_images(field, poses, query.camera), query)
     torch.testing.assert_close(evidence.error, query.photometric_error(field, poses))
     assert float(evidence.similarity[0]) > 0.95
     assert evidence.similarity.tolist() == sorted(evidence.similarity.tolist(), reverse=True)
@@ -102,7 +103,7 @@ def test_similarity_does_not_mind_the_exposure(scene):
     field, true, query = scene
     darker = cv2.convertScaleAbs(query.image, alpha=0.6, beta=10)
     other = Query(darker, query.seen, query.camera, query.device, affine_exposure=True)
-    evidence = Evidence.of(field, other, true)
+    evidence = Evidence.of(render_images(field, true, other.camera), other)
     assert float(evidence.similarity[0]) > 0.95
     assert float(evidence.error[0]) < 1e-4
 
@@ -115,18 +116,21 @@ def test_similarity_looks_at_seen_pixels_only(scene):
     seen = seen.copy()
     seen[:, :30] = False
     covered = Query(image, seen, query.camera, query.device)
-    similar = [float(Evidence.of(field, q, true).similarity[0]) for q in (half, covered)]
+    rendering = render_images(field, true, query.camera)
+    similar = [float(Evidence.of(rendering, q).similarity[0]) for q in (half, covered)]
     assert similar[0] < 0.8 < 0.97 < similar[1]
 
 
 def test_a_wall_seen_from_elsewhere_is_no_evidence():
     field = Wall()
     query = photograph(field, VIEW, CAMERA)
-    around = Evidence.of(field, query, moved(VIEW, 0.3, 30, seed=5, n=20))
+    rendering = render_images(field, moved(VIEW, 0.3, 30, seed=5, n=20), query.camera)
+    around = Evidence.of(rendering, query)
     assert float(around.similarity.max()) < 0.5
 
 
 def test_an_image_smaller_than_a_window_is_compared_as_a_whole():
     field, tiny = Wall(), CAMERA.resized(8, 6)
-    evidence = Evidence.of(field, photograph(field, VIEW, tiny), VIEW)
+    query = photograph(field, VIEW, tiny)
+    evidence = Evidence.of(render_images(field, VIEW, tiny), query)
     assert float(evidence.similarity[0]) > 0.9

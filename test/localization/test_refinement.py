@@ -87,11 +87,17 @@ def test_copies_do_not_crowd_out_another_place(scene):
     field, true, query = scene
     far = moved(true, 0.15, 15, seed=3)
     starts = Pose.cat([moved(true, 0.01, 1, seed, n=1) for seed in range(4)] + [far])
-    aligned = align(field, query, starts, GaussNewtonConfig(kept=(5, 2, 2)))
+    config = GaussNewtonConfig(kept=(5, 2, 2), rival_ratio=float('inf'))
+    aligned = align(field, query, starts, config)
     assert len(aligned.cost) == 2
     errors = aligned.T_norm_cam.translation_error(true[0])
     assert float(errors[0]) < 1e-3
     assert float(errors[1]) > 0.05
+    # unless it is hopeless
+    cost = aligned.cost.tolist()
+    for ratio, n in ((1.1 * cost[1] / cost[0], 2), (10, 1)):
+        config = GaussNewtonConfig(kept=(5, 2, 2), rival_ratio=ratio)
+        assert len(align(field, query, starts, config).cost) == n
 
 
 def test_matches_of_one_and_the_same_point_make_no_pose(scene):
