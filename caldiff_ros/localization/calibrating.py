@@ -117,13 +117,11 @@ def calibrate(
 def covariance_scale(squared_errors: np.ndarray) -> float:
     """How many times covariances are too small, from the normalized squared errors (N,) of poses.
 
-    Their mean over its expectation, the 6 degrees of freedom. A few that ended beside the right
-    minimum say nothing of the covariance of those that did not, and are cut to size. Few views may
-    have been lucky ones: the uncertainty of a variance from N of them makes it 2 / N larger.
+    Their mean over its expectation, the 6 degrees of freedom; a few that ended beside the right
+    minimum say nothing of the covariance of those that did not, and are cut to size.
     """
     bound = _MOST_SQUARED_ERROR * np.median(squared_errors)
-    mean = float(np.minimum(squared_errors, bound).mean())
-    return mean / 6 * (1 + 2 / len(squared_errors))
+    return float(np.minimum(squared_errors, bound).mean()) / 6
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:
