@@ -12,6 +12,9 @@ from caldiff_ros.geometry import Pose
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))
 
+#: Where the paper's thresholds no longer tell good methods apart.
+TIGHT_THRESHOLD = (0.0025, 0.5)
+
 #: A pose that is farther off is wrong, and must not be trusted.
 RIGHT = (0.05, 10.0)
 

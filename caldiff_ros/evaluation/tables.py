@@ -14,14 +14,29 @@ from rich.table import Table
 
 from caldiff_ros.evaluation.cells import Cell
 from caldiff_ros.evaluation.methods import named_method
-from caldiff_ros.evaluation.metrics import METRIC_THRESHOLDS, THRESHOLDS, success_percent
+from caldiff_ros.evaluation.metrics import (
+    METRIC_THRESHOLDS,
+    THRESHOLDS,
+    TIGHT_THRESHOLD,
+    success_percent,
+)
 from caldiff_ros.evaluation.paper import PaperTable
 from caldiff_ros.evaluation.report import success_rates
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
 #: What the columns of a table hold.
-HEADER = ('scene', 'split', 'method', 'success (%)', 'paper (%)', '5cm5° 2cm2°', 'median', 's')
+HEADER = (
+    'scene',
+    'split',
+    'method',
+    'tight (%)',
+    'success (%)',
+    'paper (%)',
+    '5cm5° 2cm2°',
+    'median',
+    's',
+)
 
 
 def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, Any]:
@@ -43,6 +58,7 @@ def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, 
         'caption': paper.caption,
         'asked': asked,
         'thresholds': [list(threshold) for threshold in THRESHOLDS],
+        'tight_threshold': list(TIGHT_THRESHOLD),
         'rows': rows,
         'made_with': {
             'dates': sorted({session['date'][:10] for session in sessions}),
@@ -76,13 +92,16 @@ def markdown_table(content: dict[str, Any]) -> str:
 def note(content: dict[str, Any]) -> str:
     """What the columns mean and what they were made with."""
     made = content['made_with']
-    bounds = ', '.join(f'({t:g}, {d:g}°)' for t, d in content['thresholds'])
+    *bounds, tight = (
+        f'({t:g}, {d:g}°)' for t, d in [*content['thresholds'], content['tight_threshold']]
+    )
     machines = '; '.join(
         f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
         for hardware in made['hardware']
     )
     return (
-        f'{content["asked"]} Success within {bounds}, normalized units; ± is the standard '
+        f'{content["asked"]} Success within {", ".join(bounds)}, normalized units, tight: within '
+        f'{tight}; ± is the standard '
         'deviation over the variants; median of translation, normalized, and rotation; s are the '
         f'median and the 90th percentile per query. Seed {", ".join(map(str, made["seeds"]))}, '
         f'{machines}, commit {", ".join(made["commits"])}, {", ".join(made["dates"])}.'
@@ -94,12 +113,11 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
     cell = cells[0]
     queries = [query for one in cells for query in one.queries.values()]
     rates = np.array([success_rates(list(one.queries.values())) for one in cells])
+    degrees = np.array([q.rotation_deg for q in queries])
+    in_map = np.array([q.translation_map for q in queries])
+    normalized = np.array([q.translation_norm for q in queries])
     metric = cell.metric and {
-        key: success_percent(
-            np.array([q.translation_map for q in queries]),
-            np.array([q.rotation_deg for q in queries]),
-            threshold,
-        )
+        key: success_percent(in_map, degrees, threshold)
         for key, threshold in METRIC_THRESHOLDS.items()
     }
     return {
@@ -110,10 +128,11 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
         'n_queries': len(queries),
         'success_rate': rates.mean(axis=0).tolist(),
         'success_spread': rates.std(axis=0).tolist() if len(cells) > 1 else None,
+        'success_tight': success_percent(normalized, degrees, TIGHT_THRESHOLD),
         'success_metric': metric or None,
         'paper': paper,
-        'median_translation_norm': float(np.median([q.translation_norm for q in queries])),
-        'median_rotation_deg': float(np.median([q.rotation_deg for q in queries])),
+        'median_translation_norm': float(np.median(normalized)),
+        'median_rotation_deg': float(np.median(degrees)),
         'median_seconds': float(np.median([q.seconds for q in queries])),
         'p90_seconds': float(np.percentile([q.seconds for q in queries], 90)),
         'preparation_seconds': sum(one.preparation_seconds for one in cells),
@@ -135,6 +154,7 @@ def row_texts(row: dict[str, Any]) -> list[str]:
         row['scene'],
         row['split'],
         named_method(row['method']).title,
+        f'{row["success_tight"]:.0f}',
         ', '.join(ours),
         '' if row['paper'] is None else ', '.join(f'{rate:g}' for rate in row['paper']),
         '' if metric is None else ', '.join(f'{rate:.0f}' for rate in metric.values()),

@@ -37,8 +37,9 @@ _RANDOM_POSES, _REFINED = 80, 5
 _CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
-#: A squared error counts at most as so many times the median; 1 of 5000 is above in theory.
-_MOST_SQUARED_ERROR = 5.0
+#: A squared error of more than so many times the median belongs to another minimum; the theory has
+#: 1 of 10^9 there, and a mean must not hang on a single alignment.
+_MOST_SQUARED_ERROR = 10.0
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ def calibrate(
 def covariance_scale(squared_errors: np.ndarray) -> float:
     """How many times covariances are too small, from the normalized squared errors (N,) of poses.
 
-    Their mean over its expectation, the 6 degrees of freedom; a few that ended beside the right
-    minimum say nothing of the covariance of those that did not, and are cut to size.
+    Their mean over its expectation, the 6 degrees of freedom, without those that ended beside the
+    right minimum, which no covariance at the minimum explains.
     """
-    bound = _MOST_SQUARED_ERROR * np.median(squared_errors)
-    return float(np.minimum(squared_errors, bound).mean()) / 6
+    explained = squared_errors <= _MOST_SQUARED_ERROR * np.median(squared_errors)
+    return float(squared_errors[explained].mean()) / 6
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:

@@ -53,7 +53,7 @@ def test_the_covariance_scale_of_errors_of_known_covariance():
     assert covariance_scale(9 * squared) == pytest.approx(9, abs=0.2)
     # a hundredth of them ended elsewhere
     squared[:200] = 1e6
-    assert covariance_scale(squared) == pytest.approx(1, abs=0.05)
+    assert covariance_scale(squared) == pytest.approx(1, abs=0.02)
 
 
 def test_wrong_means_far_in_place_or_angle():
