@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from caldiff_ros.evaluation.tables import HEADER, note, row_texts
+from caldiff_ros.evaluation.tables import COLUMNS, note, row_texts
 
-_ROW_INCHES, _WIDTHS = 0.24, (0.09, 0.06, 0.25, 0.19, 0.11, 0.1, 0.12, 0.08)
+_ROW_INCHES = 0.24
 
 
 def save_table(path: Path, content: dict[str, Any]) -> None:
@@ -25,9 +25,12 @@ def save_table(path: Path, content: dict[str, Any]) -> None:
     axes.set_axis_off()
     axes.set_title(content['caption'], loc='left', fontweight='bold')
     table = axes.table(
-        [row_texts(row) for row in rows], colLabels=HEADER, colWidths=_WIDTHS, cellLoc='left',
+        [row_texts(row) for row in rows],
+        colLabels=list(COLUMNS),
+        colWidths=list(COLUMNS.values()),
+        cellLoc='left',
         bbox=(0, 0, 1, 1),
-    )  # fmt: skip
+    )
     table.auto_set_font_size(False)
     table.set_fontsize(8)
     bands = list(dict.fromkeys((row['scene'], row['split']) for row in rows))

@@ -25,18 +25,18 @@ from caldiff_ros.evaluation.report import success_rates
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
-#: What the columns of a table hold.
-HEADER = (
-    'scene',
-    'split',
-    'method',
-    'tight (%)',
-    'success (%)',
-    'paper (%)',
-    '5cm5° 2cm2°',
-    'median',
-    's',
-)
+#: What the columns of a table hold, and their share of its width in a picture.
+COLUMNS = {
+    'scene': 0.08,
+    'split': 0.06,
+    'method': 0.24,
+    'tight (%)': 0.06,
+    'success (%)': 0.18,
+    'paper (%)': 0.1,
+    '5cm5° 2cm2°': 0.09,
+    'median': 0.11,
+    's': 0.08,
+}
 
 
 def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, 
 
 def rich_table(content: dict[str, Any]) -> Table:
     """For a terminal."""
-    table = Table(*HEADER, title=content['caption'], caption=note(content), title_justify='left')
+    table = Table(*COLUMNS, title=content['caption'], caption=note(content), title_justify='left')
     previous = None
     for row in content['rows']:
         if previous not in (None, (row['scene'], row['split'])):
@@ -84,7 +84,7 @@ def rich_table(content: dict[str, Any]) -> Table:
 
 def markdown_table(content: dict[str, Any]) -> str:
     """For a document."""
-    lines = [f'**{content["caption"]}**', '', _line(HEADER), _line(['---'] * len(HEADER))]
+    lines = [f'**{content["caption"]}**', '', _line(list(COLUMNS)), _line(['---'] * len(COLUMNS))]
     lines += [_line(row_texts(row)) for row in content['rows']]
     return '\n'.join([*lines, '', note(content), ''])
 
@@ -141,7 +141,7 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
 
 
 def row_texts(row: dict[str, Any]) -> list[str]:
-    """The entries of a row, in the order of `HEADER`."""
+    """The entries of a row, in the order of `COLUMNS`."""
     spread = row['success_spread'] or [None] * len(row['success_rate'])
     ours = [
         f'{rate:.0f}' if deviation is None else f'{rate:.0f}±{deviation:.0f}'
