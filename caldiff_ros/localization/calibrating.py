@@ -146,8 +146,7 @@ def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:
     errors = query.level(_CHOICE.longer_side).photometric_error(field, poses)
     chosen = poses[select(poses, errors, _CHOICE)]
     everyone = (len(chosen),) * len(GaussNewtonConfig.levels_px)
-    config = GaussNewtonConfig(kept=everyone, rival_ratio=float('inf'))
-    return align(field, query, chosen, config).T_norm_cam
+    return align(field, query, chosen, GaussNewtonConfig(kept=everyone)).T_norm_cam
 
 
 def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:

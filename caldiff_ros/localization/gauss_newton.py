@@ -40,21 +40,18 @@ class GaussNewtonConfig:
     min_step_px: float = 0.05
     """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, is
     done with it after that."""
-    rival_ratio: float = 2.0
-    """Hypotheses with more than so many times the cost of the best at the end of a level are given
-    up: one that is clearly right needs no company."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
 
-    def survivors(self, aligned: Aligned, count: int) -> Pose:
+    def survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""
         distinct = SelectionConfig(count, None, self.copy_distance, self.copy_angle_deg)
         chosen = select(aligned.T_norm_cam, aligned.cost, distinct)
         cost = aligned.cost[chosen]
-        return aligned.T_norm_cam[chosen[cost <= self.rival_ratio * cost[0]]]
+        return aligned.T_norm_cam[chosen[cost <= max(rival_ratio, 1) * cost[0]]]
 
 
 @dataclass(frozen=True)
@@ -239,9 +236,14 @@ def align(
     query: Query,
     poses: Pose,
     config: GaussNewtonConfig,
+    rival_ratio: float = float('inf'),
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
-    """Align poses (P,) from coarse to fine; fewer and fewer of them, best first."""
+    """Align poses (P,) from coarse to fine; fewer and fewer of them, best first.
+
+    Those with more than ``rival_ratio`` times the cost of the best at the end of a level are given
+    up: one that is clearly right needs no company.
+    """
     aligned = None
     for longer_side, iterations, kept in zip(
         config.levels_px, config.iterations, config.kept, strict=True
@@ -249,7 +251,7 @@ def align(
         level = query.level(longer_side)
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
-            poses = config.survivors(aligned, kept)
+            poses = config.survivors(aligned, kept, rival_ratio)
         aligned = align_level(field, level, poses, iterations, config, on_step)
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

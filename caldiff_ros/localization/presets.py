@@ -56,7 +56,7 @@ class LocalizerConfig:
     """Confidence from which a pose is trusted."""
     ambiguity_ratio: float = 2.0
     """A pose at another place that is trusted as well, with an error at most so many times that of
-    the best, makes the answer ambiguous."""
+    the best, makes the answer ambiguous. Others need not be refined to the end."""
 
 
 PRESETS: dict[str, LocalizerConfig] = {

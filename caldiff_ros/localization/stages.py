@@ -133,14 +133,14 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     if isinstance(config.refinement, InerfConfig):
         refined = _refine_inerf(poses, query, config.refinement, run)
     elif config.refinement is not None:
-        refined = _refine_aligned(poses, query, config.refinement, run)
+        refined = _refine_aligned(poses, query, config, run)
     rendering = render_images(run.field, refined, query.camera)
     evidence = Evidence.of(rendering, query)
     aligns = isinstance(config.refinement, GaussNewtonConfig) and config.matching is not None
     if aligns and not _any_trusted(evidence, config, run):
         leaps = leap(run.field, query, poses, config.matching)
         if leaps:
-            further = _refine_aligned(Pose.cat(leaps), query, config.refinement, run)
+            further = _refine_aligned(Pose.cat(leaps), query, config, run)
             refined = Pose.cat([refined, further])
             rendering = Rendering.cat([rendering, render_images(run.field, further, query.camera)])
             evidence = Evidence.of(rendering, query)
@@ -167,8 +167,10 @@ def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> P
     return inerf(run.field, query, poses, region, config, run.generator, show)
 
 
-def _refine_aligned(poses: Pose, query: Query, config: GaussNewtonConfig, run: Run) -> Pose:
+def _refine_aligned(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
     def show(step: int, now: Pose) -> None:
         run.tell('refinement', 1, 2, now)
 
-    return align(run.field, query, poses, config, show).T_norm_cam
+    # whoever is beyond the ratio could not make the answer ambiguous either
+    ratio = config.ambiguity_ratio
+    return align(run.field, query, poses, config.refinement, ratio, show).T_norm_cam

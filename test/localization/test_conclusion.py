@@ -14,7 +14,6 @@ from caldiff_ros.evaluation import pose_errors
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import CancelToken, Status
 from caldiff_ros.localization.conclusion import conclude
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig
 from caldiff_ros.localization.presets import configuration
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import refine
@@ -73,8 +72,7 @@ def test_without_the_twins_it_is_localized():
     assert distance / place.unit < 2e-3
     assert angle < 0.2
     assert len(answer.hypotheses) == 1  # the other side was soon given up
-    patient = GaussNewtonConfig(rival_ratio=float('inf'))
-    answer = answered(symmetric=False, refinement=patient)[0]
+    answer = answered(symmetric=False, ambiguity_ratio=float('inf'))[0]
     assert answer.status == Status.LOCALIZED
     assert len(answer.hypotheses) == 2  # the other side is listed, but not trusted
     assert answer.hypotheses[1].confidence < 0.5

@@ -87,7 +87,7 @@ def test_copies_do_not_crowd_out_another_place(scene):
     field, true, query = scene
     far = moved(true, 0.15, 15, seed=3)
     starts = Pose.cat([moved(true, 0.01, 1, seed, n=1) for seed in range(4)] + [far])
-    config = GaussNewtonConfig(kept=(5, 2, 2), rival_ratio=float('inf'))
+    config = GaussNewtonConfig(kept=(5, 2, 2))
     aligned = align(field, query, starts, config)
     assert len(aligned.cost) == 2
     errors = aligned.T_norm_cam.translation_error(true[0])
@@ -96,8 +96,7 @@ def test_copies_do_not_crowd_out_another_place(scene):
     # unless it is hopeless
     cost = aligned.cost.tolist()
     for ratio, n in ((1.1 * cost[1] / cost[0], 2), (10, 1)):
-        config = GaussNewtonConfig(kept=(5, 2, 2), rival_ratio=ratio)
-        assert len(align(field, query, starts, config).cost) == n
+        assert len(align(field, query, starts, config, ratio).cost) == n
 
 
 def test_matches_of_one_and_the_same_point_make_no_pose(scene):
