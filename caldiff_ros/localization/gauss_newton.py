@@ -33,6 +33,9 @@ class GaussNewtonConfig:
     """Longer side of the image at each level, in pixels."""
     iterations: tuple[int, ...] = (16, 8, 5)
     """Most iterations at each level."""
+    blur_px: tuple[float, ...] = (0.8, 0.8, 0.0)
+    """Standard deviation of the blur of image and render at each level, in pixels of it: that widens
+    the basin, and costs accuracy."""
     kept: tuple[int, ...] = (5, 3, 2)
     """Hypotheses that enter each level, the best by photometric error."""
     robust_scale: float = 1.0
@@ -73,23 +76,25 @@ class Target:
 
     Attributes:
         query: the image.
+        blur_px: standard deviation of the blur of image and renders, in pixels.
         rgb: its blurred colours, (1, H, W, 3).
         gradient: of these along u and v, (1, H, W, 3, 2).
         seen: 1 where the blurred gradient rests on seen pixels only, (1, H * W, 1).
     """
 
     query: Query
+    blur_px: float
     rgb: Tensor
     gradient: Tensor
     seen: Tensor
 
     @classmethod
-    def of(cls, query: Query) -> Target:
+    def of(cls, query: Query, blur_px: float) -> Target:
         """Prepare a query at its own resolution."""
-        rgb = blurred(query.rgb[None])
+        rgb = blurred(query.rgb[None], blur_px)
         unseen = 1 - torch.from_numpy(query.seen)[None].float()
         seen = 1 - F.max_pool2d(unseen, 7, stride=1, padding=3)
-        return cls(query, rgb, image_gradient(rgb), seen.to(query.device).view(1, -1, 1))
+        return cls(query, blur_px, rgb, image_gradient(rgb), seen.to(query.device).view(1, -1, 1))
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ class Linearization:
     ) -> Linearization:
         """Compare what the query's camera sees from poses (P,), (P, H, W), with the query."""
         camera = target.query.camera
-        rgb = blurred(rendering.rgb)
+        rgb = blurred(rendering.rgb, target.blur_px)
         flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
         rgb = flat.view_as(rgb)
         # the mean of both gradients (ESM) converges faster than that of the render alone
@@ -184,11 +189,12 @@ def align_level(
     query: Query,
     poses: Pose,
     iterations: int,
+    blur_px: float,
     config: GaussNewtonConfig,
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
     """Align poses (P,) at the query's own resolution; a step that makes it worse is undone."""
-    target = Target.of(query)
+    target = Target.of(query, blur_px)
     R, t = poses.R.clone(), poses.t.clone()
     cost, damping = t.new_full((len(t),), torch.inf), t.new_full((len(t),), _FIRST_DAMPING)
     H, g = t.new_zeros(len(t), 6, 6), t.new_zeros(len(t), 6)
@@ -245,13 +251,13 @@ def align(
     up: one that is clearly right needs no company.
     """
     aligned = None
-    for longer_side, iterations, kept in zip(
-        config.levels_px, config.iterations, config.kept, strict=True
+    for longer_side, iterations, blur_px, kept in zip(
+        config.levels_px, config.iterations, config.blur_px, config.kept, strict=True
     ):
         level = query.level(longer_side)
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
             poses = config.survivors(aligned, kept, rival_ratio)
-        aligned = align_level(field, level, poses, iterations, config, on_step)
+        aligned = align_level(field, level, poses, iterations, blur_px, config, on_step)
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

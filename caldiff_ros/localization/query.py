@@ -137,8 +137,10 @@ def fit_exposure(
     return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
 
 
-def blurred(images: Tensor, sigma_px: float = 0.8) -> Tensor:
-    """Images (B, H, W, C) blurred by a 5 x 5 Gaussian, borders repeated."""
+def blurred(images: Tensor, sigma_px: float) -> Tensor:
+    """Images (B, H, W, C) blurred by a 5 x 5 Gaussian, borders repeated; by none if that is 0."""
+    if sigma_px == 0:
+        return images
     x = torch.arange(-2.0, 3.0, device=images.device)
     kernel = torch.exp(-(x**2) / (2 * sigma_px**2))
     kernel = kernel / kernel.sum()

@@ -88,7 +88,7 @@ def test_levels_see_the_same_scene():
 
 def test_blur_keeps_constants_and_spreads_points():
     constant = torch.full((1, 9, 9, 3), 0.3)
-    torch.testing.assert_close(blurred(constant), constant)
+    torch.testing.assert_close(blurred(constant, 0.8), constant)
     point = torch.zeros(1, 9, 9, 1)
     point[0, 4, 4] = 1
     out = blurred(point, sigma_px=0.8)[0, ..., 0].numpy()

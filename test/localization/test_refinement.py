@@ -52,8 +52,8 @@ def test_alignment_makes_no_pose_worse(scene):
     """Not even one that sees another part of the wall."""
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
-    before = align_level(field, query, start, 0, GaussNewtonConfig()).cost
-    after = align_level(field, query, start, 6, GaussNewtonConfig()).cost
+    before = align_level(field, query, start, 0, 0.8, GaussNewtonConfig()).cost
+    after = align_level(field, query, start, 6, 0.8, GaussNewtonConfig()).cost
     assert bool((after <= before).all())
     assert float(after[0]) < 1e-4
 
