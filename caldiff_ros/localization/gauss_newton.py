@@ -34,8 +34,8 @@ class GaussNewtonConfig:
     iterations: tuple[int, ...] = (16, 8, 5)
     """Most iterations at each level."""
     blur_px: tuple[float, ...] = (0.8, 0.8, 0.0)
-    """Standard deviation of the blur of image and render at each level, in pixels of it: that widens
-    the basin, and costs accuracy."""
+    """Standard deviation of the blur of image and render at each level, in its pixels: wider
+    basins, at the cost of accuracy."""
     kept: tuple[int, ...] = (5, 3, 2)
     """Hypotheses that enter each level, the best by photometric error."""
     robust_scale: float = 1.0
@@ -78,14 +78,12 @@ class Target:
         query: the image.
         blur_px: standard deviation of the blur of image and renders, in pixels.
         rgb: its blurred colours, (1, H, W, 3).
-        gradient: of these along u and v, (1, H, W, 3, 2).
-        seen: 1 where the blurred gradient rests on seen pixels only, (1, H * W, 1).
+        seen: 1 where the blurred colours rest on seen pixels only, (1, H * W, 1).
     """
 
     query: Query
     blur_px: float
     rgb: Tensor
-    gradient: Tensor
     seen: Tensor
 
     @classmethod
@@ -93,8 +91,8 @@ class Target:
         """Prepare a query at its own resolution."""
         rgb = blurred(query.rgb[None], blur_px)
         unseen = 1 - torch.from_numpy(query.seen)[None].float()
-        seen = 1 - F.max_pool2d(unseen, 7, stride=1, padding=3)
-        return cls(query, blur_px, rgb, image_gradient(rgb), seen.to(query.device).view(1, -1, 1))
+        seen = 1 - F.max_pool2d(unseen, 5, stride=1, padding=2)
+        return cls(query, blur_px, rgb, seen.to(query.device).view(1, -1, 1))
 
 
 @dataclass(frozen=True)
@@ -122,8 +120,8 @@ class Linearization:
         rgb = blurred(rendering.rgb, target.blur_px)
         flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
         rgb = flat.view_as(rgb)
-        # the mean of both gradients (ESM) converges faster than that of the render alone
-        gradient = (image_gradient(rgb) + target.gradient) / 2
+        # of the render: that of the image has its noise, which the residual has as well
+        gradient = image_gradient(rgb)
         J = pose_jacobian(_filled_depth(rendering), gradient, camera, poses)
         residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
         scale = robust_scale**2
