@@ -28,6 +28,9 @@ class Blobs:
         self.colors = torch.from_numpy(rng.uniform(0, 1, (n, 3))).float()
         self.radii = torch.from_numpy(rng.uniform(0.02, 0.05, n)).float()
 
+    def state_dict(self) -> dict[str, Tensor]:
+        return {'centers': self.centers, 'colors': self.colors, 'radii': self.radii}
+
     def render(self, origins: Tensor, directions: Tensor) -> Rendering:
         t = torch.linspace(0.2, 0.8, 97, device=origins.device)
         points = origins[:, None] + t[:, None] * directions[:, None]

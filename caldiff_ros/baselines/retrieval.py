@@ -122,7 +122,7 @@ def build_index(
     if config.views.count > 0:
         camera = views.camera.downscaled(views.camera.width / real.shape[3])
         rendered, around = render_views(
-            place.field, cameras.to(device), camera, config.views, seed, report
+            place.field, cameras.to(device), camera, config.views, seed, report=report
         )
         images = torch.cat([real, rendered.permute(0, 3, 1, 2).float() / 255])
         poses = Pose.cat([cameras, around])

@@ -103,7 +103,10 @@ def build_diffusion(
     images = (real.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
     poses = data.views.T_norm_cam
     if config.views.count > 0:
-        rendered, around = render_views(field, poses.to(device), small, config.views, seed, report)
+        drawn = None if work is None else work / 'views.ckpt'
+        rendered, around = render_views(
+            field, poses.to(device), small, config.views, seed, drawn, report
+        )
         images, poses = torch.cat([images, rendered]), Pose.cat([poses, around])
     checkpoint = None if work is None else work / 'diffusion.ckpt'
     return train_diffusion(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,11 +13,12 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.geometry.screw import screw_exp, screw_log
 from caldiff_ros.nerf.field import RadianceField, Rendering, render_images
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.training import Checkpoint, Report, no_report, weights_digest
 
 #: How far a turn by one radian counts, in normalized units, when neighbours are sought.
 _RADIAN = 0.5
 _RENDERED_AT_ONCE = 16
+_CHECKPOINT_INTERVAL = 500
 _CAMERAS_MEASURED = 50
 
 
@@ -81,27 +83,35 @@ def render_views(
     camera: Camera,
     config: RenderedViewsConfig,
     seed: int,
+    checkpoint: Path | None = None,
     report: Report = no_report,
 ) -> tuple[Tensor, Pose]:
     """Images (V, H, W, 3) uint8 and poses (V,) around the training cameras, both on the CPU.
 
     Views that show next to nothing or lie in matter are left out, so V is at most
-    ``config.count``.
+    ``config.count``. A ``checkpoint`` is a file to resume from and to save to.
     """
     device = cameras.t.device
     some = cameras[:: max(1, len(cameras) // _CAMERAS_MEASURED)]
     nearest = config.min_distance * _distance(render_images(field, some, camera)).min()
     generator = torch.Generator().manual_seed(seed)
     poses = poses_around(cameras.to('cpu'), config.count, config, generator)
-    images, good = [], []
-    for start in range(0, config.count, _RENDERED_AT_ONCE):
-        out = render_images(field, poses[start : start + _RENDERED_AT_ONCE].to(device), camera)
-        images.append((out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu())
+    saved = Checkpoint(checkpoint, f'{config} {camera} {seed} {weights_digest(field)}')
+    images = torch.empty(config.count, camera.height, camera.width, 3, dtype=torch.uint8)
+    state = saved.load() or {'images': images[:0], 'good': torch.zeros(0, dtype=torch.bool)}
+    done, good = len(state['images']), [state['good']]
+    images[:done] = state['images']
+    for start in range(done, config.count, _RENDERED_AT_ONCE):
+        part = slice(start, min(start + _RENDERED_AT_ONCE, config.count))
+        out = render_images(field, poses[part].to(device), camera)
+        images[part] = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
         shown = out.opacity.mean((1, 2)) >= config.min_opacity
         good.append((shown & (_distance(out) >= nearest)).cpu())
-        report('views', min(start + _RENDERED_AT_ONCE, config.count), config.count, {})
+        report('views', part.stop, config.count, {})
+        if part.stop // _CHECKPOINT_INTERVAL > start // _CHECKPOINT_INTERVAL:
+            saved.save({'images': images[: part.stop].clone(), 'good': torch.cat(good)})
     keep = torch.cat(good)
-    return torch.cat(images)[keep], poses[keep]
+    return images[keep], poses[keep]
 
 
 def _distance(out: Rendering) -> Tensor:

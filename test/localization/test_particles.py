@@ -89,6 +89,26 @@ def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
     assert float(images.float().std()) > 5
 
 
+def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
+    config, path = RenderedViewsConfig(count=700), tmp_path / 'views.ckpt'
+    tiny = SMALL.downscaled(4.0)
+
+    def stop_at_600(stage, step, n, numbers):
+        if step > 600:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_views(Blobs(), ring(6), tiny, config, 0, path, stop_at_600)
+    steps = []
+    images, poses = render_views(
+        Blobs(), ring(6), tiny, config, 0, path, lambda stage, step, n, numbers: steps.append(step)
+    )
+    assert steps[0] == 512 + 16
+    whole_images, whole_poses = render_views(Blobs(), ring(6), tiny, config, seed=0)
+    assert torch.equal(images, whole_images)
+    assert torch.equal(poses.t, whole_poses.t)
+
+
 def poses_at(*positions):
     return Pose(torch.eye(3).repeat(len(positions), 1, 1), torch.tensor(positions))
 
