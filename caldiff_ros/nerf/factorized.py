@@ -90,6 +90,16 @@ class FactorizedField(nn.Module):
         factor = 0.1 * torch.randn(3, components, height, width)
         return nn.Parameter(factor.contiguous(memory_format=torch.channels_last))
 
+    @torch.no_grad()
+    def resample(self, resolution: int) -> None:
+        """Interpolate the factors to so many cells; they are new parameters after that."""
+        for name in ('density_planes', 'density_lines', 'color_planes', 'color_lines'):
+            factor = getattr(self, name)
+            width = 1 if factor.shape[3] == 1 else resolution
+            finer = F.interpolate(factor, (resolution, width), mode='bilinear', align_corners=True)
+            finer = finer.contiguous(memory_format=torch.channels_last)
+            setattr(self, name, nn.Parameter(finer, factor.requires_grad))
+
     @property
     def aabb(self) -> Tensor:
         """Corners of the box, (2, 3), normalized coordinates."""

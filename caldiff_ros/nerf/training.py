@@ -34,6 +34,14 @@ class FactorizedTraining:
     """Adam's learning rate for the colour network; falls tenfold over the training."""
     depth_weight: float = 0.1
     """Weight of the mean depth error (normalized units) where the dataset has depth images."""
+    growth: tuple[tuple[float, float], ...] = ((0.0, 0.25), (0.2, 0.5), (0.5, 1.0))
+    """From which share of the training on the factors have which share of their resolution. Many
+    rays pass a coarse cell, so that few images are explained by surfaces and not by clouds."""
+
+    def resolution_at(self, step: int) -> int:
+        """Cells along each edge of the factors in a step, for a resolved configuration."""
+        share = [size for start, size in self.growth if step >= round(start * self.iterations)][-1]
+        return max(2, round(share * self.field.resolution))
 
 
 @dataclass(frozen=True)
@@ -126,9 +134,10 @@ def _optimizer(field: Field, training: FieldTraining) -> torch.optim.Optimizer:
         return torch.optim.Adam(field.parameters(), lr=training.learning_rate)
     network = list(field.color_net.parameters())
     factors = [p for name, p in field.named_parameters() if not name.startswith('color_net')]
+    rates = training.learning_rate, training.network_learning_rate
     groups = [
-        {'params': factors, 'lr': training.learning_rate},
-        {'params': network, 'lr': training.network_learning_rate},
+        {'params': parameters, 'lr': rate, 'initial_lr': rate}
+        for parameters, rate in zip((factors, network), rates, strict=True)
     ]
     return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 
@@ -170,20 +179,29 @@ def train_field(
             field.occupancy.set_occupied(occupied)
     pool = _RayPool.of(views, not factorized or views.alpha is None, field).to(device)
     field.to(device)
-    optimizer = _optimizer(field, training)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(
-        optimizer, 0.1 ** (1 / training.iterations) if factorized else 1.0
-    )
     generator = torch.Generator(device).manual_seed(seed)
     saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.pixels)} {field.aabb.tolist()}')
-    start = _resume(saved.load(), field, optimizer, schedule, generator)
+    state = saved.load()
+    start = 0 if state is None else state['step']
+    if factorized:
+        field.resample(training.resolution_at(max(0, start - 1)))
+    optimizer = _optimizer(field, training)
+    if state is not None:
+        field.load_state_dict(state['field'])
+        optimizer.load_state_dict(state['optimizer'])
+        generator.set_state(state['generator'])
     n = training.iterations
     for step in range(start, n):
+        if factorized:
+            if training.resolution_at(step) != training.resolution_at(max(0, step - 1)):
+                field.resample(training.resolution_at(step))
+                optimizer = _optimizer(field, training)
+            for group in optimizer.param_groups:
+                group['lr'] = group['initial_lr'] * 0.1 ** (step / n)
         loss = _step(field, pool, training, len(views), generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
         done = step + 1
         if factorized and done in [round(share * n) for share in _OCCUPANCY_UPDATES]:
             # early on, only what the images have made emptier than it was is empty
@@ -194,7 +212,14 @@ def train_field(
             numbers['psnr'] = psnr(field, held_out, _MAX_PSNR_VIEWS)
         report('field', done, n, numbers)
         if done % _CHECKPOINT_INTERVAL == 0 or done == n:
-            saved.save(_state(done, field, optimizer, schedule, generator))
+            saved.save(
+                {
+                    'step': done,
+                    'field': field.state_dict(),
+                    'optimizer': optimizer.state_dict(),
+                    'generator': generator.get_state(),
+                }
+            )
     if factorized:
         field.update_occupancy(_MIN_OPACITY)
     return field.requires_grad_(False).eval()
@@ -227,39 +252,6 @@ def _step(
     depth = pixels[:, 4]
     depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
     return loss + training.depth_weight * depth_error + field.regularization()
-
-
-def _state(
-    step: int,
-    field: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    generator: torch.Generator,
-) -> dict:
-    return {
-        'step': step,
-        'field': field.state_dict(),
-        'optimizer': optimizer.state_dict(),
-        'schedule': schedule.state_dict(),
-        'generator': generator.get_state(),
-    }
-
-
-def _resume(
-    state: dict | None,
-    field: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    generator: torch.Generator,
-) -> int:
-    """Restore what `_state` saved; the step to go on from."""
-    if state is None:
-        return 0
-    field.load_state_dict(state['field'])
-    optimizer.load_state_dict(state['optimizer'])
-    schedule.load_state_dict(state['schedule'])
-    generator.set_state(state['generator'])
-    return state['step']
 
 
 def psnr(field: Field, views: Views, max_views: int | None = None) -> float:

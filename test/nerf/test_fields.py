@@ -47,6 +47,20 @@ def test_constant_density_has_the_opacity_of_beer_lambert():
     assert out.depth[1] == pytest.approx((1.5 + mean) / 2, abs=2e-2)
 
 
+def test_resampled_factors_hold_the_same_field_in_finer_cells():
+    torch.manual_seed(0)
+    field = FactorizedField(SMALL, BOX, 'black')
+    field.resample(9)
+    coarse = torch.rand(200, 3) - 0.5
+    # a cell of 8 becomes two of 16: bilinear interpolation between the old corners and new ones,
+    # which lie on it, is the same function along every plane and line
+    before = field.density(coarse)
+    field.resample(17)
+    assert field.density_planes.shape[-2:] == (17, 17)
+    assert field.color_lines.shape[-2:] == (17, 1)
+    torch.testing.assert_close(field.density(coarse), before, rtol=1e-3, atol=1e-3)
+
+
 def test_background_of_a_white_field():
     field = FactorizedField(SMALL, BOX, 'white')
     out = field.render(torch.tensor([[0.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
@@ -122,13 +136,17 @@ def test_training_learns_the_blobs(tmp_path):
     assert empty < 20
 
 
-def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
+@pytest.mark.parametrize('stop', [215, 415])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, stop):
     views = photographed(Blobs(), ring(6))
     aabb = scene_bounds(views, None, None)
-    training = FactorizedTraining(field=SMALL, iterations=230, rays=64)
+    # at 200 the first stage is over, at 400 the last one runs
+    training = FactorizedTraining(
+        field=SMALL, iterations=430, rays=64, growth=((0.0, 0.25), (200 / 430, 0.5), (0.6, 1.0))
+    )
 
     def kill(stage, step, n, numbers):
-        if step == 215:
+        if step == stop:
             raise KeyboardInterrupt
 
     whole = train_field(views, None, aabb, 'white', training)
@@ -140,7 +158,7 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path):
         views, None, aabb, 'white', training, checkpoint=path,
         report=lambda stage, step, n, numbers: steps.append(step),
     )  # fmt: skip
-    assert steps[0] == 201
+    assert steps[0] == stop - 14
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
 
