@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from caldiff_ros.nerf.bounds import initial_occupancy
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
