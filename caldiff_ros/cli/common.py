@@ -30,7 +30,7 @@ class LocalizerArguments:
     """Folder of the map, made by caldiff build-map."""
 
     preset: str = 'fast'
-    """How to localize: 'fast', or 'paper' for the numbers of the paper."""
+    """How to localize: 'fast', 'accurate', or 'paper' for the numbers of the paper."""
 
     device: Device = 'auto'
     """Where to compute; auto takes the GPU if there is one."""

@@ -66,6 +66,7 @@ _PAPER = PRESETS['paper']
 METHODS: dict[str, Method] = {
     'paper': Method('CaLDiff, preset paper', partial(_caldiff, _PAPER)),
     'fast': Method('CaLDiff, preset fast', partial(_caldiff, PRESETS['fast'])),
+    'accurate': Method('CaLDiff, preset accurate', partial(_caldiff, PRESETS['accurate'])),
     # the diffusion block of figure 2, with its iNeRF steps, and the best of 5 by photometric error
     'diffusion-only': Method(
         'pose diffusion only', partial(_caldiff, replace(_PAPER, refinement=None))

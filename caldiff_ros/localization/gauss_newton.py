@@ -248,11 +248,14 @@ def align(
     Those with more than ``rival_ratio`` times the cost of the best at the end of a level are given
     up: one that is clearly right needs no company.
     """
-    aligned = None
+    aligned, visited = None, None
     for longer_side, iterations, blur_px, kept in zip(
         config.levels_px, config.iterations, config.blur_px, config.kept, strict=True
     ):
         level = query.level(longer_side)
+        if visited == (level.camera, blur_px):  # the image has no more pixels than that
+            continue
+        visited = (level.camera, blur_px)
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
             poses = config.survivors(aligned, kept, rival_ratio)

@@ -81,6 +81,25 @@ PRESETS: dict[str, LocalizerConfig] = {
     ),
     # Few DDIM steps from zero terminal SNR, distinct candidates, direct alignment, matching.
     'fast': LocalizerConfig(),
+    # The same with more of everything, and the last level on all pixels that the map's camera has.
+    'accurate': LocalizerConfig(
+        particles=400,
+        selection=SelectionConfig(
+            count=10,
+            longer_side=25,
+            screening_side=12,
+            screened=60,
+            min_distance=0.03,
+            min_angle_deg=4.0,
+        ),
+        refinement=GaussNewtonConfig(
+            levels_px=(25, 50, 100, 200),
+            iterations=(16, 8, 5, 5),
+            blur_px=(0.8, 0.8, 0.0, 0.0),
+            kept=(10, 5, 3, 2),
+            min_step_px=0.02,
+        ),
+    ),
 }
 
 

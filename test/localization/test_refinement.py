@@ -58,6 +58,27 @@ def test_alignment_makes_no_pose_worse(scene):
     assert float(after[0]) < 1e-4
 
 
+def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
+    field, true, query = scene
+    start, visited = moved(true, 0.02, 3, seed=0), []
+
+    def refined(levels_px: tuple[int, ...], blur_px: tuple[float, ...]) -> Pose:
+        n = len(levels_px)
+        config = GaussNewtonConfig(levels_px, (16, 8, 5, 5)[:n], blur_px, (1,) * n)
+        visited.clear()
+        aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
+        return aligned.T_norm_cam
+
+    short = refined((25, 50, 100), (0.8, 0.8, 0.0))
+    starts = visited.count(0)
+    long = refined((25, 50, 100, 200), (0.8, 0.8, 0.0, 0.0))
+    assert visited.count(0) == starts == 3
+    assert torch.equal(short.t, long.t)
+    # with another blur it is another comparison
+    refined((25, 50, 100, 200), (0.8, 0.8, 0.8, 0.0))
+    assert visited.count(0) == 4
+
+
 def test_alignment_ignores_pixels_that_were_not_seen(scene):
     field, true, query = scene
     image, seen = query.image.copy(), query.seen.copy()
