@@ -25,7 +25,7 @@ class DiffusionTraining:
     """How to train the pose diffusion model."""
 
     model: DiffusionConfig = field(default_factory=DiffusionConfig)
-    iterations: int = 1500
+    iterations: int = 750
     """Optimizer steps."""
     images: int = 128
     """Images in a step."""
@@ -37,6 +37,9 @@ class DiffusionTraining:
     """Let the learning rate fall to zero along a cosine."""
     balance: float = 2.0
     """lambda of equation 4, the weight of the quaternion's error."""
+    snr_weights: tuple[float, float] | None = (1.0, 5.0)
+    """Weigh the loss of a noisy pose by its signal-to-noise ratio, bounded by these two: min-SNR
+    weights (arXiv 2303.09556), but those of pure noise, where the particles start, not zero."""
     train_backbone: bool = False
     """Train the backbone along, as the paper does. Otherwise its features are computed once per
     image, which is what makes training on thousands of rendered views affordable on a CPU."""
@@ -56,14 +59,28 @@ def poses_of(vectors: Tensor) -> Pose:
     return Pose.from_quaternion(vectors[..., 3:], vectors[..., :3])
 
 
-def balanced_loss(predicted: Tensor, target: Tensor, balance: float) -> Tensor:
+def balanced_loss(
+    predicted: Tensor, target: Tensor, balance: float, weights: Tensor | float = 1.0
+) -> Tensor:
     """Equation 4: mse of the position plus ``balance`` times mse of the quaternion.
 
     The paper compares P_{t-1} with the target pose although psi predicts noise, which can only hold
     for the pose that the noise implies; so that is what is compared, for both predictions.
+
+    Args:
+        predicted: pose vectors (P, 7).
+        target: pose vectors (P, 7).
+        balance: lambda.
+        weights: of each pose, (P, 1), or one for all.
     """
-    squared = (predicted - target) ** 2
+    squared = weights * (predicted - target) ** 2
     return squared[..., :3].mean() + balance * squared[..., 3:].mean()
+
+
+def snr_weights(alpha_bar: Tensor, bounds: tuple[float, float]) -> Tensor:
+    """Signal-to-noise ratios alpha_bar / (1 - alpha_bar) within bounds, over their mean."""
+    weights = (alpha_bar / (1 - alpha_bar).clamp_min(1e-9)).clamp(*bounds)
+    return weights / weights.mean()
 
 
 def jitter_colors(images: Tensor, amount: float, generator: torch.Generator) -> Tensor:
@@ -177,7 +194,9 @@ def _denoising_loss(
     )
     features = model.conditioning.project(seen)
     predicted = model.predict_clean(noisy, alpha_bar, t.float(), features)
-    return balanced_loss(predicted, clean, training.balance)
+    bounds = training.snr_weights
+    weights = 1.0 if bounds is None else snr_weights(alpha_bar, bounds)
+    return balanced_loss(predicted, clean, training.balance, weights)
 
 
 @torch.no_grad()

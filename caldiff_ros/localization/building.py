@@ -74,6 +74,7 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
             learning_rate=0.0002,
             cosine_decay=False,
             balance=2.0,
+            snr_weights=None,
             train_backbone=True,
             feature_dropout=0.0,
             color_jitter=0.0,

@@ -33,7 +33,7 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     every pixel were independent, H^-1 alone promises far too much.
     """
     target = Target.of(query, GaussNewtonConfig.blur_px[-1])
-    here = Linearization.at(pose, rendering, target, GaussNewtonConfig.robust_scale)
+    here = Linearization.at(pose, rendering, target, GaussNewtonConfig.robust_scale[-1])
     H, _ = here.normal_equations()
     scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
     image = scores.T.view(1, 6, query.camera.height, query.camera.width)

@@ -38,8 +38,9 @@ class GaussNewtonConfig:
     basins, at the cost of accuracy."""
     kept: tuple[int, ...] = (5, 3, 2)
     """Hypotheses that enter each level, the best by photometric error."""
-    robust_scale: float = 1.0
-    """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure)."""
+    robust_scale: tuple[float, ...] = (1.0, 1.0, 0.5)
+    """Colour difference (0..1) at each level beyond which a pixel counts less (Geman-McClure):
+    where the field is wrong, it must not pull at the pose."""
     min_step_px: float = 0.05
     """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, is
     done with it after that."""
@@ -188,6 +189,7 @@ def align_level(
     poses: Pose,
     iterations: int,
     blur_px: float,
+    robust_scale: float,
     config: GaussNewtonConfig,
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
@@ -200,7 +202,7 @@ def align_level(
     active, trial = torch.arange(len(t), device=t.device), poses
     for step in range(iterations + 1):
         rendering = render_images(field, trial, query.camera)
-        here = Linearization.at(trial, rendering, target, config.robust_scale)
+        here = Linearization.at(trial, rendering, target, robust_scale)
         better = here.cost < cost[active]
         improved = active[better]
         H_here, g_here = here.normal_equations()
@@ -249,16 +251,24 @@ def align(
     up: one that is clearly right needs no company.
     """
     aligned, visited = None, None
-    for longer_side, iterations, blur_px, kept in zip(
-        config.levels_px, config.iterations, config.blur_px, config.kept, strict=True
+    for longer_side, iterations, blur_px, robust_scale, kept in zip(
+        config.levels_px,
+        config.iterations,
+        config.blur_px,
+        config.robust_scale,
+        config.kept,
+        strict=True,
     ):
         level = query.level(longer_side)
-        if visited == (level.camera, blur_px):  # the image has no more pixels than that
+        comparison = level.camera, blur_px, robust_scale
+        if visited == comparison:  # the image has no more pixels than that
             continue
-        visited = (level.camera, blur_px)
+        visited = comparison
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
             poses = config.survivors(aligned, kept, rival_ratio)
-        aligned = align_level(field, level, poses, iterations, blur_px, config, on_step)
+        aligned = align_level(
+            field, level, poses, iterations, blur_px, robust_scale, config, on_step
+        )
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

@@ -96,6 +96,7 @@ PRESETS: dict[str, LocalizerConfig] = {
             levels_px=(25, 50, 100, 200),
             iterations=(16, 8, 5, 5),
             blur_px=(0.8, 0.8, 0.0, 0.0),
+            robust_scale=(1.0, 1.0, 0.5, 0.5),
             kept=(10, 5, 3, 2),
             min_step_px=0.02,
         ),

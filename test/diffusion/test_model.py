@@ -22,6 +22,7 @@ from caldiff_ros.diffusion.training import (
     balanced_loss,
     pose_vectors,
     poses_of,
+    snr_weights,
     train_diffusion,
 )
 from caldiff_ros.errors import CaldiffError
@@ -36,6 +37,15 @@ def test_equation_4():
     target = torch.zeros(2, 7)
     # mse of x: (1 + 9) / 6; mse of q: (1 + 1) / 8
     assert float(balanced_loss(predicted, target, 2.0)) == pytest.approx(10 / 6 + 2 * 2 / 8)
+
+
+def test_clearer_poses_weigh_more_within_bounds():
+    alpha_bar = torch.tensor([[0.5], [0.9], [0.0], [0.75]])  # ratios 1, 9, 0 and 3
+    weights = snr_weights(alpha_bar, (1.0, 5.0))
+    assert weights.flatten().tolist() == pytest.approx([1 / 2.5, 5 / 2.5, 1 / 2.5, 3 / 2.5])
+    predicted, target = torch.zeros(2, 7), torch.zeros(2, 7)
+    target[1, 0] = 2.0  # wrong by 2 along x, in one of two poses
+    assert float(balanced_loss(predicted, target, 2.0, weights[:2])) == pytest.approx(2 * 4 / 6)
 
 
 def test_denoiser_has_the_size_of_section_3_9():

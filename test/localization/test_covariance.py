@@ -36,7 +36,7 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
         ]
         noisy = (query.image + noise).clip(0, 255).astype(np.uint8)
         copy = type(query)(noisy, query.seen, query.camera, query.device)
-        found = align_level(field, copy, true, 6, 0.0, GaussNewtonConfig()).T_norm_cam
+        found = align_level(field, copy, true, 6, 0.0, 0.5, GaussNewtonConfig()).T_norm_cam
         rendering = render_images(field, found, query.camera)
         covariance = curvature_covariance(rendering, copy, found)
         errors.append(squared_error(found[0], true[0], covariance))

@@ -31,6 +31,7 @@ def test_training():
     assert training.iterations == 20 * 5000
     assert (training.images, training.train_backbone) == (1, True)
     assert training.model.prediction == 'epsilon'
+    assert training.snr_weights is None
     assert training.model.schedule == PAPER.schedule
     assert (training.model.denoiser.hidden_layers, training.model.denoiser.width) == (5, 1024)
     assert BUILD_PRESETS['paper'].views.count == 0

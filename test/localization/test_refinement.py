@@ -52,8 +52,8 @@ def test_alignment_makes_no_pose_worse(scene):
     """Not even one that sees another part of the wall."""
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
-    before = align_level(field, query, start, 0, 0.8, GaussNewtonConfig()).cost
-    after = align_level(field, query, start, 6, 0.8, GaussNewtonConfig()).cost
+    before = align_level(field, query, start, 0, 0.8, 1.0, GaussNewtonConfig()).cost
+    after = align_level(field, query, start, 6, 0.8, 1.0, GaussNewtonConfig()).cost
     assert bool((after <= before).all())
     assert float(after[0]) < 1e-4
 
@@ -64,7 +64,9 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
 
     def refined(levels_px: tuple[int, ...], blur_px: tuple[float, ...]) -> Pose:
         n = len(levels_px)
-        config = GaussNewtonConfig(levels_px, (16, 8, 5, 5)[:n], blur_px, (1,) * n)
+        config = GaussNewtonConfig(
+            levels_px, (16, 8, 5, 5)[:n], blur_px, (1,) * n, (1.0, 1.0, 0.3, 0.3)[:n]
+        )
         visited.clear()
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
