@@ -25,7 +25,7 @@ class DiffusionTraining:
     """How to train the pose diffusion model."""
 
     model: DiffusionConfig = field(default_factory=DiffusionConfig)
-    iterations: int = 750
+    iterations: int = 1500
     """Optimizer steps."""
     images: int = 128
     """Images in a step."""

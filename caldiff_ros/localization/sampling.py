@@ -36,7 +36,7 @@ def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
 class RenderedViewsConfig:
     """Views rendered from the field around the training cameras, to train the diffusion on."""
 
-    count: int = 1500
+    count: int = 3000
     """How many; 0 trains on the real images only, as the paper does."""
     neighbors: int = 5
     """A view is reached from a training camera by the motions to two of so many nearest ones."""
