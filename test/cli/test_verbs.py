@@ -161,7 +161,7 @@ def test_bad_input_is_one_sentence_and_status_2(
 def test_the_two_halves_make_a_map_too(plane, small, tmp_path, capsys):
     output = tmp_path / 'halves'
     argv = [str(plane), '--output', str(output), '--split', '12-4', *small]
-    argv += ['--field.iterations', '60', '--diffusion.iterations', '5', '--views.count', '16']
+    argv += ['--field.iterations', '160', '--diffusion.iterations', '5', '--views.count', '16']
     argv += ['--scale', '0.25']
     assert main(['train-nerf', *argv]) == 0
     assert 'dB on 4 held-out images' in capsys.readouterr().out
