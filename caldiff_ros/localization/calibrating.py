@@ -145,8 +145,9 @@ def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:
     """The most deceptive of poses (P,), refined by alignment alone, at most five."""
     errors = query.level(_CHOICE.longer_side).photometric_error(field, poses)
     chosen = poses[select(poses, errors, _CHOICE)]
-    everyone = (len(chosen),) * len(GaussNewtonConfig.levels_px)
-    return align(field, query, chosen, GaussNewtonConfig(kept=everyone)).T_norm_cam
+    config = GaussNewtonConfig()
+    everyone = config.keeping(*[len(chosen)] * len(config.levels))
+    return align(field, query, chosen, everyone).T_norm_cam
 
 
 def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:

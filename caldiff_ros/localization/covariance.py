@@ -32,8 +32,9 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     of pixels (cluster-robust, White 1980). Residuals of a radiance field come in patches; as if
     every pixel were independent, H^-1 alone promises far too much.
     """
-    target = Target.of(query, GaussNewtonConfig.blur_px[-1])
-    here = Linearization.at(pose, rendering, target, GaussNewtonConfig.robust_scale[-1])
+    finest = GaussNewtonConfig().levels[-1]
+    target = Target.of(query, finest.blur_px)
+    here = Linearization.at(pose, rendering, target, finest.robust_scale)
     H, _ = here.normal_equations()
     scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
     image = scores.T.view(1, 6, query.camera.height, query.camera.width)

@@ -10,7 +10,7 @@ is needed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,21 +26,33 @@ _FIRST_DAMPING = 1e-5
 
 
 @dataclass(frozen=True)
+class Level:
+    """One resolution of the alignment."""
+
+    longer_side: int
+    """Longer side of the image, in pixels."""
+    iterations: int
+    """Most iterations."""
+    blur_px: float
+    """Standard deviation of the blur of image and render, in pixels of the level: wider basins, at
+    the cost of accuracy."""
+    robust_scale: float
+    """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure): where the field is
+    wrong, it must not pull at the pose."""
+    kept: int
+    """Hypotheses that enter the level, the best by photometric error."""
+
+
+@dataclass(frozen=True)
 class GaussNewtonConfig:
     """Coarse-to-fine alignment."""
 
-    levels_px: tuple[int, ...] = (25, 50, 100)
-    """Longer side of the image at each level, in pixels."""
-    iterations: tuple[int, ...] = (16, 8, 5)
-    """Most iterations at each level."""
-    blur_px: tuple[float, ...] = (0.8, 0.8, 0.0)
-    """Standard deviation of the blur of image and render at each level, in its pixels: wider
-    basins, at the cost of accuracy."""
-    kept: tuple[int, ...] = (5, 3, 2)
-    """Hypotheses that enter each level, the best by photometric error."""
-    robust_scale: tuple[float, ...] = (1.0, 1.0, 0.5)
-    """Colour difference (0..1) at each level beyond which a pixel counts less (Geman-McClure):
-    where the field is wrong, it must not pull at the pose."""
+    levels: tuple[Level, ...] = (
+        Level(longer_side=25, iterations=16, blur_px=0.8, robust_scale=1.0, kept=5),
+        Level(longer_side=50, iterations=8, blur_px=0.8, robust_scale=1.0, kept=3),
+        Level(longer_side=100, iterations=5, blur_px=0.0, robust_scale=0.5, kept=2),
+    )
+    """From coarse to fine."""
     min_step_px: float = 0.05
     """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, is
     done with it after that."""
@@ -49,6 +61,11 @@ class GaussNewtonConfig:
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
+
+    def keeping(self, *kept: int) -> GaussNewtonConfig:
+        """The same with other numbers of hypotheses that enter the levels."""
+        levels = zip(self.levels, kept, strict=True)
+        return replace(self, levels=tuple(replace(level, kept=n) for level, n in levels))
 
     def survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""
@@ -187,22 +204,20 @@ def align_level(
     field: RadianceField,
     query: Query,
     poses: Pose,
-    iterations: int,
-    blur_px: float,
-    robust_scale: float,
-    config: GaussNewtonConfig,
+    level: Level,
+    min_step_px: float,
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
-    """Align poses (P,) at the query's own resolution; a step that makes it worse is undone."""
-    target = Target.of(query, blur_px)
+    """Align poses (P,) with a query of the level; a step that makes it worse is undone."""
+    target = Target.of(query, level.blur_px)
     R, t = poses.R.clone(), poses.t.clone()
     cost, damping = t.new_full((len(t),), torch.inf), t.new_full((len(t),), _FIRST_DAMPING)
     H, g = t.new_zeros(len(t), 6, 6), t.new_zeros(len(t), 6)
     # of those that are not done: where they are in the arrays above, and where to look next
     active, trial = torch.arange(len(t), device=t.device), poses
-    for step in range(iterations + 1):
+    for step in range(level.iterations + 1):
         rendering = render_images(field, trial, query.camera)
-        here = Linearization.at(trial, rendering, target, robust_scale)
+        here = Linearization.at(trial, rendering, target, level.robust_scale)
         better = here.cost < cost[active]
         improved = active[better]
         H_here, g_here = here.normal_equations()
@@ -217,7 +232,7 @@ def align_level(
         damping[active] = changed.clamp(_FIRST_DAMPING / 100, 1e6)
         delta = _solve(H[active], g[active], damping[active])
         trial = Pose(R[active], t[active]).retract(delta)
-        moving = query.camera.fx * delta.abs().amax(-1) >= config.min_step_px
+        moving = query.camera.fx * delta.abs().amax(-1) >= min_step_px
         # the last, small step needs no look at where it leads
         done = active[~moving]
         R[done], t[done] = trial.R[~moving], trial.t[~moving]
@@ -251,24 +266,15 @@ def align(
     up: one that is clearly right needs no company.
     """
     aligned, visited = None, None
-    for longer_side, iterations, blur_px, robust_scale, kept in zip(
-        config.levels_px,
-        config.iterations,
-        config.blur_px,
-        config.robust_scale,
-        config.kept,
-        strict=True,
-    ):
-        level = query.level(longer_side)
-        comparison = level.camera, blur_px, robust_scale
+    for level in config.levels:
+        reduced = query.level(level.longer_side)
+        comparison = reduced.camera, level.blur_px, level.robust_scale
         if visited == comparison:  # the image has no more pixels than that
             continue
         visited = comparison
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
-            poses = config.survivors(aligned, kept, rival_ratio)
-        aligned = align_level(
-            field, level, poses, iterations, blur_px, robust_scale, config, on_step
-        )
+            poses = config.survivors(aligned, level.kept, rival_ratio)
+        aligned = align_level(field, reduced, poses, level, config.min_step_px, on_step)
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
 from caldiff_ros.errors import CaldiffError
@@ -59,6 +59,8 @@ class LocalizerConfig:
     the best, makes the answer ambiguous. Others need not be refined to the end."""
 
 
+_FAST = LocalizerConfig()
+
 PRESETS: dict[str, LocalizerConfig] = {
     # Algorithm 1 with the numbers of section 4.2. Not given in the paper, chosen here: M = 1 on 64
     # pixels, because 100 particles x 50 steps pay for it, and 512 pixels in a refinement step. The
@@ -80,24 +82,17 @@ PRESETS: dict[str, LocalizerConfig] = {
         matching=None,
     ),
     # Few DDIM steps from zero terminal SNR, distinct candidates, direct alignment, matching.
-    'fast': LocalizerConfig(),
+    'fast': _FAST,
     # The same with more of everything, and the last level on all pixels that the map's camera has.
-    'accurate': LocalizerConfig(
+    'accurate': replace(
+        _FAST,
         particles=400,
-        selection=SelectionConfig(
-            count=10,
-            longer_side=25,
-            screening_side=12,
-            screened=60,
-            min_distance=0.03,
-            min_angle_deg=4.0,
-        ),
+        selection=replace(_FAST.selection, count=10, screened=60),
         refinement=GaussNewtonConfig(
-            levels_px=(25, 50, 100, 200),
-            iterations=(16, 8, 5, 5),
-            blur_px=(0.8, 0.8, 0.0, 0.0),
-            robust_scale=(1.0, 1.0, 0.5, 0.5),
-            kept=(10, 5, 3, 2),
+            levels=(
+                *GaussNewtonConfig().keeping(10, 5, 3).levels,
+                replace(GaussNewtonConfig().levels[-1], longer_side=200),
+            ),
             min_step_px=0.02,
         ),
     ),

@@ -96,7 +96,8 @@ def render_views(
     nearest = config.min_distance * _distance(render_images(field, some, camera)).min()
     generator = torch.Generator().manual_seed(seed)
     poses = poses_around(cameras.to('cpu'), config.count, config, generator)
-    saved = Checkpoint(checkpoint, f'{config} {camera} {seed} {weights_digest(field)}')
+    made_from = f'{weights_digest(field)} {cameras.matrix().tolist()} {config} {camera} {seed}'
+    saved = Checkpoint(checkpoint, made_from)
     images = torch.empty(config.count, camera.height, camera.width, 3, dtype=torch.uint8)
     state = saved.load() or {'images': images[:0], 'good': torch.zeros(0, dtype=torch.bool)}
     done, good = len(state['images']), [state['good']]

@@ -107,6 +107,15 @@ def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
     whole_images, whole_poses = render_views(Blobs(), ring(6), tiny, config, seed=0)
     assert torch.equal(images, whole_images)
     assert torch.equal(poses.t, whole_poses.t)
+    # the views of a subset of the cameras, in the same field, are others
+    _, elsewhere = render_views(Blobs(), ring(6)[:3], tiny, config, 0, path)
+    _, without_checkpoint = render_views(Blobs(), ring(6)[:3], tiny, config, seed=0)
+    assert torch.equal(elsewhere.t, without_checkpoint.t)
+    steps.clear()
+    render_views(
+        Blobs(), ring(6)[1:], tiny, config, 0, path, lambda stage, step, *rest: steps.append(step)
+    )
+    assert steps[0] == 16
 
 
 def poses_at(*positions):

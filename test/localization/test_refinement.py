@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Refinement finds the pose that a picture was rendered from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import matching
 from caldiff_ros.localization.gauss_newton import (
     GaussNewtonConfig,
+    Level,
     align,
     align_level,
     image_gradient,
@@ -42,7 +45,7 @@ def test_jacobian_against_finite_differences():
 def test_alignment_recovers_the_pose(scene, seed):
     field, true, query = scene
     start = moved(true, 0.03, 4, seed, n=3)
-    aligned = align(field, query, start, GaussNewtonConfig(kept=(3, 3, 2)))
+    aligned = align(field, query, start, GaussNewtonConfig().keeping(3, 3, 2))
     assert float(aligned.T_norm_cam[0].translation_error(true[0])) < 1e-3
     assert float(aligned.T_norm_cam[0].rotation_error_deg(true[0])) < 0.1
     assert aligned.cost.tolist() == sorted(aligned.cost.tolist())
@@ -52,8 +55,10 @@ def test_alignment_makes_no_pose_worse(scene):
     """Not even one that sees another part of the wall."""
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
-    before = align_level(field, query, start, 0, 0.8, 1.0, GaussNewtonConfig()).cost
-    after = align_level(field, query, start, 6, 0.8, 1.0, GaussNewtonConfig()).cost
+    before, after = (
+        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 5), 0.05).cost
+        for iterations in (0, 6)
+    )
     assert bool((after <= before).all())
     assert float(after[0]) < 1e-4
 
@@ -62,22 +67,21 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
     field, true, query = scene
     start, visited = moved(true, 0.02, 3, seed=0), []
 
-    def refined(levels_px: tuple[int, ...], blur_px: tuple[float, ...]) -> Pose:
-        n = len(levels_px)
-        config = GaussNewtonConfig(
-            levels_px, (16, 8, 5, 5)[:n], blur_px, (1,) * n, (1.0, 1.0, 0.3, 0.3)[:n]
-        )
+    def refined(*levels: Level) -> Pose:
         visited.clear()
+        config = GaussNewtonConfig(levels)
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
 
-    short = refined((25, 50, 100), (0.8, 0.8, 0.0))
+    coarse = Level(25, 16, 0.8, 1.0, 1), Level(50, 8, 0.8, 1.0, 1)
+    fine, finer = Level(100, 5, 0.0, 0.3, 1), Level(200, 5, 0.0, 0.3, 1)
+    short = refined(*coarse, fine)
     starts = visited.count(0)
-    long = refined((25, 50, 100, 200), (0.8, 0.8, 0.0, 0.0))
+    long = refined(*coarse, fine, finer)
     assert visited.count(0) == starts == 3
     assert torch.equal(short.t, long.t)
     # with another blur it is another comparison
-    refined((25, 50, 100, 200), (0.8, 0.8, 0.8, 0.0))
+    refined(*coarse, replace(fine, blur_px=0.8), finer)
     assert visited.count(0) == 4
 
 
@@ -87,7 +91,7 @@ def test_alignment_ignores_pixels_that_were_not_seen(scene):
     image[:, :30], seen[:, :30] = 255, False
     covered = type(query)(image, seen, query.camera, query.device)
     start = moved(true, 0.01, 2, seed=4)
-    pose = align(field, covered, start, GaussNewtonConfig(kept=(1, 1, 1))).T_norm_cam
+    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1)).T_norm_cam
     assert float(pose[0].translation_error(true[0])) < 2e-3
 
 
@@ -95,7 +99,7 @@ def test_alignment_tolerates_another_exposure(scene):
     field, true, query = scene
     darker = (query.image * np.array([0.6, 0.7, 0.8]) + 12).astype(np.uint8)
     start = moved(true, 0.02, 3, seed=1)
-    config = GaussNewtonConfig(kept=(1, 1, 1))
+    config = GaussNewtonConfig().keeping(1, 1, 1)
     errors = {}
     for affine in (True, False):
         changed = type(query)(darker, query.seen, query.camera, query.device, affine)
@@ -110,7 +114,7 @@ def test_copies_do_not_crowd_out_another_place(scene):
     field, true, query = scene
     far = moved(true, 0.15, 15, seed=3)
     starts = Pose.cat([moved(true, 0.01, 1, seed, n=1) for seed in range(4)] + [far])
-    config = GaussNewtonConfig(kept=(5, 2, 2))
+    config = GaussNewtonConfig().keeping(5, 2, 2)
     aligned = align(field, query, starts, config)
     assert len(aligned.cost) == 2
     errors = aligned.T_norm_cam.translation_error(true[0])
