@@ -63,6 +63,20 @@ def weights_digest(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """Matrix products in bfloat16 within this context, where the device multiplies it natively.
+
+    Parameters and optimizer stay in float32; elsewhere bfloat16 would be emulated, and slower.
+    """
+    native = False
+    if device.type == 'cuda':
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == 'cpu' and hasattr(torch.cpu, 'get_capabilities'):  # since torch 2.10
+        capabilities = torch.cpu.get_capabilities()
+        native = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and native)
+
+
 def pick_device(name: str = 'auto') -> torch.device:
     """'auto' is the GPU if there is one; any other name is torch's."""
     if name == 'auto':

@@ -5,7 +5,7 @@
 import pytest
 import torch
 
-from caldiff_ros.training import Checkpoint
+from caldiff_ros.training import Checkpoint, mixed_precision
 
 
 def test_only_the_same_training_resumes(tmp_path):
@@ -23,3 +23,21 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, full_disk):
         checkpoint.save({'step': 2, 'x': torch.zeros(10_000)})
     assert checkpoint.load() == {'step': 1}
     assert [path.name for path in tmp_path.iterdir()] == ['a.ckpt']
+
+
+@pytest.mark.parametrize(
+    ('capabilities', 'wanted', 'expected'),
+    [
+        ({'avx512_bf16': True}, True, torch.bfloat16),
+        ({'amx_bf16': True}, True, torch.bfloat16),
+        ({'avx2': True, 'avx512_bf16': False}, True, torch.float32),
+        ({'avx512_bf16': True}, False, torch.float32),
+    ],
+)
+def test_bfloat16_only_where_it_is_native_and_wanted(monkeypatch, capabilities, wanted, expected):
+    monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities, raising=False)
+    layer = torch.nn.Linear(3, 2)
+    with mixed_precision(torch.device('cpu'), wanted):
+        out = layer(torch.ones(1, 3))
+    assert out.dtype == expected
+    assert layer.weight.dtype == torch.float32

@@ -78,6 +78,7 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
             train_backbone=True,
             feature_dropout=0.0,
             color_jitter=0.0,
+            mixed_precision=False,
         ),
     ),
 }
