@@ -117,7 +117,7 @@ def _changed(preset: str, changes: str) -> Method:
         for change in changes.split(','):
             name, value = change.split('=')
             config = _with(config, name.split('.'), yaml.safe_load(value))
-    except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
         raise CaldiffError(
             f"method '{preset}:{changes}' is not known, expected a preset and values of its "
             "configuration, such as 'fast:particles=25'; correct it"
@@ -126,10 +126,17 @@ def _changed(preset: str, changes: str) -> Method:
 
 
 def _with(config: Any, names: list[str], value: Any) -> Any:
-    """A configuration in which the part called ``names`` has another value of the same type."""
-    before = getattr(config, names[0])
-    if len(names) > 1:
-        value = _with(before, names[1:], value)
+    """A configuration in which the part called ``names`` has another value of the same type.
+
+    A part of several, such as the levels of the refinement, is called by its place among them.
+    """
+    name, *deeper = names
+    several = isinstance(config, tuple)
+    before = config[int(name)] if several else getattr(config, name)
+    if deeper:
+        value = _with(before, deeper, value)
     elif value is not None and type(before)(value) != value:
         raise ValueError(value)
-    return replace(config, **{names[0]: value})
+    if several:
+        return (*config[: int(name)], value, *config[int(name) + 1 :])
+    return replace(config, **{name: value})

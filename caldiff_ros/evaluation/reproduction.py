@@ -59,6 +59,7 @@ OWN_TABLES = {
             'fast:selection.min_distance=0.0',
             'fast:selection.count=1',
             'fast:ambiguity_ratio=1000.0',
+            'fast:refinement.levels.2.robust_scale=1.0',
             'fast:refinement.min_step_px=0.01',
             'fast:matching=null',
             'fast:affine_exposure=false',

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.nerf.bounds import initial_occupancy
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, pixel_directions, render_images
@@ -37,6 +38,16 @@ class FactorizedTraining:
     growth: tuple[tuple[float, float], ...] = ((0.0, 0.25), (0.2, 0.5), (0.5, 1.0))
     """From which share of the training on the factors have which share of their resolution. Many
     rays pass a coarse cell, so that few images are explained by surfaces and not by clouds."""
+
+    def __post_init__(self) -> None:
+        starts, sizes = [start for start, _ in self.growth], [size for _, size in self.growth]
+        ascending = starts == sorted(starts) and sizes == sorted(sizes)
+        complete = starts[:1] == [0] and starts[-1] < 1 and sizes[-1] == 1
+        if not (complete and ascending and sizes[0] > 0):
+            raise CaldiffError(
+                f'growth is {self.growth}, expected pairs of a start and a size, both ascending, '
+                'from start 0 to size 1, such as 0 0.25 0.5 1; correct it'
+            )
 
     def resolution_at(self, step: int) -> int:
         """Cells along each edge of the factors in a step, for a resolved configuration."""

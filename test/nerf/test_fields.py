@@ -6,6 +6,7 @@ import pytest
 import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.nerf.bounds import measured_surface, scene_bounds, visual_hull
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import Rendering, render_directions, render_images
@@ -134,6 +135,23 @@ def test_training_learns_the_blobs(tmp_path):
     assert sum('psnr' in args[3] for args in seen) == 3
     empty = psnr(FactorizedField(SMALL, aabb, 'white'), held_out)
     assert empty < 20
+
+
+@pytest.mark.parametrize(
+    'growth',
+    [
+        (),
+        ((0.1, 0.5), (0.5, 1.0)),
+        ((0.0, 0.5), (0.5, 0.8)),
+        ((0.0, 1.0), (0.5, 0.5)),
+        ((0.0, 0.0), (0.5, 1.0)),
+        ((0.5, 0.5), (0.0, 1.0)),
+        ((0.0, 0.5), (1.0, 1.0)),
+    ],
+)
+def test_factors_must_grow_from_the_start_to_their_full_size(growth):
+    with pytest.raises(CaldiffError, match='growth is'):
+        FactorizedTraining(growth=growth)
 
 
 @pytest.mark.parametrize('stop', [215, 415])
