@@ -1,28 +1,23 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds that see the truth: what a perfect retrieval, selection or start could give.
-
-Nothing is trained or kept for them: ``work`` and ``report`` are there as for every baseline.
-"""
+"""Bounds that see the truth: what a perfect retrieval, selection or start could give."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from caldiff_ros.baselines.proposals import ProposalLocalizer
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import PRESETS, LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import diffused_particles
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report
 
 #: Normalized units per degree in all four of the paper's thresholds.
 _DISTANCE_PER_DEG = 0.005
@@ -69,35 +64,21 @@ class Bound:
         return ProposalLocalizer(self.place, propose, self.config, self.device, self.seed)
 
 
-def make_nearest_training_view(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> Bound:
+def make_nearest_training_view(setup: Setup) -> Bound:
     """The pose of the training view nearest to the truth by `pose_gap`, as it is.
 
     What a perfect image retrieval without refinement could give.
     """
 
     def propose(true: Pose, query: Query, run: Run) -> Pose:
-        cameras = views.T_norm_cam.to(query.device)
+        cameras = setup.views.T_norm_cam.to(query.device)
         return cameras[pose_gap(cameras, true).argmin()[None]]
 
     unrefined = replace(PRESETS['fast'], refinement=None, matching=None)
-    return Bound(place, propose, unrefined, device, seed)
+    return Bound(setup.place, propose, unrefined, setup.device, setup.seed)
 
 
-def make_oracle_selection(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> Bound:
+def make_oracle_selection(setup: Setup) -> Bound:
     """The particles of preset 'fast', of which those nearest to the truth are refined.
 
     What the diffusion could give if the selection by photometric error made no mistake: with the
@@ -110,17 +91,10 @@ def make_oracle_selection(
         poses = diffused_particles(config.particles, query, config, run)
         return poses[pose_gap(poses, true).argsort(stable=True)[: config.selection.count]]
 
-    return Bound(place, propose, config, device, seed)
+    return Bound(setup.place, propose, config, setup.device, setup.seed)
 
 
-def make_floor(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> Bound:
+def make_floor(setup: Setup) -> Bound:
     """The truth, refined as in preset 'fast': what is left is due to map, pose data and refinement.
 
     Its error is not zero where the field, or the pose of the dataset, is not exact.
@@ -129,4 +103,4 @@ def make_floor(
     def propose(true: Pose, query: Query, run: Run) -> Pose:
         return true
 
-    return Bound(place, propose, PRESETS['fast'], device, seed)
+    return Bound(setup.place, propose, PRESETS['fast'], setup.device, setup.seed)

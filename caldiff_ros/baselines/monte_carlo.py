@@ -9,20 +9,17 @@ diffusion (section 4.2); weights and annealing as in D. Maggio et al.: Loc-NeRF,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from caldiff_ros.baselines.proposals import ProposalLocalizer
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.diffusion.training import poses_of
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.sampling import uniform_particles
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report
 
 
 @dataclass(frozen=True)
@@ -100,16 +97,6 @@ class MonteCarlo:
         return poses.retract((noise * scale).to(poses.t.device))
 
 
-def make_monte_carlo(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> ProposalLocalizer:
-    """A particle filter instead of the diffusion, then as preset 'paper'.
-
-    Nothing is trained: ``views``, ``work`` and ``report`` are not used.
-    """
-    return ProposalLocalizer(place, MonteCarlo(), 'paper', device, seed)
+def make_monte_carlo(setup: Setup) -> ProposalLocalizer:
+    """A particle filter instead of the diffusion, then as preset 'paper'; nothing is trained."""
+    return ProposalLocalizer(setup.place, MonteCarlo(), 'paper', setup.device, setup.seed)

@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, train_posenet
 from caldiff_ros.baselines.proposals import ProposalLocalizer
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.baselines.training_views import network_images
 from caldiff_ros.diffusion.training import poses_of
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report, pick_device
+from caldiff_ros.training import pick_device
 
 
 @dataclass(frozen=True)
@@ -30,33 +28,20 @@ class PoseNetProposer:
         return poses_of(self.network(run.map.diffusion.network_input(query.rgb[None])))
 
 
-def make_posenet(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> ProposalLocalizer:
-    """PoseNet trained on the real views alone, then iNeRF as in preset 'paper'.
-
-    Args:
-        place: the map.
-        views: its training views.
-        work: folder for the checkpoint; a training of the same views and seed resumes there.
-        seed: of the training and of each localization.
-        device: where to compute.
-        report: receives the progress of the training.
-    """
-    if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
+def make_posenet(setup: Setup) -> ProposalLocalizer:
+    """PoseNet trained on the real views alone, then iNeRF as in preset 'paper'."""
+    checkpoint = None
+    if setup.work is not None:
+        setup.work.mkdir(parents=True, exist_ok=True)
+        checkpoint = setup.work / 'posenet.ckpt'
     network = train_posenet(
-        network_images(place, views),
-        views.T_norm_cam,
+        network_images(setup.place, setup.views),
+        setup.views.T_norm_cam,
         PoseNetTraining(),
-        seed,
-        pick_device(device),
-        None if work is None else work / 'posenet.ckpt',
-        report,
+        setup.seed,
+        pick_device(setup.device),
+        checkpoint,
+        setup.report,
     )
-    return ProposalLocalizer(place, PoseNetProposer(network), 'paper', device, seed)
+    proposer = PoseNetProposer(network)
+    return ProposalLocalizer(setup.place, proposer, 'paper', setup.device, setup.seed)

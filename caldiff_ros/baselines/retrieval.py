@@ -15,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from caldiff_ros.baselines.proposals import ProposalLocalizer
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.baselines.training_views import network_images
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.map import LocalizationMap
@@ -160,25 +161,11 @@ class Retrieval:
         return index.T_norm_cam[select(index.T_norm_cam, -similarity, self.config.proposed)]
 
 
-def make_retrieval(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> ProposalLocalizer:
-    """The nearest rendered views, then selection and refinement as in preset 'fast'.
-
-    Args:
-        place: the map.
-        views: its training views.
-        work: folder that keeps the index.
-        seed: of the rendered poses and of each localization.
-        device: where to compute.
-        report: receives the progress of the index.
-    """
+def make_retrieval(setup: Setup) -> ProposalLocalizer:
+    """The nearest rendered views, then selection and refinement as in preset 'fast'."""
     config = RetrievalConfig()
-    path = None if work is None else work / 'retrieval.safetensors'
-    index = build_index(place.to(pick_device(device)), views, config, seed, path, report)
-    return ProposalLocalizer(place, Retrieval(index, config), 'fast', device, seed)
+    path = None if setup.work is None else setup.work / 'retrieval.safetensors'
+    place = setup.place.to(pick_device(setup.device))
+    index = build_index(place, setup.views, config, setup.seed, path, setup.report)
+    proposer = Retrieval(index, config)
+    return ProposalLocalizer(setup.place, proposer, 'fast', setup.device, setup.seed)

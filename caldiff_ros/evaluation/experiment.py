@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.cells import Cell, Setting
-from caldiff_ros.evaluation.methods import named_method
+from caldiff_ros.evaluation.methods import Factory, named_method
 from caldiff_ros.evaluation.protocol import Query, choose_queries, run_queries
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig, build_map
@@ -206,19 +207,21 @@ class Experiment:
         built.save(folder)
         shutil.rmtree(work)
 
-    def _prepared(self, make: Callable, place: Place, cell: Cell) -> Any:
+    def _prepared(self, make: Factory, place: Place, cell: Cell) -> Any:
         """A method ready for a map, the time counted."""
         work = self.config.output / 'work' / cell.setting.name / cell.method.partition('@')[0]
         work.mkdir(parents=True, exist_ok=True)
         start = time.perf_counter()
         try:
             return make(
-                place.map,
-                place.data.views,
-                work,
-                self.config.seed,
-                str(self._device),
-                self._report,
+                Setup(
+                    place.map,
+                    place.data.views,
+                    work,
+                    self.config.seed,
+                    str(self._device),
+                    self._report,
+                )
             )
         finally:
             cell.preparation_seconds += time.perf_counter() - start

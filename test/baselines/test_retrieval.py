@@ -9,6 +9,7 @@ import torch
 
 from caldiff_ros.baselines import retrieval
 from caldiff_ros.baselines.retrieval import Retrieval, RetrievalConfig, ViewIndex, build_index
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.diffusion.model import PoseDiffusion
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
@@ -92,7 +93,7 @@ def test_the_index_on_disk_gives_the_same_answer(small, views, tmp_path, monkeyp
     image = photographed(views, 4)
     query = Query(*small.view(image, small.camera), small.camera, torch.device('cpu'))
     made, loaded = (
-        retrieval.make_retrieval(small, views, tmp_path, device='cpu') for _ in range(2)
+        retrieval.make_retrieval(Setup(small, views, tmp_path, device='cpu')) for _ in range(2)
     )
     poses = [each.propose(query, Run(small, torch.Generator())).matrix() for each in (made, loaded)]
     assert torch.equal(*poses)

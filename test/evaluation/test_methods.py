@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.methods import METHODS, named_method
 from caldiff_ros.evaluation.paper import paper_tables
 from caldiff_ros.evaluation.reproduction import Plan
 from caldiff_ros.localization import PRESETS
-from caldiff_ros.training import no_report
 from maps import make_map
 
 
 def config(name):
-    return named_method(name).make(make_map(), None, None, 0, 'cpu', no_report).config
+    return named_method(name).make(Setup(make_map(), None, device='cpu')).config
 
 
 def test_the_ablations_differ_from_the_paper_by_one_thing():

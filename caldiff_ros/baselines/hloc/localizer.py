@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
@@ -15,13 +13,13 @@ from caldiff_ros.baselines.hloc.config import CONFIGS, FeatureKind, HlocConfig
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
 from caldiff_ros.baselines.hloc.reconstruction import load_pycolmap
+from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.run import Run
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report, pick_device
+from caldiff_ros.training import pick_device
 
 
 class HlocLocalizer:
@@ -105,45 +103,25 @@ class HlocLocalizer:
         )
 
 
-def make_hloc(
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-    features: FeatureKind = 'disk',
-) -> HlocLocalizer:
+def make_hloc(setup: Setup, features: FeatureKind = 'disk') -> HlocLocalizer:
     """The baseline of section 4.2, ready to localize.
 
     Args:
-        place: the map that it is compared in.
-        views: the training images at the map's resolution.
-        work: folder that keeps the reconstruction; another seed, other images or features make it
-            anew. None keeps nothing.
-        seed: of everything random.
-        device: of DISK and LightGlue; 'auto' takes the GPU if there is one.
-        report: receives the progress of the stages keypoints, matches and points.
+        setup: what it is made from; the reconstruction is kept, and its stages keypoints, matches
+            and points are reported.
         features: 'disk', or 'sift' which needs no weights.
 
     Raises:
         CaldiffError: if a package is missing.
     """
-    return make_hloc_of(CONFIGS[features], place, views, work, seed, device, report)
+    return make_hloc_of(CONFIGS[features], setup)
 
 
-def make_hloc_of(
-    config: HlocConfig,
-    place: LocalizationMap,
-    views: Views,
-    work: Path | None,
-    seed: int = 0,
-    device: str = 'auto',
-    report: Report = no_report,
-) -> HlocLocalizer:
+def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
     """The same with a configuration of one's own, see `make_hloc`."""
+    place, views, seed = setup.place, setup.views, setup.seed
     load_pycolmap()  # complains before the work, not after
-    where = pick_device(device)
+    where = pick_device(setup.device)
     rgb = views.on_background(BACKGROUND_COLORS[place.background])
     images = TrainingImages(
         (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
@@ -153,5 +131,5 @@ def make_hloc_of(
     )
     detect = make_detector(config, where)
     match = make_matcher(config, enlarged_camera(views.camera, config.longer_side), where)
-    built = build_sparse_map(images, detect, match, config, seed, work, report)
+    built = build_sparse_map(images, detect, match, config, seed, setup.work, setup.report)
     return HlocLocalizer(place, built, detect, match, config, seed)
