@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,28 @@ Report = Callable[[str, int, int, dict[str, float]], None]
 
 def no_report(stage: str, step: int, n_steps: int, numbers: dict[str, float]) -> None:
     """Report nothing."""
+
+
+class TimedReport:
+    """A `Report` that also measures: the time since the last progress counts for its stage.
+
+    Args:
+        report: receives the progress.
+
+    Attributes:
+        seconds: per stage, in the order of their beginnings.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._last = report, time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, stage: str, step: int, n_steps: int, numbers: dict[str, float]) -> None:
+        """See `Report`."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+        self._report(stage, step, n_steps, numbers)
 
 
 class Checkpoint:

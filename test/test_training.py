@@ -5,7 +5,7 @@
 import pytest
 import torch
 
-from caldiff_ros.training import Checkpoint, mixed_precision
+from caldiff_ros.training import Checkpoint, TimedReport, mixed_precision
 
 
 def test_only_the_same_training_resumes(tmp_path):
@@ -23,6 +23,18 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, full_disk):
         checkpoint.save({'step': 2, 'x': torch.zeros(10_000)})
     assert checkpoint.load() == {'step': 1}
     assert [path.name for path in tmp_path.iterdir()] == ['a.ckpt']
+
+
+def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
+    now = iter([10.0, 11.0, 13.0, 16.0, 20.0])
+    monkeypatch.setattr('caldiff_ros.training.time.perf_counter', lambda: next(now))
+    told = []
+    timed = TimedReport(lambda *progress: told.append(progress))
+    for stage, step in (('views', 1), ('views', 2), ('features', 1), ('views', 3)):
+        timed(stage, step, 3, {'loss': 0.5})
+    assert timed.seconds == {'views': 1 + 2 + 4, 'features': 3}
+    assert list(timed.seconds) == ['views', 'features']
+    assert told[-1] == ('views', 3, 3, {'loss': 0.5})
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,8 @@ REFERENCES = ('paper', 'hloc')
 #: Numbers of particles, factors of the map's resolution, and cameras that the time is measured for.
 PARTICLES, RESOLUTIONS, CAMERAS = (25, 50, 100, 200, 400), (0.5, 1.0, 2.0), (1, 2, 4, 8)
 _HEADER = (
-    'method', 'median s', 'p90', 'p99', 'x paper', 'x hloc', 'rays', 'ready s', 'MB', 'success (%)'
+    'method', 'median s', 'p90', 'p99', 'x paper', 'x hloc', 's per stage', 'rays', 'ready s', 'MB',
+    'success (%)',
 )  # fmt: skip
 
 OnQuery = Callable[[str, Query], None]
@@ -71,6 +72,7 @@ def compare(
                 for reference in REFERENCES
                 if reference in seconds
             },
+            'mean_stage_seconds': _mean_stages(of),
             'median_rays': float(np.median([q.rays for q in of])),
             'preparation_seconds': ready[method],
             'peak_memory_mb': memory_mb[method],
@@ -78,6 +80,12 @@ def compare(
         }
         for method, of in queries.items()
     ]
+
+
+def _mean_stages(queries: Sequence[Query]) -> dict[str, float]:
+    """Where the time goes; a stage that an image did not need counts as 0 there."""
+    stages = dict.fromkeys(stage for query in queries for stage in query.timings)
+    return {s: float(np.mean([query.timings.get(s, 0.0) for query in queries])) for s in stages}
 
 
 def growth(
@@ -118,7 +126,7 @@ def made_with(place: LocalizationMap, seed: int, device: str) -> dict[str, Any]:
     return {
         'map': place.name,
         'map_training_images': place.provenance.get('training_images'),
-        'map_build_seconds': place.provenance.get('build_seconds'),
+        'map_build_stage_seconds': place.provenance.get('build_stage_seconds'),
         'seed': seed,
         'commit': commit(),
         'hardware': hardware(device),
@@ -145,13 +153,16 @@ def benchmark_markdown(content: dict[str, Any]) -> str:
 def note(content: dict[str, Any]) -> str:
     """What was measured, in sentences."""
     made = content['made_with']
-    machine, built = made['hardware'], made['map_build_seconds']
+    machine, stages = made['hardware'], made['map_build_stage_seconds']
+    built = 'a time not recorded' if stages is None else f'{sum(stages.values()):.0f} s'
+    if stages:
+        built += f' ({", ".join(f"{stage} {spent:.0f}" for stage, spent in stages.items())})'
     return (
         f'{made["map"]}, {content["methods"][0]["n_queries"]} queries, methods in turn, '
         f'{machine.get("gpu", machine["cpu"])}, {machine["torch_threads"]} threads. Map of '
-        f'{made["map_training_images"]} images built in '
-        f'{"a time not recorded" if built is None else f"{built:.0f} s"}; "ready s" is what a '
-        'method needs on top of it, "x paper" how many times faster than preset paper.'
+        f'{made["map_training_images"]} images built in {built}; "ready s" is what a '
+        'method needs on top of it, "x paper" how many times faster than preset paper, '
+        '"s per stage" means.'
     )
 
 
@@ -183,6 +194,7 @@ def _texts(row: dict[str, Any]) -> list[str]:
         f'{row["p90_seconds"]:.2f}',
         f'{row["p99_seconds"]:.2f}',
         *['' if factor is None else f'{factor:.2f}' for factor in times],
+        ', '.join(f'{stage} {mean:.2f}' for stage, mean in row['mean_stage_seconds'].items()),
         f'{row["median_rays"] / 1000:.0f} k',
         f'{row["preparation_seconds"]:.0f}',
         f'{row["peak_memory_mb"]:.0f}',

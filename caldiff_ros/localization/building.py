@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import platform
-import time
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from datetime import datetime, timezone
@@ -35,7 +34,7 @@ from caldiff_ros.localization.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
 from caldiff_ros.nerf.nerfacto_training import NerfactoTraining
 from caldiff_ros.nerf.training import FactorizedTraining, FieldTraining, psnr, train_field
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.training import Report, TimedReport, no_report
 
 
 @dataclass(frozen=True)
@@ -212,11 +211,13 @@ def build_map(
         report: receives the progress of all stages: field, views, features, diffusion, calibration
             field, calibration.
     """
-    start = time.perf_counter()
+    timed = TimedReport(report)
     source = source or FieldSource(config.field)
-    built = build_field(data, source, seed, device, work, report)
-    diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
-    calibration = calibrated(data, config, seed, device, work, report)
+    built = build_field(data, source, seed, device, work, timed)
+    diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, timed)
+    calibration = calibrated(data, config, seed, device, work, timed)
     place = assemble(data, built, diffusion, calibration, config, seed)
-    place.provenance['build_seconds'] = round(time.perf_counter() - start, 1)  # of the last run
+    # of the last run, where a build was stopped and went on
+    seconds = {stage: round(spent, 1) for stage, spent in timed.seconds.items()}
+    place.provenance['build_stage_seconds'] = seconds
     return place

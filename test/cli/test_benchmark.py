@@ -37,14 +37,19 @@ def test_methods_are_compared_on_the_same_queries(plane, plane_map, tmp_path, fe
     assert [many['method'], few_particles['method']] == METHODS
     for row in (many, few_particles):
         assert 0 < row['median_seconds'] <= row['p90_seconds'] <= row['p99_seconds']
+        stages = row['mean_stage_seconds']
+        assert list(stages)[:2] == ['preparation', 'diffusion']
+        assert 0 < sum(stages.values()) <= row['p99_seconds'] * 1.01
         assert 100 < row['peak_memory_mb'] < 4000
         assert row['success_rate'] == sorted(row['success_rate'])
     # the first look at a particle takes the coarse image, 25 pixels wide and 17 high
     assert many['median_rays'] > few_particles['median_rays'] > 0
     assert [point['value'] for point in content['growth']['particles']] == [10, 20]
     assert np.all([p['seconds'] > 0 for points in content['growth'].values() for p in points])
-    assert content['made_with']['map_build_seconds'] > 0
-    assert 'CaLDiff, preset fast' in out and '2 queries' in (output / 'benchmark.md').read_text()
+    built = content['made_with']['map_build_stage_seconds']
+    assert list(built)[-1] == 'calibration' and all(spent >= 0 for spent in built.values())
+    assert 'CaLDiff, preset fast' in out and 'refinement' in out
+    assert '2 queries' in (output / 'benchmark.md').read_text()
     assert (output / 'benchmark.png').stat().st_size > 1000
 
 
