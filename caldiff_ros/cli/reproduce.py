@@ -54,7 +54,8 @@ class Arguments:
     """Folder that holds the folders of the scenes."""
 
     scenes: tuple[str, ...] = ()
-    """Scenes; default, those of the table that are in --data."""
+    """Scenes; default, those of the table that are in --data. chair+plain is one without texture
+    made of chair, and office+twice one with everything there twice, for rooms."""
 
     splits: tuple[str, ...] = ()
     """Splits such as 50-25; default, those of the table."""

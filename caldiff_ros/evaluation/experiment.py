@@ -14,6 +14,7 @@ from typing import Any
 
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.altered_scenes import open_split
 from caldiff_ros.evaluation.cells import Cell, Setting
 from caldiff_ros.evaluation.methods import Factory, named_method
 from caldiff_ros.evaluation.protocol import Query, choose_queries, run_queries
@@ -21,7 +22,7 @@ from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig, build_map
 from caldiff_ros.localization.field_building import FieldSource
 from caldiff_ros.localization.training_data import TrainingData
-from caldiff_ros.scenes import Frame, Scene, open_scene
+from caldiff_ros.scenes import Frame, Scene
 from caldiff_ros.training import Report, pick_device, weights_digest
 
 #: Told about a query: its setting, method, number, how many there are, and the query.
@@ -186,9 +187,11 @@ class Experiment:
 
     def _split(self, setting: Setting) -> tuple[Scene, list[Frame], list[Frame]]:
         """The scene, its training images and the queries."""
-        scene = open_scene(self.config.data / setting.scene)
-        train, test = scene.split(setting.split, setting.variant)
-        return scene, train, choose_queries(test, self.config.queries)
+        config = self.config
+        scene, train, test = open_split(
+            config.data, setting.scene, setting.split, setting.variant, config.output / 'scenes'
+        )
+        return scene, train, choose_queries(test, config.queries)
 
     def _build(self, setting: Setting, data: TrainingData, folder: Path) -> None:
         config = self.config.build

@@ -11,6 +11,7 @@ from typing import Any
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.alterations import ALTERATIONS
+from caldiff_ros.evaluation.altered_scenes import base_scene
 from caldiff_ros.evaluation.cells import Cell, Setting
 from caldiff_ros.evaluation.experiment import Experiment, OutOfTime
 from caldiff_ros.evaluation.files import write_json, write_text
@@ -110,7 +111,7 @@ class Plan:
                 f'{data} has none of the scenes {", ".join(paper.results)}, expected a folder '
                 'with at least one of them; give --data or --scenes'
             )
-        missing = [name for name in scenes if not (data / name).is_dir()]
+        missing = [name for name in map(base_scene, scenes) if not (data / name).is_dir()]
         if missing:
             raise CaldiffError(
                 f'{data / missing[0]} is not a folder, expected the dataset of a scene; check '
@@ -150,7 +151,9 @@ def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
     tables = paper_tables()
     if what in tables:
         return tables[what]
-    wanted = scenes or [name for name in tables['table2'].results if (data / name).is_dir()]
+    wanted = [base_scene(name) for name in scenes] or [
+        name for name in tables['table2'].results if (data / name).is_dir()
+    ]
     synthetic = not wanted or any(name in tables['table1'].results for name in wanted)
     protocol = tables['table1' if synthetic else 'table2']
     return replace(protocol, caption=OWN_TABLES[what][0]) if what in OWN_TABLES else protocol

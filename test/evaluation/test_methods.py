@@ -81,3 +81,12 @@ def test_a_plan_takes_the_scenes_that_are_there(tmp_path):
     assert len(Plan.make('ablation', tmp_path).methods) > 10
     with pytest.raises(CaldiffError, match='none of the scenes'):
         Plan.make('table1', Path(tmp_path / 'other'))
+
+
+def test_a_scene_made_of_another_needs_the_other_s_folder(tmp_path):
+    (tmp_path / 'room').mkdir()
+    plan = Plan.make('hard-cases', tmp_path, ['room+plain'], ['20-10'], 1)
+    assert [setting.name for setting in plan.settings] == ['room+plain-20-10-v0']
+    assert plan.methods[:4] == ('fast', 'hloc', 'fast@roll-90', 'hloc@roll-90')
+    with pytest.raises(CaldiffError, match='hall is not a folder'):
+        Plan.make('hard-cases', tmp_path, ['hall+plain'], ['20-10'], 1)
