@@ -13,6 +13,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.geometry.screw import screw_exp, screw_log
 from caldiff_ros.nerf.field import RadianceField, Rendering, render_images
+from caldiff_ros.nerf.rendering import RenderingJob, render_job
 from caldiff_ros.training import Checkpoint, Report, no_report, weights_digest
 
 #: How far a turn by one radian counts, in normalized units, when neighbours are sought.
@@ -98,21 +99,17 @@ def render_views(
     poses = poses_around(cameras.to('cpu'), config.count, config, generator)
     made_from = f'{weights_digest(field)} {cameras.matrix().tolist()} {config} {camera} {seed}'
     saved = Checkpoint(checkpoint, made_from)
-    images = torch.empty(config.count, camera.height, camera.width, 3, dtype=torch.uint8)
-    state = saved.load() or {'images': images[:0], 'good': torch.zeros(0, dtype=torch.bool)}
-    done, good = len(state['images']), [state['good']]
-    images[:done] = state['images']
-    for start in range(done, config.count, _RENDERED_AT_ONCE):
-        part = slice(start, min(start + _RENDERED_AT_ONCE, config.count))
-        out = render_images(field, poses[part].to(device), camera)
-        images[part] = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+    def keep(out: Rendering) -> dict[str, Tensor]:
         shown = out.opacity.mean((1, 2)) >= config.min_opacity
-        good.append((shown & (_distance(out) >= nearest)).cpu())
-        report('views', part.stop, config.count, {})
-        if part.stop // _CHECKPOINT_INTERVAL > start // _CHECKPOINT_INTERVAL:
-            saved.save({'images': images[: part.stop].clone(), 'good': torch.cat(good)})
-    keep = torch.cat(good)
-    return images[keep], poses[keep]
+        return {
+            'images': (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
+            'good': shown & (_distance(out) >= nearest),
+        }
+
+    job = RenderingJob('views', poses.to(device), camera, _RENDERED_AT_ONCE, _CHECKPOINT_INTERVAL)
+    kept = render_job(field, job, keep, saved, report)
+    return kept['images'][kept['good']], poses[kept['good']]
 
 
 def _distance(out: Rendering) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf.bounds import depth_bounds
 from caldiff_ros.nerf.factorized import FactorizedField
-from caldiff_ros.nerf.field import RadianceField, pixel_directions, render_images
+from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions
+from caldiff_ros.nerf.rendering import RenderingJob, render_job
 from caldiff_ros.nerf.training import FactorizedTraining, train_field
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Checkpoint, Report, no_report
@@ -79,14 +80,12 @@ def rendered_views(
     report: Report = no_report,
 ) -> Views:
     """What a field shows from poses (V,), as if it had been photographed with depth."""
-    state = saved.load() or {'rgb': [], 'depth': []}
-    n = len(T_norm_cam)
-    for i in range(len(state['rgb']), n):
-        out = render_images(field, T_norm_cam[i : i + 1], camera)
-        state['rgb'].append(out.rgb[0].clamp(0, 1).cpu())
-        state['depth'].append(torch.where(out.opacity > _MIN_OPACITY, out.depth, 0)[0].cpu())
-        report('baking', i + 1, n, {})
-        if (i + 1) % _CHECKPOINT_INTERVAL == 0 or i + 1 == n:
-            saved.save(state)
-    rgb, depth = torch.stack(state['rgb']), torch.stack(state['depth'])
-    return Views(camera, T_norm_cam.to('cpu'), rgb, None, torch.ones_like(depth).bool(), depth)
+
+    def keep(out: Rendering) -> dict[str, Tensor]:
+        depth = torch.where(out.opacity > _MIN_OPACITY, out.depth, 0)
+        return {'rgb': out.rgb.clamp(0, 1), 'depth': depth}
+
+    job = RenderingJob('baking', T_norm_cam, camera, at_once=1, between_saves=_CHECKPOINT_INTERVAL)
+    kept = render_job(field, job, keep, saved, report)
+    seen = torch.ones_like(kept['depth']).bool()
+    return Views(camera, T_norm_cam.to('cpu'), kept['rgb'], None, seen, kept['depth'])
