@@ -110,6 +110,7 @@ class Experiment:
         self.config, self._budget, self._on_query = config, budget, on_query
         self._device = pick_device(config.device)
         self._places: dict[Setting, Place] = {}
+        self._splits: dict[Setting, tuple[Scene, list[Frame], list[Frame]]] = {}
 
         def within_budget(*progress: Any) -> None:
             report(*progress)
@@ -186,12 +187,14 @@ class Experiment:
         return {'seed': self.config.seed, 'image_width': self.config.image_width}
 
     def _split(self, setting: Setting) -> tuple[Scene, list[Frame], list[Frame]]:
-        """The scene, its training images and the queries."""
-        config = self.config
-        scene, train, test = open_split(
-            config.data, setting.scene, setting.split, setting.variant, config.output / 'scenes'
-        )
-        return scene, train, choose_queries(test, config.queries)
+        """The scene, its training images and the queries; read once, not for every cell."""
+        if setting not in self._splits:
+            config = self.config
+            scene, train, test = open_split(
+                config.data, setting.scene, setting.split, setting.variant, config.output / 'scenes'
+            )
+            self._splits[setting] = scene, train, choose_queries(test, config.queries)
+        return self._splits[setting]
 
     def _build(self, setting: Setting, data: TrainingData, folder: Path) -> None:
         config = self.config.build
