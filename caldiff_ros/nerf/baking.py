@@ -54,7 +54,7 @@ def bake(
     Returns:
         The field on ``device``, its parameters frozen.
     """
-    identity = f'{camera} {T_norm_cam.matrix().tolist()}'
+    identity = f'rgb and depth {camera} {T_norm_cam.matrix().tolist()}'
     renders = Checkpoint(None if work is None else work / 'renders.ckpt', identity)
     views = rendered_views(field, T_norm_cam.to(device), camera, renders, report)
     shown = depth_bounds(views)
