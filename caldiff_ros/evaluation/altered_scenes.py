@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.files import write_bytes
 from caldiff_ros.scenes import Frame, Scene, open_scene
+from caldiff_ros.scenes.images import read_pixels
 
 #: Training and test frames of a scene, and of what it is made into; images go to the folder.
 SceneAlteration = Callable[
@@ -29,21 +31,16 @@ def _plain(
     scene: Scene, train: Sequence[Frame], test: Sequence[Frame], folder: Path
 ) -> tuple[Scene, list[Frame], list[Frame]]:
     """Surfaces of one colour: edges are kept, and what lies between them is smoothed."""
-    folder.mkdir(parents=True, exist_ok=True)
 
     def smoothed(frame: Frame) -> Frame:
         path = folder / f'{frame.name.replace("/", "-")}.png'
         if not path.is_file():
-            image = cv2.imread(str(frame.image_path), cv2.IMREAD_UNCHANGED)
-            if image is None:
-                raise CaldiffError(
-                    f'{frame.image_path} is not a readable image, expected a PNG or JPEG file; '
-                    'check the path and the file'
-                )
-            color = np.ascontiguousarray(image[..., :3])
+            image = read_pixels(frame.image_path)
+            color = np.ascontiguousarray(image[..., 2::-1])  # BGR, as OpenCV writes it
             for _ in range(_PASSES):
                 color = cv2.bilateralFilter(color, 9, _REACH_GREY, _REACH_PX)
-            cv2.imwrite(str(path), np.concatenate([color, image[..., 3:]], axis=-1))
+            content = cv2.imencode('.png', np.concatenate([color, image[..., 3:]], axis=-1))[1]
+            write_bytes(path, content.tobytes())
         return replace(frame, image_path=path)
 
     return scene, [smoothed(frame) for frame in train], [smoothed(frame) for frame in test]

@@ -217,18 +217,11 @@ class Experiment:
         """A method ready for a map, the time counted."""
         work = self.config.output / 'work' / cell.setting.name / cell.method.partition('@')[0]
         work.mkdir(parents=True, exist_ok=True)
+        seed, device = self.config.seed, str(self._device)
+        setup = Setup(place.map, place.data.views, work, seed, device, self._report)
         start = time.perf_counter()
         try:
-            return make(
-                Setup(
-                    place.map,
-                    place.data.views,
-                    work,
-                    self.config.seed,
-                    str(self._device),
-                    self._report,
-                )
-            )
+            return make(setup)
         finally:
             cell.preparation_seconds += time.perf_counter() - start
             cell.save()

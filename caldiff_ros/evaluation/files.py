@@ -29,10 +29,19 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         CaldiffError: if it cannot be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file, or leave it as it was.
+
+    Raises:
+        CaldiffError: if it cannot be written.
+    """
     partial = path.with_name(f'.{path.name}.partial')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text)
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         raise CaldiffError(

@@ -119,11 +119,14 @@ def _with(config: Any, names: list[str], value: Any) -> Any:
     """
     name, *deeper = names
     several = isinstance(config, tuple)
-    before = config[int(name)] if several else getattr(config, name)
+    key = int(name) if several else name
+    before = config[key] if several else getattr(config, key)
     if deeper:
         value = _with(before, deeper, value)
     elif value is not None and type(before)(value) != value:
         raise ValueError(value)
     if several:
-        return (*config[: int(name)], value, *config[int(name) + 1 :])
-    return replace(config, **{name: value})
+        parts = list(config)
+        parts[key] = value
+        return tuple(parts)
+    return replace(config, **{key: value})

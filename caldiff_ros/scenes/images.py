@@ -51,7 +51,7 @@ def read_image(path: Path, background: str = 'white') -> np.ndarray:
         path: the file; its EXIF orientation is ignored, as intrinsics are those of the sensor.
         background: 'white'; 'black' and 'none' are black.
     """
-    pixels = _read_pixels(path)
+    pixels = read_pixels(path)
     rgb = pixels[..., :3]
     if pixels.shape[2] == 3:
         return rgb
@@ -75,7 +75,7 @@ def load_image(frame: Frame, camera: Camera | None = None, background: str = 'wh
 
 def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     """Opacity in 0..1 as `load_image` samples it, float32 (H, W); None without alpha channel."""
-    pixels = _read_pixels(frame.image_path)
+    pixels = read_pixels(frame.image_path)
     if pixels.shape[2] == 3:
         return None
     alpha = np.repeat(pixels[..., 3:], 3, axis=2)
@@ -133,8 +133,12 @@ def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
     return camera.resized(width, height)
 
 
-def _read_pixels(path: Path) -> np.ndarray:
-    """uint8 (H, W, 3) or (H, W, 4), colour first, whatever the file holds."""
+def read_pixels(path: Path) -> np.ndarray:
+    """An image file as uint8 RGB (H, W, 3) or RGBA (H, W, 4), whatever it holds.
+
+    Raises:
+        CaldiffError: if it is no image.
+    """
     pixels = _decode(path)
     if pixels is None:
         raise _unreadable(path)

@@ -11,6 +11,7 @@ from plane_world import write_png
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.altered_scenes import open_split
+from caldiff_ros.scenes.images import read_image
 
 
 def opened(scene: Path, alteration: str, folder: Path):
@@ -34,6 +35,20 @@ def test_a_plain_scene_has_its_edges_and_no_texture(nerfstudio, tmp_path):
         assert right.mean() - left.mean() == pytest.approx(120, abs=2)
         assert float(plain[20, 31, 0]) - plain[20, 28, 0] > 100
         np.testing.assert_array_equal(plain[..., 3], image[..., 3])
+
+
+def test_grey_images_of_16_bits_are_smoothed_as_well(nerfstudio, tmp_path):
+    for path in (nerfstudio / 'images').iterdir():
+        write_png(path, np.full((40, 60), 60 * 257, np.uint16))
+    _, train, _ = opened(nerfstudio, '+plain', tmp_path / 'made')
+    np.testing.assert_array_equal(read_image(train[0].image_path), np.full((40, 60, 3), 60))
+
+
+def test_what_is_no_image_is_explained(nerfstudio, tmp_path):
+    _, train, _ = opened(nerfstudio, '', tmp_path)
+    train[0].image_path.write_bytes(train[0].image_path.read_bytes()[:60])
+    with pytest.raises(CaldiffError, match='is not a readable image'):
+        opened(nerfstudio, '+plain', tmp_path / 'made')
 
 
 def test_a_scene_that_is_there_twice(nerfstudio, tmp_path):

@@ -36,6 +36,7 @@ def test_numbers_of_a_preset_can_be_changed():
     refinement = replace(fast.refinement, levels=levels)
     changed = config('fast:refinement.levels.2.robust_scale=1.0')
     assert changed == replace(fast, refinement=refinement)
+    assert config('fast:refinement.levels.-1.robust_scale=1.0') == changed
     assert named_method('fast:rolls=1@roll-90').title == 'CaLDiff, preset fast, rolls=1, roll-90'
 
 
