@@ -31,7 +31,7 @@ class Blobs:
     def state_dict(self) -> dict[str, Tensor]:
         return {'centers': self.centers, 'colors': self.colors, 'radii': self.radii}
 
-    def render(self, origins: Tensor, directions: Tensor) -> Rendering:
+    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         t = torch.linspace(0.2, 0.8, 97, device=origins.device)
         points = origins[:, None] + t[:, None] * directions[:, None]
         squared = ((points[:, :, None] - self.centers) ** 2).sum(-1)

@@ -90,8 +90,8 @@ PRESETS: dict[str, LocalizerConfig] = {
         selection=replace(_FAST.selection, count=10, screened=60),
         refinement=GaussNewtonConfig(
             levels=(
-                *GaussNewtonConfig().keeping(10, 5, 3).levels,
-                replace(GaussNewtonConfig().levels[-1], longer_side=200),
+                *GaussNewtonConfig().keeping(10, 5, 3, 3).levels[:-1],
+                replace(GaussNewtonConfig().levels[-1], longer_side=200, iterations=5),
             ),
             min_step_px=0.02,
         ),

@@ -21,6 +21,9 @@ _MAX_RAYS = 1 << 16
 _GAINS, _OFFSETS = (0.5, 2.0), (-0.3, 0.3)
 #: Variance of colours below which there is too little contrast to tell the gain.
 _CONTRAST = 1e-3
+#: Colour difference (0..1) beyond which a pixel says little about the exposure (Geman-McClure), and
+#: how often the weights are renewed: what stands in front of the scene is not part of it.
+_ROBUST_SCALE, _REWEIGHTINGS = 0.2, 3
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,22 @@ def fit_exposure(
 ) -> tuple[Tensor, Tensor]:
     """Gain and offset, (P, 1, 3) each, that bring renders (P, S, 3) nearest to colours (S, 3).
 
-    Bounded, and drawn to gain 1 where there is next to no contrast: otherwise a flat wrong view
-    could imitate anything.
+    Robust: pixels that differ much from what the others say count little. Bounded, and drawn to
+    gain 1 where there is next to no contrast: otherwise a flat wrong view could imitate anything.
     """
-    w = torch.ones_like(target[:, :1]) if weight is None else weight
-    w = w / w.sum().clamp_min(1e-9)
-    rgb_mean, target_mean = (w * rgb).sum(1, keepdim=True), (w * target).sum(0)
+    given = torch.ones_like(target[:, :1]) if weight is None else weight
+    gain, offset = _least_squares_exposure(rgb, target, given[None])
+    for _ in range(_REWEIGHTINGS):
+        squared = ((gain * rgb + offset - target) ** 2).sum(-1, keepdim=True)
+        robust = (_ROBUST_SCALE**2 / (_ROBUST_SCALE**2 + squared)) ** 2
+        gain, offset = _least_squares_exposure(rgb, target, given * robust)
+    return gain, offset
+
+
+def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fit_exposure`; weights are (P or 1, S, 1)."""
+    w = weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
+    rgb_mean, target_mean = (w * rgb).sum(1, keepdim=True), (w * target).sum(1, keepdim=True)
     centered = rgb - rgb_mean
     variance = (w * centered**2).sum(1, keepdim=True)
     covariance = (w * centered * (target - target_mean)).sum(1, keepdim=True)

@@ -89,11 +89,11 @@ class _Watched:
         self.kind, self.background, self.aabb = field.kind, field.background, field.aabb
         self._field, self._before = field, before
 
-    def render(self, origins: Tensor, directions: Tensor) -> Rendering:
+    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         """See `RadianceField.render`."""
         parts = []
         n = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
         for o, d in zip(origins.split(n), directions.split(n), strict=True):
             self._before(len(o))
-            parts.append(self._field.render(o, d))
+            parts.append(self._field.render(o, d, sampling))
         return Rendering.cat(parts)

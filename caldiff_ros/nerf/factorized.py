@@ -135,6 +135,7 @@ class FactorizedField(nn.Module):
         self,
         origins: Tensor,
         directions: Tensor,
+        sampling: float = 1.0,
         jitter: Tensor | float = 0.5,
         background: Tensor | float | None = None,
     ) -> Rendering:
@@ -142,9 +143,10 @@ class FactorizedField(nn.Module):
         if background is None:
             background = BACKGROUND_COLORS[self.background]
         n_rays = len(origins)
-        samples = self.occupancy.sample(origins, directions, self.config.near, jitter)
+        step = self.occupancy.step / sampling
+        samples = self.occupancy.sample(origins, directions, self.config.near, step, jitter)
         points = origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
-        weights = compositing_weights(samples, self.density(points) * self.occupancy.step, n_rays)
+        weights = compositing_weights(samples, self.density(points) * step, n_rays)
         visible = (weights.detach() > _MIN_WEIGHT).nonzero()[:, 0]
         samples = Samples(samples.ray[visible], samples.t[visible])
         points, weights = points[visible], weights[visible]

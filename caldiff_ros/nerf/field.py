@@ -55,10 +55,11 @@ class RadianceField(Protocol):
     background: str
     aabb: Tensor
 
-    def render(self, origins: Tensor, directions: Tensor) -> Rendering:
+    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         """Render rays ``origins + t * directions``, both (N, 3) in normalized coordinates.
 
-        Directions need no unit norm; depth is measured in t.
+        Directions need no unit norm; depth is measured in t. ``sampling`` is how many times as many
+        samples a ray gets as in training; a field that places its samples itself may ignore it.
         """
         ...
 
@@ -68,7 +69,9 @@ def pixel_directions(camera: Camera, device: torch.device | str = 'cpu') -> Tens
     return torch.from_numpy(camera.pixel_directions()).to(device, torch.float32)
 
 
-def render_directions(field: RadianceField, T_norm_cam: Pose, directions_cam: Tensor) -> Rendering:
+def render_directions(
+    field: RadianceField, T_norm_cam: Pose, directions_cam: Tensor, sampling: float = 1.0
+) -> Rendering:
     """Render directions (..., K, 3) of the camera frame from poses with batch shape (B,).
 
     ``directions_cam`` is shared by the poses, (K, 3), or given for each, (B, K, 3).
@@ -78,16 +81,22 @@ def render_directions(field: RadianceField, T_norm_cam: Pose, directions_cam: Te
     """
     directions = directions_cam @ T_norm_cam.R.transpose(-1, -2)
     origins = T_norm_cam.t[:, None].expand_as(directions)
-    out = field.render(origins.reshape(-1, 3), directions.reshape(-1, 3))
+    out = field.render(origins.reshape(-1, 3), directions.reshape(-1, 3), sampling)
     shape = directions.shape[:-1]
     return Rendering(out.rgb.view(*shape, 3), out.depth.view(shape), out.opacity.view(shape))
 
 
 @torch.no_grad()
 def render_images(
-    field: RadianceField, T_norm_cam: Pose, camera: Camera, max_rays: int = 1 << 16
+    field: RadianceField,
+    T_norm_cam: Pose,
+    camera: Camera,
+    sampling: float = 1.0,
+    max_rays: int = 1 << 16,
 ) -> Rendering:
     """Render whole images of ``camera`` from poses (B,), without gradients, in bounded memory.
+
+    ``sampling`` as in `RadianceField.render`.
 
     Returns:
         A rendering with shapes (B, height, width, 3), (B, height, width), (B, height, width).
@@ -96,7 +105,7 @@ def render_images(
     poses_at_once = max(1, max_rays // len(directions))
     out = Rendering.cat(
         [
-            render_directions(field, T_norm_cam[i : i + poses_at_once], directions)
+            render_directions(field, T_norm_cam[i : i + poses_at_once], directions, sampling)
             for i in range(0, len(T_norm_cam), poses_at_once)
         ]
     )

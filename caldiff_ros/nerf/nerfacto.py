@@ -117,8 +117,8 @@ class NerfactoField(nn.Module):
         _load(field.model, weights, run)
         return field.requires_grad_(False).eval()
 
-    def render(self, origins: Tensor, directions: Tensor) -> Rendering:
-        """See `RadianceField.render`; depth is that of `SurfaceDepth`."""
+    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+        """See `RadianceField.render`; depth is that of `SurfaceDepth`, the sampling is learned."""
         parts = [
             self._render(o, d)
             for o, d in zip(origins.split(_CHUNK), directions.split(_CHUNK), strict=True)

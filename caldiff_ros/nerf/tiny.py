@@ -81,6 +81,7 @@ class TinyNerf(nn.Module):
         self,
         origins: Tensor,
         directions: Tensor,
+        sampling: float = 1.0,
         jitter: Tensor | float = 0.5,
         background: Tensor | float | None = None,
     ) -> Rendering:
@@ -88,8 +89,9 @@ class TinyNerf(nn.Module):
         if background is None:
             background = BACKGROUND_COLORS[self.background]
         c = self.config
-        dt = (c.far - c.near) / c.samples
-        k = torch.arange(c.samples, device=origins.device, dtype=origins.dtype)
+        n_samples = max(1, round(c.samples * sampling))
+        dt = (c.far - c.near) / n_samples
+        k = torch.arange(n_samples, device=origins.device, dtype=origins.dtype)
         shift = jitter[:, None] if isinstance(jitter, Tensor) else jitter
         t = (c.near + (k + shift) * dt).expand(len(origins), -1)
         points = origins[:, None] + t[..., None] * directions[:, None]

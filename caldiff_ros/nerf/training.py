@@ -256,7 +256,9 @@ def _step(
     random = torch.rand(len(rays), 2, generator=generator, device=device)
     background, pixels = random[:, :1], pool.pixels[rays]
     target = pixels[:, :3] + (1 - pixels[:, 3:4]) * background
-    out = field.render(pool.origins[rays], pool.directions[rays], random[:, 1], background)
+    out = field.render(
+        pool.origins[rays], pool.directions[rays], jitter=random[:, 1], background=background
+    )
     loss = F.mse_loss(out.rgb, target)
     if isinstance(training, TinyNerfTraining):
         return loss

@@ -31,10 +31,10 @@ def test_numbers_of_a_preset_can_be_changed():
     changed = config('fast:matching=null,selection.count=1,affine_exposure=false')
     selection = replace(fast.selection, count=1)
     assert changed == replace(fast, matching=None, selection=selection, affine_exposure=False)
-    first, second, last = fast.refinement.levels
-    levels = (first, second, replace(last, robust_scale=1.0))
+    *coarser, last = fast.refinement.levels
+    levels = (*coarser, replace(last, robust_scale=1.0))
     refinement = replace(fast.refinement, levels=levels)
-    changed = config('fast:refinement.levels.2.robust_scale=1.0')
+    changed = config('fast:refinement.levels.3.robust_scale=1.0')
     assert changed == replace(fast, refinement=refinement)
     assert config('fast:refinement.levels.-1.robust_scale=1.0') == changed
     assert named_method('fast:rolls=1@roll-90').title == 'CaLDiff, preset fast, rolls=1, roll-90'
@@ -48,7 +48,7 @@ def test_numbers_of_a_preset_can_be_changed():
         ('fast:particles=many', "'fast:particles=many' is not known"),
         ('fast:particles', "'fast:particles' is not known"),
         ('fast:selection.colour=1', 'is not known'),
-        ('fast:refinement.levels.3.kept=1', 'is not known'),
+        ('fast:refinement.levels.4.kept=1', 'is not known'),
         ('fast:refinement.levels.last.kept=1', 'is not known'),
         ('hloc:particles=1', 'is not known'),
         ('hloc@inverted', "'inverted' is not known"),

@@ -49,7 +49,7 @@ def test_where_nothing_is_seen_nothing_is_known(scene):
     _, true, query = scene
 
     class Far(wall.Wall):
-        def render(self, origins, directions):
+        def render(self, origins, directions, sampling=1.0):
             rendering = super().render(origins, directions)
             return replace(rendering, depth=1e9 * torch.ones_like(rendering.depth))
 

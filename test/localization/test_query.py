@@ -66,6 +66,16 @@ def test_exposure_is_the_least_squares_fit(scene):
             assert float(offset[i, 0, c]) == pytest.approx(expected[1], abs=0.02)
 
 
+def test_exposure_is_not_spoilt_by_what_stands_in_front(scene):
+    field, true, query = scene
+    rgb = render_images(field, true, CAMERA).rgb.flatten(1, 2)
+    target = 0.8 * query.rgb.view(-1, 3) + 0.05
+    target[: len(target) // 4] = torch.tensor([0.9, 0.1, 0.3])
+    gain, offset = fit_exposure(rgb, target)
+    torch.testing.assert_close(gain, torch.full((1, 1, 3), 0.8), rtol=0, atol=0.03)
+    torch.testing.assert_close(offset, torch.full((1, 1, 3), 0.05), rtol=0, atol=0.03)
+
+
 def test_exposure_does_not_explain_everything_away(scene):
     """A flat render stays flat, and a picture is not turned into its negative."""
     _, _, query = scene

@@ -45,7 +45,7 @@ def test_jacobian_against_finite_differences():
 def test_alignment_recovers_the_pose(scene, seed):
     field, true, query = scene
     start = moved(true, 0.03, 4, seed, n=3)
-    aligned = align(field, query, start, GaussNewtonConfig().keeping(3, 3, 2))
+    aligned = align(field, query, start, GaussNewtonConfig().keeping(3, 3, 2, 2))
     assert float(aligned.T_norm_cam[0].translation_error(true[0])) < 1e-3
     assert float(aligned.T_norm_cam[0].rotation_error_deg(true[0])) < 0.1
     assert aligned.cost.tolist() == sorted(aligned.cost.tolist())
@@ -56,7 +56,7 @@ def test_alignment_makes_no_pose_worse(scene):
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
     before, after = (
-        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 5), 0.05).cost
+        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 1.0, 5), 0.05).cost
         for iterations in (0, 6)
     )
     assert bool((after <= before).all())
@@ -73,8 +73,8 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
 
-    coarse = Level(25, 16, 0.8, 1.0, 1), Level(50, 8, 0.8, 1.0, 1)
-    fine, finer = Level(100, 5, 0.0, 0.3, 1), Level(200, 5, 0.0, 0.3, 1)
+    coarse = Level(25, 16, 0.8, 1.0, 1.0, 1), Level(50, 8, 0.8, 1.0, 1.0, 1)
+    fine, finer = Level(100, 5, 0.0, 0.3, 1.0, 1), Level(200, 5, 0.0, 0.3, 1.0, 1)
     short = refined(*coarse, fine)
     starts = visited.count(0)
     long = refined(*coarse, fine, finer)
@@ -91,7 +91,7 @@ def test_alignment_ignores_pixels_that_were_not_seen(scene):
     image[:, :30], seen[:, :30] = 255, False
     covered = type(query)(image, seen, query.camera, query.device)
     start = moved(true, 0.01, 2, seed=4)
-    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1)).T_norm_cam
+    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1, 1)).T_norm_cam
     assert float(pose[0].translation_error(true[0])) < 2e-3
 
 
@@ -99,7 +99,7 @@ def test_alignment_tolerates_another_exposure(scene):
     field, true, query = scene
     darker = (query.image * np.array([0.6, 0.7, 0.8]) + 12).astype(np.uint8)
     start = moved(true, 0.02, 3, seed=1)
-    config = GaussNewtonConfig().keeping(1, 1, 1)
+    config = GaussNewtonConfig().keeping(1, 1, 1, 1)
     errors = {}
     for affine in (True, False):
         changed = type(query)(darker, query.seen, query.camera, query.device, affine)
@@ -109,12 +109,25 @@ def test_alignment_tolerates_another_exposure(scene):
     assert errors[True] < errors[False]
 
 
+@pytest.mark.parametrize('color', [0, 90, 255])
+def test_alignment_ignores_what_stands_in_front(scene, color):
+    """A flat patch over a quarter of the image neither draws the pose nor spoils the exposure."""
+    field, true, query = scene
+    height, width = query.image.shape[:2]
+    image = query.image.copy()
+    image[height // 4 : 3 * height // 4, : width // 2] = color
+    covered = type(query)(image, query.seen, query.camera, query.device, affine_exposure=True)
+    start = moved(true, 0.02, 3, seed=1)
+    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1, 1)).T_norm_cam
+    assert float(pose[0].translation_error(true[0])) < 2e-3
+
+
 def test_copies_do_not_crowd_out_another_place(scene):
     """Four starts at one minimum and a worse one elsewhere: both places reach the last level."""
     field, true, query = scene
     far = moved(true, 0.15, 15, seed=3)
     starts = Pose.cat([moved(true, 0.01, 1, seed, n=1) for seed in range(4)] + [far])
-    config = GaussNewtonConfig().keeping(5, 2, 2)
+    config = GaussNewtonConfig().keeping(5, 2, 2, 2)
     aligned = align(field, query, starts, config)
     assert len(aligned.cost) == 2
     errors = aligned.T_norm_cam.translation_error(true[0])
@@ -122,7 +135,7 @@ def test_copies_do_not_crowd_out_another_place(scene):
     assert float(errors[1]) > 0.05
     # unless it is hopeless
     cost = aligned.cost.tolist()
-    for ratio, n in ((1.1 * cost[1] / cost[0], 2), (10, 1)):
+    for ratio, n in ((10 * cost[1] / cost[0], 2), (10, 1)):
         assert len(align(field, query, starts, config, ratio).cost) == n
 
 

@@ -48,6 +48,18 @@ def test_constant_density_has_the_opacity_of_beer_lambert():
     assert out.depth[1] == pytest.approx((1.5 + mean) / 2, abs=2e-2)
 
 
+def test_twice_the_samples_have_a_quarter_of_the_error():
+    """The mean depth in fog, by the midpoint rule: second order in the step."""
+    field = fog(sigma=20.0).requires_grad_(False)
+    origin, direction = torch.tensor([[-2.0, 0.03, 0.01]]), torch.tensor([[1.0, 0.0, 0.0]])
+    exact = 1.5 + 1 / 20 - math.exp(-20) / (1 - math.exp(-20))
+    errors = [
+        abs(float(field.render(origin, direction, sampling).depth[0]) - exact)
+        for sampling in (0.5, 1.0, 2.0)
+    ]
+    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+
+
 def test_resampled_factors_hold_the_same_field_in_finer_cells():
     torch.manual_seed(0)
     field = FactorizedField(SMALL, BOX, 'black')
@@ -195,7 +207,7 @@ def test_tiny_nerf_trains_on_whole_images():
 class Ball(Blobs):
     """A black ball of radius 0.1 around (0.05, 0, 0)."""
 
-    def render(self, origins, directions):
+    def render(self, origins, directions, sampling=1.0):
         offset = origins - torch.tensor([0.05, 0.0, 0.0])
         a = (directions**2).sum(-1)
         b = (offset * directions).sum(-1)

@@ -14,7 +14,7 @@ class Sphere:
     kind, background = 'sphere', 'white'
     radius = 0.2
 
-    def render(self, origins, directions):
+    def render(self, origins, directions, sampling=1.0):
         from caldiff_ros.nerf.field import Rendering
 
         a = (directions**2).sum(-1)
