@@ -24,6 +24,8 @@ _CONTRAST = 1e-3
 #: Colour difference (0..1) beyond which a pixel says little about the exposure (Geman-McClure), and
 #: how often the weights are renewed: what stands in front of the scene is not part of it.
 _ROBUST_SCALE, _REWEIGHTINGS = 0.2, 3
+#: Colours from which a pixel may be burnt out: half a grey level below white.
+_WHITE = 1 - 0.5 / 255
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Query:
         if not self.affine_exposure:
             return rgb
         gain, offset = fit_exposure(rgb.detach(), target, weight)
-        return gain * rgb + offset
+        return (gain * rgb + offset).clamp(0, 1)
 
     @torch.no_grad()
     def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
@@ -126,20 +128,23 @@ def fit_exposure(
 ) -> tuple[Tensor, Tensor]:
     """Gain and offset, (P, 1, 3) each, that bring renders (P, S, 3) nearest to colours (S, 3).
 
-    Robust: pixels that differ much from what the others say count little. Bounded, and drawn to
-    gain 1 where there is next to no contrast: otherwise a flat wrong view could imitate anything.
+    Robust: pixels that differ much from what the others say count little, and what is burnt out or
+    black and expected to be says nothing. Bounded, and drawn to gain 1 where there is next to no
+    contrast: otherwise a flat wrong view could imitate anything.
     """
     given = torch.ones_like(target[:, :1]) if weight is None else weight
     gain, offset = _least_squares_exposure(rgb, target, given[None])
     for _ in range(_REWEIGHTINGS):
-        squared = ((gain * rgb + offset - target) ** 2).sum(-1, keepdim=True)
+        exposed = gain * rgb + offset
+        clipped = (exposed >= 1) & (target >= _WHITE) | (exposed <= 0) & (target <= 1 - _WHITE)
+        squared = ((exposed.clamp(0, 1) - target) ** 2).sum(-1, keepdim=True)
         robust = (_ROBUST_SCALE**2 / (_ROBUST_SCALE**2 + squared)) ** 2
-        gain, offset = _least_squares_exposure(rgb, target, given * robust)
+        gain, offset = _least_squares_exposure(rgb, target, given * robust * ~clipped)
     return gain, offset
 
 
 def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """See `fit_exposure`; weights are (P or 1, S, 1)."""
+    """See `fit_exposure`; weights are (P or 1, S, 3 or 1)."""
     w = weight / weight.sum(1, keepdim=True).clamp_min(1e-9)
     rgb_mean, target_mean = (w * rgb).sum(1, keepdim=True), (w * target).sum(1, keepdim=True)
     centered = rgb - rgb_mean

@@ -1,5 +1,7 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -74,6 +76,18 @@ def test_exposure_is_not_spoilt_by_what_stands_in_front(scene):
     gain, offset = fit_exposure(rgb, target)
     torch.testing.assert_close(gain, torch.full((1, 1, 3), 0.8), rtol=0, atol=0.03)
     torch.testing.assert_close(offset, torch.full((1, 1, 3), 0.05), rtol=0, atol=0.03)
+
+
+def test_exposure_of_an_image_that_is_burnt_out_in_parts(scene):
+    field, true, query = scene
+    rgb = render_images(field, true, CAMERA).rgb.flatten(1, 2)
+    rgb[:, : len(query.directions) // 3] = 1  # a white wall behind
+    target = (1.4 * rgb[0]).clamp(0, 1)
+    gain, offset = fit_exposure(rgb, target)
+    torch.testing.assert_close(gain, torch.full((1, 1, 3), 1.4), rtol=0, atol=0.05)
+    torch.testing.assert_close(offset, torch.zeros(1, 1, 3), rtol=0, atol=0.05)
+    exposed = replace(query, affine_exposure=True).exposed(rgb, target)
+    torch.testing.assert_close(exposed[0], target, rtol=0, atol=0.05)
 
 
 def test_exposure_does_not_explain_everything_away(scene):
