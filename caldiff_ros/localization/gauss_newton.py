@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.query import Query, blurred
+from caldiff_ros.localization.query import Query, blurred, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
 
@@ -149,7 +149,7 @@ class Linearization:
         scale = robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)
         robust = target.seen * scale * squared / (scale + squared)
-        weight = target.seen * (scale / (scale + squared)) ** 2
+        weight = target.seen * robust_weight(squared, robust_scale)
         return cls(J, residual, weight, robust.sum((1, 2)) / target.seen.sum().clamp_min(1))
 
     def normal_equations(self) -> tuple[Tensor, Tensor]:

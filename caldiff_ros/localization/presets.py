@@ -60,6 +60,7 @@ class LocalizerConfig:
 
 
 _FAST = LocalizerConfig()
+*_COARSER, _FINEST = GaussNewtonConfig().keeping(10, 5, 3, 2).levels
 
 PRESETS: dict[str, LocalizerConfig] = {
     # Algorithm 1 with the numbers of section 4.2. Not given in the paper, chosen here: M = 1 on 64
@@ -89,10 +90,7 @@ PRESETS: dict[str, LocalizerConfig] = {
         particles=400,
         selection=replace(_FAST.selection, count=10, screened=60),
         refinement=GaussNewtonConfig(
-            levels=(
-                *GaussNewtonConfig().keeping(10, 5, 3, 3).levels[:-1],
-                replace(GaussNewtonConfig().levels[-1], longer_side=200, iterations=5),
-            ),
+            levels=(*_COARSER, replace(_FINEST, longer_side=200, iterations=5)),
             min_step_px=0.02,
         ),
     ),

@@ -138,7 +138,7 @@ def fit_exposure(
         exposed = gain * rgb + offset
         clipped = (exposed >= 1) & (target >= _WHITE) | (exposed <= 0) & (target <= 1 - _WHITE)
         squared = ((exposed.clamp(0, 1) - target) ** 2).sum(-1, keepdim=True)
-        robust = (_ROBUST_SCALE**2 / (_ROBUST_SCALE**2 + squared)) ** 2
+        robust = robust_weight(squared, _ROBUST_SCALE)
         gain, offset = _least_squares_exposure(rgb, target, given * robust * ~clipped)
     return gain, offset
 
@@ -153,6 +153,11 @@ def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tupl
     gain = (covariance + _CONTRAST) / (variance + _CONTRAST)
     gain = gain.clamp(*_GAINS)
     return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
+
+
+def robust_weight(squared: Tensor, scale: float) -> Tensor:
+    """Geman-McClure's weight of squared colour differences: 1 for none, 1/4 at ``scale``."""
+    return (scale**2 / (scale**2 + squared)) ** 2
 
 
 def blurred(images: Tensor, sigma_px: float) -> Tensor:

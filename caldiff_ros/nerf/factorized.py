@@ -143,9 +143,9 @@ class FactorizedField(nn.Module):
         if background is None:
             background = BACKGROUND_COLORS[self.background]
         n_rays = len(origins)
-        step = self.occupancy.step / sampling
-        samples = self.occupancy.sample(origins, directions, self.config.near, step, jitter)
+        samples = self.occupancy.sample(origins, directions, self.config.near, sampling, jitter)
         points = origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
+        step = self.occupancy.step / sampling
         weights = compositing_weights(samples, self.density(points) * step, n_rays)
         visible = (weights.detach() > _MIN_WEIGHT).nonzero()[:, 0]
         samples = Samples(samples.ray[visible], samples.t[visible])

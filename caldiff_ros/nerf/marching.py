@@ -86,19 +86,19 @@ class OccupancyGrid(nn.Module):
         origins: Tensor,
         directions: Tensor,
         near: float,
-        step: float | None = None,
+        sampling: float = 1.0,
         jitter: Tensor | float = 0.5,
     ) -> Samples:
         """Place samples where rays (N, 3) pass occupied voxels beyond ``near``.
 
-        They are ``step`` apart (normalized units), by default the grid's own step.
-        ``jitter`` in 0..1, a number or (N,), shifts the samples of a ray within a step.
+        ``sampling`` of them every ``step``, see `RadianceField.render`.
+        ``jitter`` in 0..1, a number or (N,), shifts the samples of a ray within their distance.
         """
         to_low = (self.aabb[0] - origins) / directions
         to_high = (self.aabb[1] - origins) / directions
         t_in = torch.minimum(to_low, to_high).amax(-1).clamp_min(near)
         t_out = torch.maximum(to_low, to_high).amin(-1)
-        dt = (self.step if step is None else step) / directions.norm(dim=-1)
+        dt = self.step / sampling / directions.norm(dim=-1)
         n_segments = ((t_out - t_in) / (dt * _COARSE)).ceil().clamp_min(0)
         hit = n_segments.nonzero()[:, 0]
         if len(hit) == 0:
