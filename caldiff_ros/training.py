@@ -7,7 +7,8 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,103 @@ class Checkpoint:
             partial.replace(self._path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """When a training has learned what it can at a learning rate, and how it then ends."""
+
+    window: int = 50
+    """Steps whose mean loss is compared with that of as many steps before."""
+    tolerance: float = 0.05
+    """A loss that falls by a smaller share from one window to the next has ceased to fall."""
+    decay: float = 0.5
+    """The learning rate then falls to zero within so many steps, as a share of those before."""
+
+
+class Course:
+    """The stages of a training, each until the loss ceases to fall; then the learning rate falls.
+
+    Args:
+        convergence: when a stage is over; None for a single one of a fixed length, at a constant
+            learning rate.
+        iterations: most steps in all.
+        starts: at which shares of ``iterations`` the stages begin at the latest, from 0 on.
+
+    Attributes:
+        stage: the present one.
+        steps: taken so far.
+    """
+
+    def __init__(
+        self, convergence: Convergence | None, iterations: int, starts: Sequence[float] = (0.0,)
+    ) -> None:
+        self._convergence, self._iterations = convergence, iterations
+        if convergence is not None:
+            stable = iterations / (1 + convergence.decay)
+            self._latest = [round(share * iterations) for share in starts[1:]] + [round(stable)]
+        self.stage, self.steps = 0, 0
+        self._losses: list[float] = []
+        self._decays_from: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """Steps in all, as far as they are known: at most so many."""
+        if self._decays_from is None:
+            return self._iterations
+        decay = max(1, round(self._convergence.decay * self._decays_from))
+        return min(self._iterations, self._decays_from + decay)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training is over."""
+        return self.steps >= self.expected
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step, as a share of the first one's."""
+        if self._decays_from is None:
+            return 1.0
+        return 1 - (self.steps - self._decays_from) / (self.expected - self._decays_from)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last stage is over and the learning rate falls."""
+        return self._decays_from is not None
+
+    def advance(self, loss: float) -> None:
+        """A step was taken and had this loss."""
+        self.steps += 1
+        if self._convergence is None or self.settled:
+            return
+        self._losses.append(loss)
+        if self._ceased_to_fall() or self.steps >= self._latest[self.stage]:
+            self._losses = []
+            if self.stage + 1 < len(self._latest):
+                self.stage += 1
+            else:
+                self._decays_from = self.steps
+
+    def _ceased_to_fall(self) -> bool:
+        n = self._convergence.window
+        if len(self._losses) < 2 * n or len(self._losses) % n:
+            return False
+        before, now = sum(self._losses[-2 * n : -n]), sum(self._losses[-n:])
+        return now > (1 - self._convergence.tolerance) * before
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            'stage': self.stage,
+            'steps': self.steps,
+            'losses': self._losses,
+            'decays_from': self._decays_from,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.stage, self.steps = state['stage'], state['steps']
+        self._losses, self._decays_from = list(state['losses']), state['decays_from']
 
 
 def weights_digest(module: nn.Module) -> str:

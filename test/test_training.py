@@ -1,11 +1,11 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of a training."""
+"""Checkpoints and the course of a training."""
 
 import pytest
 import torch
 
-from caldiff_ros.training import Checkpoint, TimedReport, mixed_precision
+from caldiff_ros.training import Checkpoint, Convergence, Course, TimedReport, mixed_precision
 
 
 def test_only_the_same_training_resumes(tmp_path):
@@ -35,6 +35,57 @@ def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
     assert timed.seconds == {'views': 1 + 2 + 4, 'features': 3}
     assert list(timed.seconds) == ['views', 'features']
     assert told[-1] == ('views', 3, 3, {'loss': 0.5})
+
+
+def followed(course: Course, loss) -> list[tuple[int, float]]:
+    """Stage and learning rate of every step, where ``loss`` tells that of a step."""
+    seen = []
+    while not course.ended:
+        seen.append((course.stage, course.learning_rate))
+        course.advance(loss(course.steps))
+    return seen
+
+
+def test_stages_end_when_the_loss_ceases_to_fall():
+    """Two windows of 10 at least each; then half as many steps again, ever smaller."""
+    course = Course(Convergence(window=10, tolerance=0.05, decay=0.5), 1000, (0.0, 0.5))
+    seen = followed(course, lambda step: 1.0)
+    assert [stage for stage, _ in seen] == [0] * 20 + [1] * 40
+    rates = [rate for _, rate in seen]
+    assert rates[:40] == [1.0] * 40
+    assert rates[40:] == pytest.approx([1 - i / 20 for i in range(20)])
+    assert course.expected == 60
+
+
+def test_stages_go_on_while_the_loss_falls_and_end_in_time():
+    """A fall of 10 % in 10 steps is enough, one of 4 % is not; 90 of 90 steps at most."""
+    convergence = Convergence(window=10, tolerance=0.05, decay=0.5)
+    falls = followed(Course(convergence, 90, (0.0, 1 / 3)), lambda step: 0.9 ** (step / 10))
+    assert [stage for stage, _ in falls] == [0] * 30 + [1] * 60
+    assert [rate < 1 for _, rate in falls].count(True) == 29  # from step 60 on, the first one at 1
+    hardly = followed(Course(convergence, 90, (0.0, 1 / 3)), lambda step: 0.96 ** (step / 10))
+    assert [stage for stage, _ in hardly] == [0] * 20 + [1] * 40
+
+
+def test_without_convergence_a_course_is_as_long_as_was_said():
+    assert followed(Course(None, 7), lambda step: 1.0) == [(0, 1.0)] * 7
+
+
+def test_a_course_goes_on_where_it_was_stopped():
+    def loss(step: int) -> float:
+        return 1 + 0.1 * (step % 3)
+
+    convergence = Convergence(window=10, tolerance=0.05, decay=0.5)
+    whole = followed(Course(convergence, 300, (0.0, 0.5)), loss)
+    for stop in (5, 25, 45):
+        course = Course(convergence, 300, (0.0, 0.5))
+        before = []
+        for _ in range(stop):
+            before.append((course.stage, course.learning_rate))
+            course.advance(loss(course.steps))
+        resumed = Course(convergence, 300, (0.0, 0.5))
+        resumed.restore(course.state())
+        assert before + followed(resumed, loss) == whole
 
 
 @pytest.mark.parametrize(

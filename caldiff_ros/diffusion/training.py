@@ -14,7 +14,14 @@ from caldiff_ros.diffusion.conditioning import drop_out
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import add_noise, alpha_bars
 from caldiff_ros.geometry import Pose
-from caldiff_ros.training import Checkpoint, Report, mixed_precision, no_report
+from caldiff_ros.training import (
+    Checkpoint,
+    Convergence,
+    Course,
+    Report,
+    mixed_precision,
+    no_report,
+)
 
 _CHECKPOINT_INTERVAL = 500
 _DESCRIBE_AT_ONCE = 32
@@ -25,16 +32,17 @@ class DiffusionTraining:
     """How to train the pose diffusion model."""
 
     model: DiffusionConfig = field(default_factory=DiffusionConfig)
-    iterations: int = 1500
-    """Optimizer steps."""
+    iterations: int = 3000
+    """Most optimizer steps: the training ends when the loss has ceased to fall, see
+    ``convergence``."""
+    convergence: Convergence | None = field(default_factory=lambda: Convergence(window=150))
+    """When it has; None takes all ``iterations`` at a constant learning rate."""
     images: int = 128
     """Images in a step."""
     poses_per_image: int = 4
     """Noisy poses per image in a step: the image is encoded once for all of them."""
     learning_rate: float = 1e-3
     """Adam's learning rate."""
-    cosine_decay: bool = True
-    """Let the learning rate fall to zero along a cosine."""
     balance: float = 2.0
     """lambda of equation 4, the weight of the quaternion's error."""
     snr_weights: tuple[float, float] | None = (1.0, 5.0)
@@ -125,21 +133,15 @@ def train_diffusion(
     targets = pose_vectors(T_norm_cam).to(device)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=training.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-        optimizer,
-        training.iterations,
-        eta_min=0 if training.cosine_decay else training.learning_rate,
-    )
+    course = Course(training.convergence, training.iterations)
     saved = Checkpoint(
         checkpoint, f'{training} {seed} {len(images)} {model.conditioning.backbone_name}'
     )
     state = saved.load()
-    start = 0
     if state is not None:
-        start = state['step']
+        course.restore(state['course'])
         model.load_state_dict(state['model'])
         optimizer.load_state_dict(state['optimizer'])
-        schedule.load_state_dict(state['schedule'])
     described = (
         None
         if training.train_backbone
@@ -148,7 +150,8 @@ def train_diffusion(
     bars = alpha_bars(training.model.schedule).to(device, torch.float32)
     if state is not None:
         generator.set_state(state['generator'])
-    for step in range(start, training.iterations):
+    while not course.ended:
+        optimizer.param_groups[0]['lr'] = training.learning_rate * course.learning_rate
         batch = torch.randint(
             len(images), (min(training.images, len(images)),), generator=generator
         )
@@ -161,15 +164,14 @@ def train_diffusion(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
-        report('diffusion', step + 1, training.iterations, {'loss': loss.item()})
-        if (step + 1) % _CHECKPOINT_INTERVAL == 0:
+        course.advance(loss.item())
+        report('diffusion', course.steps, course.expected, {'loss': loss.item()})
+        if course.steps % _CHECKPOINT_INTERVAL == 0:
             saved.save(
                 {
-                    'step': step + 1,
+                    'course': course.state(),
                     'model': model.state_dict(),
                     'optimizer': optimizer.state_dict(),
-                    'schedule': schedule.state_dict(),
                     'generator': generator.get_state(),
                 }
             )

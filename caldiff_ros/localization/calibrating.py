@@ -50,8 +50,8 @@ class CalibrationConfig:
     """Training images, at most, that are held out of a second, quickly trained field."""
     share: float = 0.2
     """At most this share of the training images."""
-    training: float = 0.5
-    """Length of that field's training, as a share of the map's field."""
+    training: float = 0.25
+    """Most steps of that field's training, as a share of those of the map's field."""
 
     def held_out(self, n: int, seed: int) -> Tensor:
         """Which of ``n`` training images are held out, bool (n,)."""

@@ -34,7 +34,7 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     """
     finest = GaussNewtonConfig().levels[-1]
     target = Target.of(query, finest.blur_px)
-    here = Linearization.at(pose, rendering, target, finest.robust_scale)
+    here = Linearization.at(pose, rendering, target, finest)
     H, _ = here.normal_equations()
     scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
     image = scores.T.view(1, 6, query.camera.height, query.camera.width)

@@ -9,6 +9,7 @@ is needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ from caldiff_ros.localization.query import Query, blurred, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
 
+#: Ratio of the depths around a pixel from which it is at an edge, and the depth of empty space.
+_EDGE_RATIO, _FAR = 1.04, 1e3
 #: Small: turning a camera and shifting it look alike, and damping stalls along that valley.
 _FIRST_DAMPING = 1e-5
 
@@ -42,6 +45,13 @@ class Level:
     sampling: float
     """Samples along a ray, as a multiple of those in training: with few, surfaces seen at a low
     angle end a fraction of a pixel too late."""
+    edge_weight: float
+    """Weight of the pixels at edges of the rendered depth, see `depth_edges`: from few images, a
+    field learns silhouettes that are a fraction of a pixel too large, and surfaces seen at a low
+    angle that lie too high."""
+    min_step_px: float
+    """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, takes
+    it unseen and is done with the level."""
     kept: int
     """Hypotheses that enter the level, the best by photometric error."""
 
@@ -51,15 +61,12 @@ class GaussNewtonConfig:
     """Coarse-to-fine alignment."""
 
     levels: tuple[Level, ...] = (
-        Level(longer_side=25, iterations=16, blur_px=0.8, robust_scale=0.5, sampling=1.0, kept=5),
-        Level(longer_side=50, iterations=8, blur_px=0.8, robust_scale=0.5, sampling=1.0, kept=3),
-        Level(longer_side=100, iterations=5, blur_px=0.0, robust_scale=0.5, sampling=1.0, kept=2),
-        Level(longer_side=100, iterations=2, blur_px=0.0, robust_scale=0.3, sampling=2.0, kept=2),
+        Level(25, 16, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.1, kept=5),
+        Level(50, 8, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.1, kept=3),
+        Level(100, 5, 0.0, 0.5, sampling=1.0, edge_weight=0.4, min_step_px=0.1, kept=2),
+        Level(100, 2, 0.0, 0.3, sampling=2.0, edge_weight=0.4, min_step_px=0.2, kept=2),
     )
     """From coarse to fine."""
-    min_step_px: float = 0.05
-    """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, is
-    done with it after that."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
@@ -124,7 +131,7 @@ class Linearization:
     Attributes:
         J: (P, H * W, 3, 6).
         residual: render minus query, (P, H * W, 3).
-        weight: robust weight of each pixel, 0 where it was not seen, (P, H * W, 1).
+        weight: of each pixel: robust, less at edges, 0 where it was not seen, (P, H * W, 1).
         cost: robust cost per pixel, (P,).
     """
 
@@ -134,9 +141,7 @@ class Linearization:
     cost: Tensor
 
     @classmethod
-    def at(
-        cls, poses: Pose, rendering: Rendering, target: Target, robust_scale: float
-    ) -> Linearization:
+    def at(cls, poses: Pose, rendering: Rendering, target: Target, level: Level) -> Linearization:
         """Compare what the query's camera sees from poses (P,), (P, H, W), with the query."""
         camera = target.query.camera
         rgb = blurred(rendering.rgb, target.blur_px)
@@ -146,11 +151,15 @@ class Linearization:
         gradient = image_gradient(rgb)
         J = pose_jacobian(_filled_depth(rendering), gradient, camera, poses)
         residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
-        scale = robust_scale**2
+        compared = target.seen
+        if level.edge_weight < 1:
+            edges = depth_edges(rendering).flatten(1, 2)[..., None]
+            compared = compared * torch.where(edges, level.edge_weight, 1.0)
+        scale = level.robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)
-        robust = target.seen * scale * squared / (scale + squared)
-        weight = target.seen * robust_weight(squared, robust_scale)
-        return cls(J, residual, weight, robust.sum((1, 2)) / target.seen.sum().clamp_min(1))
+        robust = compared * scale * squared / (scale + squared)
+        weight = compared * robust_weight(squared, level.robust_scale)
+        return cls(J, residual, weight, robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1))
 
     def normal_equations(self) -> tuple[Tensor, Tensor]:
         """J^T W J (P, 6, 6) and J^T W r (P, 6)."""
@@ -195,6 +204,18 @@ def image_gradient(images: Tensor) -> Tensor:
     return torch.stack([along_u, along_v], dim=-1)
 
 
+def depth_edges(rendering: Rendering) -> Tensor:
+    """Pixels around which the depth differs much: silhouettes, and surfaces seen at a low angle.
+
+    Returns:
+        bool (P, H, W), of a rendering (P, H, W).
+    """
+    depth = torch.where(rendering.opacity > 0.5, rendering.depth, _FAR)
+    log_depth = depth.clamp_min(1e-6).log()[:, None]
+    farthest, nearest = (F.max_pool2d(x, 3, stride=1, padding=1) for x in (log_depth, -log_depth))
+    return (farthest + nearest)[:, 0] > math.log(_EDGE_RATIO)
+
+
 def _filled_depth(out: Rendering) -> Rendering:
     """Depth where a ray hits nothing from its neighbours: silhouettes move like their object."""
     weight = blurred(out.opacity[..., None], sigma_px=2.0)[..., 0]
@@ -209,7 +230,6 @@ def align_level(
     query: Query,
     poses: Pose,
     level: Level,
-    min_step_px: float,
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
     """Align poses (P,) with a query of the level; a step that makes it worse is undone."""
@@ -221,7 +241,7 @@ def align_level(
     active, trial = torch.arange(len(t), device=t.device), poses
     for step in range(level.iterations + 1):
         rendering = render_images(field, trial, query.camera, level.sampling)
-        here = Linearization.at(trial, rendering, target, level.robust_scale)
+        here = Linearization.at(trial, rendering, target, level)
         better = here.cost < cost[active]
         improved = active[better]
         H_here, g_here = here.normal_equations()
@@ -236,8 +256,7 @@ def align_level(
         damping[active] = changed.clamp(_FIRST_DAMPING / 100, 1e6)
         delta = _solve(H[active], g[active], damping[active])
         trial = Pose(R[active], t[active]).retract(delta)
-        moving = query.camera.fx * delta.abs().amax(-1) >= min_step_px
-        # the last, small step needs no look at where it leads
+        moving = query.camera.fx * delta.abs().amax(-1) >= level.min_step_px
         done = active[~moving]
         R[done], t[done] = trial.R[~moving], trial.t[~moving]
         active, trial = active[moving], trial[moving]
@@ -272,13 +291,19 @@ def align(
     aligned, visited = None, None
     for level in config.levels:
         reduced = query.level(level.longer_side)
-        comparison = reduced.camera, level.blur_px, level.robust_scale, level.sampling
+        comparison = (
+            reduced.camera,
+            level.blur_px,
+            level.robust_scale,
+            level.sampling,
+            level.edge_weight,
+        )
         if visited == comparison:  # the image has no more pixels than that
             continue
         visited = comparison
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
             poses = config.survivors(aligned, level.kept, rival_ratio)
-        aligned = align_level(field, reduced, poses, level, config.min_step_px, on_step)
+        aligned = align_level(field, reduced, poses, level, on_step)
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

@@ -90,8 +90,10 @@ PRESETS: dict[str, LocalizerConfig] = {
         particles=400,
         selection=replace(_FAST.selection, count=10, screened=60),
         refinement=GaussNewtonConfig(
-            levels=(*_COARSER, replace(_FINEST, longer_side=200, iterations=5)),
-            min_step_px=0.02,
+            levels=(
+                *_COARSER,
+                replace(_FINEST, longer_side=200, iterations=5, min_step_px=0.02),
+            ),
         ),
     ),
 }

@@ -139,21 +139,43 @@ class FactorizedField(nn.Module):
         jitter: Tensor | float = 0.5,
         background: Tensor | float | None = None,
     ) -> Rendering:
-        """See `RadianceField.render`; training passes a jitter and a background per ray."""
-        if background is None:
-            background = BACKGROUND_COLORS[self.background]
-        n_rays = len(origins)
+        """See `RadianceField.render`.
+
+        ``jitter`` in 0..1 and ``background`` may differ from ray to ray, (N,) and (N, 1).
+        """
+        samples, weights = self.march(origins, directions, sampling, jitter)
+        return self.composite(samples, weights, origins, directions, background)
+
+    def march(
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        sampling: float = 1.0,
+        jitter: Tensor | float = 0.5,
+    ) -> tuple[Samples, Tensor]:
+        """Samples on rays (N, 3) and their compositing weights, (M,)."""
         samples = self.occupancy.sample(origins, directions, self.config.near, sampling, jitter)
         points = origins[samples.ray] + samples.t[:, None] * directions[samples.ray]
         step = self.occupancy.step / sampling
-        weights = compositing_weights(samples, self.density(points) * step, n_rays)
+        return samples, compositing_weights(samples, self.density(points) * step, len(origins))
+
+    def composite(
+        self,
+        samples: Samples,
+        weights: Tensor,
+        origins: Tensor,
+        directions: Tensor,
+        background: Tensor | float | None = None,
+    ) -> Rendering:
+        """What rays (N, 3) show whose `march` gave samples and weights."""
+        if background is None:
+            background = BACKGROUND_COLORS[self.background]
         visible = (weights.detach() > _MIN_WEIGHT).nonzero()[:, 0]
-        samples = Samples(samples.ray[visible], samples.t[visible])
-        points, weights = points[visible], weights[visible]
-        unit = F.normalize(directions, dim=-1)[samples.ray]
-        values = torch.cat([self.color(points, unit), samples.t[:, None]], dim=-1)
-        values = torch.cat([values, torch.ones_like(weights)[:, None]], dim=-1) * weights[:, None]
-        sums = origins.new_zeros(n_rays, 5).index_add(0, samples.ray, values)
+        ray, t, weights = samples.ray[visible], samples.t[visible], weights[visible]
+        points = origins[ray] + t[:, None] * directions[ray]
+        colors = self.color(points, F.normalize(directions, dim=-1)[ray])
+        values = torch.cat([colors, t[:, None], torch.ones_like(t)[:, None]], dim=-1)
+        sums = origins.new_zeros(len(origins), 5).index_add(0, ray, values * weights[:, None])
         opacity = sums[:, 4]
         rgb = sums[:, :3] + (1 - opacity)[:, None] * background
         return Rendering(rgb, sums[:, 3] / opacity.clamp_min(1e-6), opacity)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from pathlib import Path
 
 import torch
@@ -15,29 +16,37 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.nerf.bounds import initial_occupancy
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, pixel_directions, render_images
+from caldiff_ros.nerf.marching import distortion
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Checkpoint, Report, no_report
+from caldiff_ros.training import Checkpoint, Convergence, Course, Report, no_report
 
 
 @dataclass(frozen=True)
 class FactorizedTraining:
     """How to train the factorized field, the default: minutes on a CPU."""
 
-    field: FactorizedConfig = field(default_factory=FactorizedConfig)
-    iterations: int = 1000
-    """Optimizer steps."""
+    field: FactorizedConfig = dataclass_field(default_factory=FactorizedConfig)
+    iterations: int = 2000
+    """Most optimizer steps: the training ends when the loss has ceased to fall, see
+    ``convergence``."""
+    convergence: Convergence = dataclass_field(default_factory=Convergence)
+    """When the factors grow, and when the training comes to its end."""
     rays: int = 4096
     """Rays in a step, drawn from all training images."""
     learning_rate: float = 0.03
-    """Adam's learning rate for the factors; falls tenfold over the training."""
+    """Adam's learning rate for the factors."""
     network_learning_rate: float = 0.003
-    """Adam's learning rate for the colour network; falls tenfold over the training."""
+    """Adam's learning rate for the colour network."""
     depth_weight: float = 0.1
     """Weight of the mean depth error (normalized units) where the dataset has depth images."""
+    distortion_weight: float = 0.1
+    """Weight of the mean distance between what a ray shows, in normalized units, see `distortion`:
+    images from few sides leave room for thick surfaces, seen too large from other sides."""
     growth: tuple[tuple[float, float], ...] = ((0.0, 0.25), (0.2, 0.5), (0.5, 1.0))
-    """From which share of the training on the factors have which share of their resolution. Many
-    rays pass a coarse cell, so that few images are explained by surfaces and not by clouds."""
+    """From which share of ``iterations`` on, at the latest, the factors have which share of their
+    resolution. Many rays pass a coarse cell, so that few images are explained by surfaces and not
+    by clouds."""
 
     def __post_init__(self) -> None:
         starts, sizes = [start for start, _ in self.growth], [size for _, size in self.growth]
@@ -49,32 +58,39 @@ class FactorizedTraining:
                 'from start 0 to size 1, such as 0 0.25 0.5 1; correct it'
             )
 
-    def resolution_at(self, step: int) -> int:
-        """Cells along each edge of the factors in a step, for a resolved configuration."""
-        share = [size for start, size in self.growth if step >= round(start * self.iterations)][-1]
-        return max(2, round(share * self.field.resolution))
+    def course(self) -> Course:
+        """The stages of the training: those of the growth."""
+        return Course(self.convergence, self.iterations, [start for start, _ in self.growth])
+
+    def resolution(self, course: Course) -> int:
+        """Cells along each edge of the factors at present, for a resolved configuration."""
+        return max(2, round(self.growth[course.stage][1] * self.field.resolution))
 
 
 @dataclass(frozen=True)
 class TinyNerfTraining:
     """How to train TinyNeRF as in the paper (section 4.2): hours on a GPU, not for a CPU."""
 
-    field: TinyNerfConfig = field(default_factory=TinyNerfConfig)
+    field: TinyNerfConfig = dataclass_field(default_factory=TinyNerfConfig)
     iterations: int = 20_000
     """Optimizer steps, one whole training image each."""
     learning_rate: float = 5e-4
     """Adam's learning rate; the paper does not give it, this is that of the published TinyNeRF."""
 
+    def course(self) -> Course:
+        """One stage."""
+        return Course(None, self.iterations)
+
 
 FieldTraining = FactorizedTraining | TinyNerfTraining
 Field = FactorizedField | TinyNerf
 
-#: Occupancy is measured after these shares of the training.
-_OCCUPANCY_UPDATES = (0.1, 0.2, 0.35, 0.5, 0.75)
+#: Occupancy is measured after so many steps.
+_OCCUPANCY_INTERVAL = 100
 #: A step that is less opaque holds nothing, once the training has settled.
 _MIN_OPACITY = 0.01
-#: PSNR on held-out views is reported after these shares of the training.
-_PSNR_REPORTS = (0.15, 0.5, 1.0)
+#: PSNR on held-out views is reported after so many steps, and at the end.
+_PSNR_INTERVAL = 500
 _MAX_PSNR_VIEWS = 4
 _CHECKPOINT_INTERVAL = 200
 
@@ -142,7 +158,8 @@ def make_field(training: FieldTraining, aabb: Tensor, background: str) -> Field:
 
 def _optimizer(field: Field, training: FieldTraining) -> torch.optim.Optimizer:
     if isinstance(training, TinyNerfTraining):
-        return torch.optim.Adam(field.parameters(), lr=training.learning_rate)
+        groups = [{'params': list(field.parameters()), 'initial_lr': training.learning_rate}]
+        return torch.optim.Adam(groups, lr=training.learning_rate)
     network = list(field.color_net.parameters())
     factors = [p for name, p in field.named_parameters() if not name.startswith('color_net')]
     rates = training.learning_rate, training.network_learning_rate
@@ -192,40 +209,40 @@ def train_field(
     field.to(device)
     generator = torch.Generator(device).manual_seed(seed)
     saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.pixels)} {field.aabb.tolist()}')
-    state = saved.load()
-    start = 0 if state is None else state['step']
+    state, course = saved.load(), training.course()
+    if state is not None:
+        course.restore(state['course'])
     if factorized:
-        field.resample(training.resolution_at(max(0, start - 1)))
+        field.resample(training.resolution(course))
     optimizer = _optimizer(field, training)
     if state is not None:
         field.load_state_dict(state['field'])
         optimizer.load_state_dict(state['optimizer'])
         generator.set_state(state['generator'])
-    n = training.iterations
-    for step in range(start, n):
-        if factorized:
-            if training.resolution_at(step) != training.resolution_at(max(0, step - 1)):
-                field.resample(training.resolution_at(step))
-                optimizer = _optimizer(field, training)
-            for group in optimizer.param_groups:
-                group['lr'] = group['initial_lr'] * 0.1 ** (step / n)
-        loss = _step(field, pool, training, len(views), generator)
+    while not course.ended:
+        for group in optimizer.param_groups:
+            group['lr'] = group['initial_lr'] * course.learning_rate
+        loss = _step(field, pool, training, len(views), generator, course)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        done = step + 1
-        if factorized and done in [round(share * n) for share in _OCCUPANCY_UPDATES]:
+        stage = course.stage
+        course.advance(loss.item())
+        if factorized and course.steps % _OCCUPANCY_INTERVAL == 0:
             # early on, only what the images have made emptier than it was is empty
-            early = done < n / 2
-            field.update_occupancy(field.initial_opacity / 2 if early else _MIN_OPACITY)
+            grown = course.stage + 1 == len(training.growth)
+            field.update_occupancy(_MIN_OPACITY if grown else field.initial_opacity / 2)
+        if course.stage != stage:
+            field.resample(training.resolution(course))
+            optimizer = _optimizer(field, training)
         numbers = {'loss': loss.item()}
-        if held_out is not None and done in [round(share * n) for share in _PSNR_REPORTS]:
+        if held_out is not None and (course.ended or course.steps % _PSNR_INTERVAL == 0):
             numbers['psnr'] = psnr(field, held_out, _MAX_PSNR_VIEWS)
-        report('field', done, n, numbers)
-        if done % _CHECKPOINT_INTERVAL == 0 or done == n:
+        report('field', course.steps, course.expected, numbers)
+        if course.ended or course.steps % _CHECKPOINT_INTERVAL == 0:
             saved.save(
                 {
-                    'step': done,
+                    'course': course.state(),
                     'field': field.state_dict(),
                     'optimizer': optimizer.state_dict(),
                     'generator': generator.get_state(),
@@ -242,6 +259,7 @@ def _step(
     training: FieldTraining,
     n_views: int,
     generator: torch.Generator,
+    course: Course,
 ) -> Tensor:
     """Loss of one step on random rays, or on one random image for TinyNeRF."""
     device = pool.pixels.device
@@ -256,15 +274,22 @@ def _step(
     random = torch.rand(len(rays), 2, generator=generator, device=device)
     background, pixels = random[:, :1], pool.pixels[rays]
     target = pixels[:, :3] + (1 - pixels[:, 3:4]) * background
-    out = field.render(
-        pool.origins[rays], pool.directions[rays], jitter=random[:, 1], background=background
-    )
-    loss = F.mse_loss(out.rgb, target)
+    origins, directions = pool.origins[rays], pool.directions[rays]
     if isinstance(training, TinyNerfTraining):
-        return loss
+        out = field.render(origins, directions, jitter=random[:, 1], background=background)
+        return F.mse_loss(out.rgb, target)
+    samples, weights = field.march(origins, directions, jitter=random[:, 1])
+    out = field.composite(samples, weights, origins, directions, background)
     depth = pixels[:, 4]
     depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
-    return loss + training.depth_weight * depth_error + field.regularization()
+    grown = course.stage + 1 == len(training.growth)
+    spread = grown * distortion(samples, weights, field.occupancy.step, len(rays))
+    return (
+        F.mse_loss(out.rgb, target)
+        + training.depth_weight * depth_error
+        + training.distortion_weight * spread
+        + field.regularization()
+    )
 
 
 def psnr(field: Field, views: Views, max_views: int | None = None) -> float:

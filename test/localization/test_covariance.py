@@ -28,7 +28,7 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
     field, true, query = scene
     rng = np.random.default_rng(0)
     height, width = query.seen.shape
-    level = replace(GaussNewtonConfig().levels[-1], iterations=6)
+    level = replace(GaussNewtonConfig().levels[-1], iterations=6, min_step_px=0.05)
     errors = []
     for _ in range(16):
         noise = rng.normal(0, 8, (-(-height // patch_px), -(-width // patch_px), 3))
@@ -37,7 +37,7 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
         ]
         noisy = (query.image + noise).clip(0, 255).astype(np.uint8)
         copy = type(query)(noisy, query.seen, query.camera, query.device)
-        found = align_level(field, copy, true, level, 0.05).T_norm_cam
+        found = align_level(field, copy, true, level).T_norm_cam
         rendering = render_images(field, found, query.camera)
         covariance = curvature_covariance(rendering, copy, found)
         errors.append(squared_error(found[0], true[0], covariance))

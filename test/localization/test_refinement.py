@@ -16,6 +16,7 @@ from caldiff_ros.localization.gauss_newton import (
     Level,
     align,
     align_level,
+    depth_edges,
     image_gradient,
     pose_jacobian,
 )
@@ -41,6 +42,20 @@ def test_jacobian_against_finite_differences():
         assert float((got - expected).norm() / expected.norm()) < 0.05
 
 
+def test_edges_are_where_the_depth_jumps_and_where_the_object_ends():
+    depth = torch.full((1, 6, 9), 2.0)
+    depth[..., 4:] = 2.1  # a step of 5 %
+    opacity = torch.ones(1, 6, 9)
+    opacity[..., 7:] = 0  # nothing to the right; what its depth says there does not count
+    depth[..., 7:] = 0
+    edges = depth_edges(Rendering(torch.zeros(1, 6, 9, 3), depth, opacity))
+    assert edges.shape == (1, 6, 9)
+    assert edges[0].tolist() == [[False] * 3 + [True, True, False, True, True, False]] * 6
+    tilted = 2 * 1.01 ** torch.arange(9).expand(1, 6, 9)  # 2 % from left to right neighbour
+    smooth = Rendering(torch.zeros(1, 6, 9, 3), tilted, torch.ones(1, 6, 9))
+    assert not bool(depth_edges(smooth).any())
+
+
 @pytest.mark.parametrize('seed', range(3))
 def test_alignment_recovers_the_pose(scene, seed):
     field, true, query = scene
@@ -56,7 +71,7 @@ def test_alignment_makes_no_pose_worse(scene):
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
     before, after = (
-        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 1.0, 5), 0.05).cost
+        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 1.0, 1.0, 0.05, 5)).cost
         for iterations in (0, 6)
     )
     assert bool((after <= before).all())
@@ -73,8 +88,9 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
 
-    coarse = Level(25, 16, 0.8, 1.0, 1.0, 1), Level(50, 8, 0.8, 1.0, 1.0, 1)
-    fine, finer = Level(100, 5, 0.0, 0.3, 1.0, 1), Level(200, 5, 0.0, 0.3, 1.0, 1)
+    fine = Level(100, 5, 0.0, 0.3, sampling=1.0, edge_weight=0.5, min_step_px=0.05, kept=1)
+    coarse = [replace(fine, longer_side=side, blur_px=0.8) for side in (25, 50)]
+    finer = replace(fine, longer_side=200)
     short = refined(*coarse, fine)
     starts = visited.count(0)
     long = refined(*coarse, fine, finer)

@@ -5,7 +5,12 @@ import math
 import pytest
 import torch
 
-from caldiff_ros.nerf.marching import OccupancyGrid, Samples, compositing_weights
+from caldiff_ros.nerf.marching import (
+    OccupancyGrid,
+    Samples,
+    compositing_weights,
+    distortion,
+)
 
 
 def test_weights_are_those_of_volume_rendering():
@@ -23,6 +28,22 @@ def test_weights_are_those_of_volume_rendering():
 def test_weights_of_no_sample():
     none = Samples(torch.zeros(0, dtype=torch.long), torch.zeros(0))
     assert compositing_weights(none, torch.zeros(0), n_rays=4).shape == (0,)
+
+
+def test_distortion_is_the_mean_distance_of_two_points_on_a_ray():
+    ray = torch.tensor([0, 0, 0, 2, 2])
+    t = torch.tensor([0.5, 0.6, 0.9, 2.0, 2.3])
+    w = torch.tensor([0.2, 0.5, 0.1, 0.7, 0.3])
+    got = distortion(Samples(ray, t), w, step=0.03, n_rays=3)
+    pairs = [
+        float(w[i] * w[j] * (t[i] - t[j]).abs())
+        for i in range(5)
+        for j in range(5)
+        if ray[i] == ray[j]
+    ]
+    # two uniform points within a length are a third of it apart
+    within = float((w**2).sum()) * 0.03 / 3
+    assert float(got) == pytest.approx((sum(pairs) + within) / 3, rel=1e-5)
 
 
 def test_samples_lie_in_occupied_space_and_fill_it():
