@@ -25,6 +25,7 @@ class RenderingJob:
         camera: camera of all of them.
         at_once: views in a batch.
         between_saves: views after which what there is is saved.
+        sampling: see `RadianceField.render`.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class RenderingJob:
     camera: Camera
     at_once: int
     between_saves: int
+    sampling: float = 1.0
 
 
 def render_job(
@@ -58,7 +60,7 @@ def render_job(
     n = len(job.T_norm_cam)
     for start in range(done, n, job.at_once):
         stop = min(start + job.at_once, n)
-        rendered = render_images(field, job.T_norm_cam[start:stop], job.camera)
+        rendered = render_images(field, job.T_norm_cam[start:stop], job.camera, job.sampling)
         for name, value in keep(rendered).items():
             parts.setdefault(name, []).append(value.cpu())
         report(job.stage, stop, n, {})

@@ -278,12 +278,15 @@ def _step(
     if isinstance(training, TinyNerfTraining):
         out = field.render(origins, directions, jitter=random[:, 1], background=background)
         return F.mse_loss(out.rgb, target)
-    samples, weights = field.march(origins, directions, jitter=random[:, 1])
+    # coarse factors need no more than a sample per cell or so
+    sampling = min(1.0, 2 * training.growth[course.stage][1])
+    samples, weights = field.march(origins, directions, sampling, random[:, 1])
     out = field.composite(samples, weights, origins, directions, background)
     depth = pixels[:, 4]
     depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
     grown = course.stage + 1 == len(training.growth)
-    spread = grown * distortion(samples, weights, field.occupancy.step, len(rays))
+    step = field.occupancy.step / sampling
+    spread = grown * distortion(samples, weights, step, len(rays))
     return (
         F.mse_loss(out.rgb, target)
         + training.depth_weight * depth_error
