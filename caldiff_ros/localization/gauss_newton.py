@@ -61,9 +61,9 @@ class GaussNewtonConfig:
     """Coarse-to-fine alignment."""
 
     levels: tuple[Level, ...] = (
-        Level(25, 16, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.1, kept=5),
-        Level(50, 8, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.1, kept=3),
-        Level(100, 5, 0.0, 0.5, sampling=1.0, edge_weight=0.4, min_step_px=0.1, kept=2),
+        Level(25, 16, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=5),
+        Level(50, 8, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=3),
+        Level(100, 5, 0.0, 0.5, sampling=1.0, edge_weight=0.4, min_step_px=0.5, kept=2),
         Level(100, 2, 0.0, 0.3, sampling=2.0, edge_weight=0.4, min_step_px=0.2, kept=2),
     )
     """From coarse to fine."""

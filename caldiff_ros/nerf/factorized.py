@@ -16,7 +16,7 @@ from caldiff_ros.nerf.marching import OccupancyGrid, Samples, compositing_weight
 
 _PLANE_AXES = ((0, 1), (0, 2), (1, 2))
 _LINE_AXES = (2, 1, 0)
-#: Samples of a smaller weight change no 8-bit colour (66 dB); their colour is not computed.
+#: Samples of a smaller weight change colours by a tenth of a grey level; theirs are not computed.
 _MIN_WEIGHT = 1e-3
 
 

@@ -103,7 +103,7 @@ def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
     images, poses = render_views(
         Blobs(), ring(6), tiny, config, 0, path, lambda stage, step, n, numbers: steps.append(step)
     )
-    assert steps[0] == 512 + 16
+    assert steps[0] == 500 + 4
     whole_images, whole_poses = render_views(Blobs(), ring(6), tiny, config, seed=0)
     assert torch.equal(images, whole_images)
     assert torch.equal(poses.t, whole_poses.t)
