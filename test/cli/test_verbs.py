@@ -179,4 +179,4 @@ def test_presets_choose_the_defaults(capsys):
     assert info.value.code == 0
     text = ' '.join(capsys.readouterr().out.replace('│', ' ').split())
     assert 'one whole training image each. (default: 20000)' in text
-    assert 'Optimizer steps. (default: 100000)' in text
+    assert 'see ``convergence``. (default: 100000)' in text
