@@ -115,7 +115,7 @@ def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
     render_views(
         Blobs(), ring(6)[1:], tiny, config, 0, path, lambda stage, step, *rest: steps.append(step)
     )
-    assert steps[0] == 16
+    assert steps[0] == 4
 
 
 def poses_at(*positions):
