@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from caldiff_ros.diffusion.conditioning import (
     ConditioningConfig,
     ConditioningNetwork,
+    drop_out,
     make_conditioning,
 )
 from caldiff_ros.diffusion.denoiser import Denoiser, DenoiserConfig
@@ -52,9 +54,23 @@ class PoseDiffusion(nn.Module):
         """An untrained model, its backbone with ImageNet weights where they can be had."""
         return cls(config, make_conditioning(config.conditioning, weights))
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The feature f of images (B, H, W, 3) in 0..1, of any resolution, (B, F)."""
-        return self.conditioning.project(self.describe(images))
+    def encode(self, images: Tensor, n: int, dropout: float, generator: torch.Generator) -> Tensor:
+        """The feature f for n particles, (n, F); particle i is shown image i modulo B.
+
+        With ``dropout`` each particle does not see another random share of what the backbone found,
+        so that the particles spread as far as the model is unsure.
+
+        Args:
+            images: (B, H, W, 3) in 0..1, of any resolution.
+            n: number of particles.
+            dropout: share of the backbone's features that a particle does not see.
+            generator: draws that share.
+        """
+        shown = torch.arange(n, device=images.device) % len(images)
+        described = self.describe(images)
+        if dropout == 0:
+            return self.conditioning.project(described)[shown]
+        return self.conditioning.project(drop_out(described[shown], dropout, generator))
 
     def describe(self, images: Tensor) -> Tensor:
         """Backbone features (B, D) of images (B, H, W, 3) in 0..1, of any resolution."""

@@ -20,6 +20,9 @@ class LocalizerConfig:
 
     particles: int = 100
     """P, the random poses to start from."""
+    feature_dropout: float = 0.2
+    """Share of the image's features that a particle does not see, another one for each: the
+    particles spread where the diffusion model is unsure. 0 as in the paper."""
     rolls: int = 8
     """The particles are shown the image turned by so many multiples of 360 / rolls degrees, as a
     camera may be held at any angle; 1 takes it to be as upright as the training cameras."""
@@ -66,6 +69,7 @@ PRESETS: dict[str, LocalizerConfig] = {
     # saw the uniform particles that section 3.3 starts from.
     'paper': LocalizerConfig(
         particles=100,
+        feature_dropout=0.0,
         rolls=1,
         affine_exposure=False,
         sampler='ancestral',

@@ -164,14 +164,26 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
         assert torch.equal(a, b)
 
 
-def test_the_feature_of_an_image_does_not_depend_on_the_others():
+def test_particles_see_the_image_differently_only_with_dropout():
+    model = PoseDiffusion.make(SMALL).eval().requires_grad_(False)
+    image = striped_images(1)[0].float() / 255
+    generator = torch.Generator().manual_seed(0)
+    same = model.encode(image, 6, 0.0, generator)
+    different = model.encode(image, 6, 0.3, generator)
+    assert same.shape == different.shape == (6, 32)
+    assert torch.equal(same, same[:1].expand(6, -1))
+    assert len(torch.unique(different, dim=0)) == 6
+
+
+def test_particles_are_shown_the_images_in_turn():
     model = PoseDiffusion.make(SMALL).eval().requires_grad_(False)
     images = striped_images(2)[0].float() / 255
-    features = model.encode(images)
-    assert features.shape == (2, 32)
-    for feature, image in zip(features, images, strict=True):
-        torch.testing.assert_close(feature, model.encode(image[None])[0])
-    assert not torch.allclose(features[0], features[1])
+    generator = torch.Generator().manual_seed(0)
+    features = model.encode(images, 5, 0.0, generator)
+    alone = [model.encode(image[None], 1, 0.0, generator)[0] for image in images]
+    for i, feature in enumerate(features):
+        torch.testing.assert_close(feature, alone[i % 2])
+    assert not torch.allclose(alone[0], alone[1])
 
 
 def test_drop_out_keeps_the_mean():
