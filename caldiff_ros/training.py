@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from caldiff_ros.errors import CaldiffError
+
 #: Called as ``report(stage, step, n_steps, numbers)``; numbers are 'loss', now and then 'psnr'.
 Report = Callable[[str, int, int, dict[str, float]], None]
 
@@ -88,6 +90,14 @@ class Convergence:
     """A loss that falls by a smaller share from one window to the next has ceased to fall."""
     decay: float = 0.5
     """The learning rate then falls to zero within so many steps, as a share of those before."""
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or not 0 <= self.tolerance < 1 or not 0 < self.decay < float('inf'):
+            raise CaldiffError(
+                f'convergence is window {self.window}, tolerance {self.tolerance}, decay '
+                f'{self.decay}, expected at least 1 step, a share from 0 to 1, and a positive '
+                'share; correct it'
+            )
 
 
 class Course:

@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.training import Checkpoint, Convergence, Course, TimedReport, mixed_precision
 
 
@@ -65,6 +66,14 @@ def test_stages_go_on_while_the_loss_falls_and_end_in_time():
     assert [rate < 1 for _, rate in falls].count(True) == 29  # from step 60 on, the first one at 1
     hardly = followed(Course(convergence, 90, (0.0, 1 / 3)), lambda step: 0.96 ** (step / 10))
     assert [stage for stage, _ in hardly] == [0] * 20 + [1] * 40
+
+
+@pytest.mark.parametrize(
+    'wrong', [{'window': 0}, {'tolerance': 1.0}, {'tolerance': -0.1}, {'decay': 0.0}]
+)
+def test_impossible_convergence_is_explained(wrong):
+    with pytest.raises(CaldiffError, match='convergence is window .* correct it'):
+        Convergence(**wrong)
 
 
 def test_without_convergence_a_course_is_as_long_as_was_said():
