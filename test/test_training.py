@@ -72,7 +72,7 @@ def test_stages_go_on_while_the_loss_falls_and_end_in_time():
     'wrong', [{'window': 0}, {'tolerance': 1.0}, {'tolerance': -0.1}, {'decay': 0.0}]
 )
 def test_impossible_convergence_is_explained(wrong):
-    with pytest.raises(CaldiffError, match='convergence is window .* correct it'):
+    with pytest.raises(CaldiffError, match='convergence is window'):
         Convergence(**wrong)
 
 
