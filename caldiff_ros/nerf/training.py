@@ -284,9 +284,8 @@ def _step(
     out = field.composite(samples, weights, origins, directions, background)
     depth = pixels[:, 4]
     depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
-    grown = course.stage + 1 == len(training.growth)
-    step = field.occupancy.step / sampling
-    spread = grown * distortion(samples, weights, step, len(rays))
+    grown, step = course.stage + 1 == len(training.growth), field.occupancy.step / sampling
+    spread = distortion(samples, weights, step, len(rays)) if grown else 0.0
     return (
         F.mse_loss(out.rgb, target)
         + training.depth_weight * depth_error
