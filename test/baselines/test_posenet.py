@@ -50,8 +50,8 @@ def test_a_few_views_are_learned_by_heart(photographs):
         color_jitter=0.0,
         learning_rate=2e-3,
         backbone_share=0.03,
-        head_iterations=500,
-        iterations=520,
+        head_iterations=900,
+        iterations=920,
     )
     network = train_posenet(images, poses, training)
     found = poses_of(network(images))
