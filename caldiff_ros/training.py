@@ -128,7 +128,7 @@ class Course:
     @property
     def expected(self) -> int:
         """Steps in all, as far as they are known: at most so many."""
-        if self._decays_from is None:
+        if not self.settled:
             return self._iterations
         decay = max(1, round(self._convergence.decay * self._decays_from))
         return min(self._iterations, self._decays_from + decay)
@@ -141,7 +141,7 @@ class Course:
     @property
     def learning_rate(self) -> float:
         """Of the next step, as a share of the first one's."""
-        if self._decays_from is None:
+        if not self.settled:
             return 1.0
         return 1 - (self.steps - self._decays_from) / (self.expected - self._decays_from)
 

@@ -164,8 +164,9 @@ def train_diffusion(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        course.advance(loss.item())
-        report('diffusion', course.steps, course.expected, {'loss': loss.item()})
+        numbers = {'loss': loss.item()}
+        course.advance(numbers['loss'])
+        report('diffusion', course.steps, course.expected, numbers)
         if course.steps % _CHECKPOINT_INTERVAL == 0:
             saved.save(
                 {

@@ -226,8 +226,8 @@ def train_field(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        stage = course.stage
-        course.advance(loss.item())
+        stage, numbers = course.stage, {'loss': loss.item()}
+        course.advance(numbers['loss'])
         if factorized and course.steps % _OCCUPANCY_INTERVAL == 0:
             # early on, only what the images have made emptier than it was is empty
             grown = course.stage + 1 == len(training.growth)
@@ -235,7 +235,6 @@ def train_field(
         if course.stage != stage:
             field.resample(training.resolution(course))
             optimizer = _optimizer(field, training)
-        numbers = {'loss': loss.item()}
         if held_out is not None and (course.ended or course.steps % _PSNR_INTERVAL == 0):
             numbers['psnr'] = psnr(field, held_out, _MAX_PSNR_VIEWS)
         report('field', course.steps, course.expected, numbers)

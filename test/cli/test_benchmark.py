@@ -43,7 +43,7 @@ def test_methods_are_compared_on_the_same_queries(plane, plane_map, tmp_path, fe
         assert 100 < row['peak_memory_mb'] < 4000
         assert row['success_rate'] == sorted(row['success_rate'])
     # the first look at 900 more particles outweighs whatever the refinement takes
-    assert many['median_rays'] > usual['median_rays'] + 50_000
+    assert many['median_rays'] - 50_000 > usual['median_rays'] > 0
     assert [point['value'] for point in content['growth']['particles']] == [10, 20]
     assert np.all([p['seconds'] > 0 for points in content['growth'].values() for p in points])
     built = content['made_with']['map_build_stage_seconds']
