@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import time
@@ -16,6 +17,9 @@ import torch
 from torch import nn
 
 from caldiff_ros.errors import CaldiffError
+
+#: Matrices of so many rows and columns are multiplied so often to compare number formats.
+_PRODUCT_SIZE, _PRODUCTS = 512, 5
 
 #: Called as ``report(stage, step, n_steps, numbers)``; numbers are 'loss', now and then 'psnr'.
 Report = Callable[[str, int, int, dict[str, float]], None]
@@ -195,17 +199,36 @@ def weights_digest(module: nn.Module) -> str:
 
 
 def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """Matrix products in bfloat16 within this context, where the device multiplies it natively.
+    """Matrix products in bfloat16 within this context, where the device is faster with it.
 
-    Parameters and optimizer stay in float32; elsewhere bfloat16 would be emulated, and slower.
+    Parameters and optimizer stay in float32; where it is not native it would be emulated, and even
+    some processors that have it are slower.
     """
-    native = False
+    pays = False
     if device.type == 'cuda':
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        pays = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == 'cpu' and hasattr(torch.cpu, 'get_capabilities'):  # since torch 2.10
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and native)
+        pays = native and _multiplies_faster(torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and pays)
+
+
+@functools.cache
+def _multiplies_faster(dtype: torch.dtype) -> bool:
+    """Whether this processor multiplies matrices in ``dtype`` faster than in float32."""
+    return _seconds_of_product(dtype) < _seconds_of_product(torch.float32)
+
+
+def _seconds_of_product(dtype: torch.dtype) -> float:
+    """Least time of a matrix product of the size that training has."""
+    a, b = (torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=dtype) for _ in range(2))
+    spent = []
+    for _ in range(_PRODUCTS):
+        began = time.perf_counter()
+        a @ b
+        spent.append(time.perf_counter() - began)
+    return min(spent)
 
 
 def pick_device(name: str = 'auto') -> torch.device:

@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from caldiff_ros import training
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.training import Checkpoint, Convergence, Course, TimedReport, mixed_precision
 
@@ -98,16 +99,25 @@ def test_a_course_goes_on_where_it_was_stopped():
 
 
 @pytest.mark.parametrize(
-    ('capabilities', 'wanted', 'expected'),
+    ('capabilities', 'seconds', 'wanted', 'expected'),
     [
-        ({'avx512_bf16': True}, True, torch.bfloat16),
-        ({'amx_bf16': True}, True, torch.bfloat16),
-        ({'avx2': True, 'avx512_bf16': False}, True, torch.float32),
-        ({'avx512_bf16': True}, False, torch.float32),
+        ({'avx512_bf16': True}, 0.5, True, torch.bfloat16),
+        ({'amx_bf16': True}, 0.5, True, torch.bfloat16),
+        ({'avx512_bf16': True}, 1.5, True, torch.float32),
+        ({'avx2': True, 'avx512_bf16': False}, 0.5, True, torch.float32),
+        ({'avx512_bf16': True}, 0.5, False, torch.float32),
     ],
 )
-def test_bfloat16_only_where_it_is_native_and_wanted(monkeypatch, capabilities, wanted, expected):
+def test_bfloat16_only_where_it_is_native_faster_and_wanted(
+    monkeypatch, capabilities, seconds, wanted, expected
+):
+    def seconds_of_product(dtype):
+        return seconds if dtype == torch.bfloat16 else 1.0
+
     monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities, raising=False)
+    monkeypatch.setattr(training, '_seconds_of_product', seconds_of_product)
+    uncached = training._multiplies_faster.__wrapped__
+    monkeypatch.setattr(training, '_multiplies_faster', uncached)
     layer = torch.nn.Linear(3, 2)
     with mixed_precision(torch.device('cpu'), wanted):
         out = layer(torch.ones(1, 3))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import roma
 import torch
 from torch import Tensor
 
@@ -23,7 +24,10 @@ _RENDERED_AT_ONCE = 4
 #: difference.
 _SAMPLING = 0.75
 _CHECKPOINT_INTERVAL = 500
-_CAMERAS_MEASURED = 50
+#: The distance to what a camera shows is the mean of this much smaller an image.
+_DISTANCE_DOWNSCALE = 4
+#: How much the mean upward axis counts beside the horizontal ones in telling the vertical.
+_UP_WEIGHT = 1e-3
 
 
 def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
@@ -51,6 +55,9 @@ class RenderedViewsConfig:
     """Standard deviation of the position's random shift, in normalized units."""
     rotation_jitter_deg: float = 4.0
     """Standard deviation of the random turn about each axis of the camera."""
+    orbit_share: float = 0.5
+    """Share of the views whose camera is then led by any angle around what it shows: a robot may
+    look at it from where no training camera was."""
     min_opacity: float = 0.05
     """Views that show less of the scene are dropped."""
     min_distance: float = 0.5
@@ -59,12 +66,23 @@ class RenderedViewsConfig:
 
 
 def poses_around(
-    cameras: Pose, n: int, config: RenderedViewsConfig, generator: torch.Generator
+    cameras: Pose,
+    n: int,
+    config: RenderedViewsConfig,
+    generator: torch.Generator,
+    distances: Tensor | None = None,
 ) -> Pose:
     """Poses (n,) between, around and a little beyond cameras (V,).
 
     The motion from a camera to its neighbour is a screw: followed further, or backwards, it keeps
     looking at what both of them look at.
+
+    Args:
+        cameras: the training cameras.
+        n: how many poses.
+        config: how far from the cameras.
+        generator: draws them.
+        distances: from each camera to what it shows, (V,); without, no camera is led around it.
     """
     angle = torch.deg2rad(cameras[:, None].rotation_error_deg(cameras[None]))
     distance = torch.cdist(cameras.t, cameras.t) + _RADIAN * angle
@@ -78,7 +96,26 @@ def poses_around(
     poses = start @ screw_exp(share[0] * twists[0] + share[1] * twists[1])
     noise = torch.randn(n, 6, generator=generator)
     turn = torch.deg2rad(torch.tensor(config.rotation_jitter_deg)) * noise[:, 3:]
-    return poses.retract(torch.cat([config.position_jitter * noise[:, :3], turn], dim=-1))
+    poses = poses.retract(torch.cat([config.position_jitter * noise[:, :3], turn], dim=-1))
+    if distances is None:
+        return poses
+    led = torch.rand(n, generator=generator) < config.orbit_share
+    angle = torch.pi * (2 * torch.rand(n, generator=generator) - 1) * led
+    shown = poses.t + distances[first, None] * poses.R[..., 2]
+    R = roma.rotvec_to_rotmat(angle[:, None] * vertical(cameras))
+    return Pose(R @ poses.R, shown + (R @ (poses.t - shown)[..., None])[..., 0])
+
+
+def vertical(cameras: Pose) -> Tensor:
+    """Unit vector (3,) that points upwards for cameras (V,) that are held about upright.
+
+    Their x axes are horizontal; where these are all about the same, the mean of their upward axes
+    decides.
+    """
+    x, up = cameras.R[..., 0], -cameras.R[..., 1].mean(0)
+    tilt = x.mT @ x / len(x) - _UP_WEIGHT * torch.outer(up, up)
+    axis = torch.linalg.eigh(tilt).eigenvectors[:, 0]
+    return axis if axis @ up >= 0 else -axis
 
 
 def render_views(
@@ -96,10 +133,11 @@ def render_views(
     ``config.count``. A ``checkpoint`` is a file to resume from and to save to.
     """
     device = cameras.t.device
-    some = cameras[:: max(1, len(cameras) // _CAMERAS_MEASURED)]
-    nearest = config.min_distance * _distance(render_images(field, some, camera)).min()
+    small = camera.downscaled(_DISTANCE_DOWNSCALE)
+    distances = _distance(render_images(field, cameras, small)).cpu()
+    nearest = config.min_distance * distances.min()
     generator = torch.Generator().manual_seed(seed)
-    poses = poses_around(cameras.to('cpu'), config.count, config, generator)
+    poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances)
     made_from = f'{weights_digest(field)} {cameras.matrix().tolist()} {config} {camera} {seed}'
     saved = Checkpoint(checkpoint, made_from)
 
@@ -107,7 +145,7 @@ def render_views(
         shown = out.opacity.mean((1, 2)) >= config.min_opacity
         return {
             'images': (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
-            'good': shown & (_distance(out) >= nearest),
+            'good': shown & (_distance(out) >= nearest.to(device)),
         }
 
     job = RenderingJob(

@@ -14,6 +14,7 @@ from caldiff_ros.localization.sampling import (
     poses_around,
     render_views,
     uniform_particles,
+    vertical,
 )
 from caldiff_ros.localization.selection import SelectionConfig, select
 
@@ -71,6 +72,35 @@ def test_views_lead_beyond_the_cameras():
     seen = torch.atan2(poses.t[:, 1], poses.t[:, 0])
     assert float(seen.min()) < -0.5
     assert float(seen.max()) > 1.9
+
+
+def test_views_lead_all_around_what_cameras_show():
+    """Three cameras on a quarter of a circle about the origin, at a height and tilted down."""
+    angle = torch.tensor([0.0, 0.7, 1.4])
+    height = torch.full((3,), 0.3)
+    cameras = look_at(torch.stack([0.4 * angle.cos(), 0.4 * angle.sin(), height], dim=1))
+    config = RenderedViewsConfig(
+        position_jitter=0.0, rotation_jitter_deg=0.0, reach=0.0, orbit_share=0.5
+    )
+    distances = torch.full((3,), 0.5)
+    poses = poses_around(cameras, 1000, config, torch.Generator().manual_seed(0), distances)
+    # wherever a view is, it looks at the origin from the same distance and height, upright
+    torch.testing.assert_close(poses.inverse().t, torch.tensor([0.0, 0.0, 0.5]).expand(1000, 3))
+    torch.testing.assert_close(poses.t[:, 2], height[:1].expand(1000), atol=2e-3, rtol=0)
+    assert float(poses.R[:, 2, 0].abs().max()) < 5e-3
+    azimuth = torch.atan2(poses.t[:, 1], poses.t[:, 0])
+    led = azimuth[torch.stack([(azimuth - a).abs() > 1e-4 for a in angle]).all(0)]
+    assert len(led) == pytest.approx(500, abs=50)
+    assert stats.kstest(led.numpy(), stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > 1e-3
+
+
+def test_vertical_of_cameras_held_upright():
+    tilted = [[1.0, 0.0, 0.9], [0.0, 0.7, 0.1], [0.5, 0.5, -0.3], [0.3, -0.2, 0.6]]
+    about = vertical(look_at(torch.tensor(tilted)))
+    torch.testing.assert_close(about, torch.tensor([0.0, 0.0, 1.0]), atol=2e-3, rtol=0)
+    # cameras that look the same way, level: their own upward axis
+    same = Pose(torch.eye(3).repeat(4, 1, 1), torch.zeros(4, 3))
+    torch.testing.assert_close(vertical(same), torch.tensor([0.0, -1.0, 0.0]))
 
 
 def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
