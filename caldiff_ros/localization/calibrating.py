@@ -20,7 +20,7 @@ from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
-from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.localization.selection import select
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField, render_images
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Report, no_report
@@ -33,8 +33,8 @@ _STARTS = 4
 _START = torch.tensor([0.01] * 3 + [0.02] * 3)
 #: Random poses from which the most deceptive ones are refined, and how many of these.
 _RANDOM_POSES, _REFINED = 80, 5
-#: Coarse image on which they are chosen, as the localizer does.
-_CHOICE = SelectionConfig(_REFINED, 25, 0.03, 4.0)
+#: They are chosen on a coarse image, as the localizer does.
+_CHOICE = replace(LocalizerConfig().selection, count=_REFINED, screening_side=None)
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
 #: A squared error of more than so many times the median belongs to another minimum; the theory has

@@ -23,6 +23,9 @@ class LocalizerConfig:
     feature_dropout: float = 0.2
     """Share of the image's features that a particle does not see, another one for each: the
     particles spread where the diffusion model is unsure. 0 as in the paper."""
+    dropout_share: float = 0.5
+    """Share of the particles that features are hidden from; the others see all of them, which is
+    more precise."""
     rolls: int = 8
     """The particles are shown the image turned by so many multiples of 360 / rolls degrees, as a
     camera may be held at any angle; 1 takes it to be as upright as the training cameras."""
@@ -40,7 +43,7 @@ class LocalizerConfig:
     """iNeRF inside the diffusion (section 3.8): its ``steps`` are M, after every reverse step."""
     selection: SelectionConfig = field(
         default_factory=lambda: SelectionConfig(
-            longer_side=25, screening_side=12, min_distance=0.03, min_angle_deg=4.0
+            longer_side=25, screening_side=12, min_distance=0.06, min_angle_deg=8.0
         )
     )
     """Which particles are refined."""
