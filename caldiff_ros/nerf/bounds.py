@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import linprog
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
@@ -16,6 +17,8 @@ from caldiff_ros.nerf.views import Views
 
 #: A voxel outside every picture proves nothing: it must lie in this share of the views.
 _MIN_SEEN = 0.5
+#: Alpha of a pixel that shows nothing.
+_EMPTY = 1e-3
 #: Without alpha, depth or a box in the dataset: how far beyond the cameras a scene may reach.
 _REACH = 1.5
 
@@ -57,7 +60,7 @@ def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     for i, alpha in enumerate(views.alpha):
         around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)[0, 0]
         at, inside, _ = _looked_up(around, views, i, points, 'bilinear')
-        empty |= inside & (at < 1e-3)
+        empty |= inside & (at < _EMPTY)
         seen += inside
     hull = ~empty & (seen >= _MIN_SEEN * len(views))
     return hull.view(resolution, resolution, resolution)
@@ -98,16 +101,83 @@ def initial_occupancy(views: Views, aabb: Tensor, resolution: int) -> Tensor | N
     return F.max_pool3d(kept[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
+def silhouette_bounds(views: Views) -> Tensor:
+    """Box around all points that lie in the rectangle around the silhouette in every view.
+
+    A side of a rectangle at the edge of the image says nothing, as the object may go on there; so
+    may the box be as large as a scene can reach.
+
+    Args:
+        views: images with alpha.
+
+    Returns:
+        (2, 3), normalized coordinates.
+
+    Raises:
+        CaldiffError: if there is no such point.
+    """
+    camera, normals, offsets = views.camera, [], []
+    for alpha, R, t in zip(views.alpha, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
+        covered = alpha >= _EMPTY
+        if not bool(covered.any()):
+            continue
+        sides = [
+            *_sides(covered.any(0), camera.fx, camera.cx, torch.tensor([1.0, 0.0, 0.0])),
+            *_sides(covered.any(1), camera.fy, camera.cy, torch.tensor([0.0, 1.0, 0.0])),
+            torch.tensor([0.0, 0.0, 1.0]),
+        ]
+        normals.append(torch.stack(sides) @ R.T)
+        offsets.append(normals[-1] @ t)
+    centers = views.T_norm_cam.t
+    bounds = torch.stack([centers.amin(0) - _REACH, centers.amax(0) + _REACH]).double()
+    corners = bounds.clone()
+    for axis in range(3) if normals else ():
+        for end, sign in ((0, 1.0), (1, -1.0)):
+            found = linprog(
+                sign * np.eye(3)[axis],
+                -torch.cat(normals).double().numpy(),
+                -torch.cat(offsets).double().numpy(),
+                bounds=bounds.T.numpy(),
+            )
+            if not found.success:
+                raise _nothing_in_common(views)
+            corners[end, axis] = found.x[axis]
+    return corners.float()
+
+
+def _sides(covered: Tensor, focal: float, center: float, axis: Tensor) -> list[Tensor]:
+    """Inward normals (3,) of the planes through a camera and the ends of what is covered.
+
+    Args:
+        covered: which columns or rows of pixels show something, bool (N,).
+        focal: focal length along them, in pixels.
+        center: principal point along them, in pixels.
+        axis: unit vector along them, (3,), in the camera frame.
+    """
+    forward = torch.tensor([0.0, 0.0, 1.0])
+    first, last = covered.nonzero()[[0, -1], 0].tolist()
+    sides = []
+    if first > 0:
+        sides.append(axis + (center - (first - 1)) / focal * forward)
+    if last < len(covered) - 1:
+        sides.append(-axis + (last + 2 - center) / focal * forward)
+    return sides
+
+
 def _hull_bounds(views: Views) -> Tensor:
-    coarse = 96
-    cube = torch.tensor([[-0.5] * 3, [0.5] * 3])
-    voxels = visual_hull(views, cube, coarse).nonzero()
+    coarse, around = 96, silhouette_bounds(views)
+    voxels = visual_hull(views, around, coarse).nonzero()
     if len(voxels) == 0:
-        raise CaldiffError(
-            f'the alpha channels of the {len(views)} training images have no point in common, '
-            'expected silhouettes of one object; check the poses and the alpha channels'
-        )
-    return torch.stack([voxels.amin(0) - 1, voxels.amax(0) + 2]) / coarse - 0.5
+        raise _nothing_in_common(views)
+    share = torch.stack([voxels.amin(0) - 1, voxels.amax(0) + 2]) / coarse
+    return around[0] + share * (around[1] - around[0])
+
+
+def _nothing_in_common(views: Views) -> CaldiffError:
+    return CaldiffError(
+        f'the alpha channels of the {len(views)} training images have no point in common, '
+        'expected silhouettes of one object; check the poses and the alpha channels'
+    )
 
 
 def depth_bounds(views: Views) -> Tensor:

@@ -1,13 +1,20 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.nerf.bounds import measured_surface, scene_bounds, visual_hull
+from caldiff_ros.geometry import Pose
+from caldiff_ros.nerf.bounds import (
+    measured_surface,
+    scene_bounds,
+    silhouette_bounds,
+    visual_hull,
+)
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import Rendering, render_directions, render_images
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
@@ -233,6 +240,31 @@ def test_visual_hull_holds_the_ball_and_little_more():
     distance = ((x - 0.05) ** 2 + y**2 + z**2).sqrt()
     assert bool(hull[distance < 0.095].all())
     assert not bool(hull[distance > 0.2].any())
+
+
+def test_bounds_hold_what_lies_beyond_the_cameras_cube():
+    """Cameras around and above a ball, as on a hemisphere: the cube around them misses it."""
+    views = photographed(Ball(), ring(24))
+    shift = torch.tensor([0.1, -0.2, -0.9])
+    moved = Pose(views.T_norm_cam.R, views.T_norm_cam.t + shift)
+    aabb = scene_bounds(replace(views, T_norm_cam=moved), None, None)
+    torch.testing.assert_close(aabb, scene_bounds(views, None, None) + shift, atol=1e-3, rtol=0)
+
+
+def test_silhouettes_at_the_edge_of_the_image_bound_nothing():
+    views = photographed(Ball(), ring(24))
+    tight = silhouette_bounds(views)
+    ball = torch.tensor([[-0.05, -0.1, -0.1], [0.15, 0.1, 0.1]])
+    assert bool((tight[0] < ball[0]).all()) and bool((tight[1] > ball[1]).all())
+    torch.testing.assert_close(tight, ball, atol=0.06, rtol=0)
+    # each camera sees the right half of the ball only: the planes through its left stay
+    half = views.camera.width // 2
+    cut = replace(views.camera, width=half)
+    halves = silhouette_bounds(replace(views, camera=cut, alpha=views.alpha[..., :half]))
+    torch.testing.assert_close(halves, tight, atol=0.02, rtol=0)
+    # and where all pixels are covered, all that is in front of the cameras may belong to it
+    filled = silhouette_bounds(replace(views, alpha=torch.ones_like(views.alpha)))
+    assert bool((filled[0, :2] < -0.4).all()) and bool((filled[1, :2] > 0.4).all())
 
 
 def test_depth_carves_the_space_in_front_of_the_ball():
