@@ -54,14 +54,7 @@ class PoseDiffusion(nn.Module):
         """An untrained model, its backbone with ImageNet weights where they can be had."""
         return cls(config, make_conditioning(config.conditioning, weights))
 
-    def encode(
-        self,
-        images: Tensor,
-        n: int,
-        dropout: float,
-        generator: torch.Generator,
-        dropout_share: float = 1.0,
-    ) -> Tensor:
+    def encode(self, images: Tensor, n: int, dropout: float, generator: torch.Generator) -> Tensor:
         """The feature f for n particles, (n, F); particle i is shown image i modulo B.
 
         With ``dropout`` each particle does not see another random share of what the backbone found,
@@ -72,16 +65,12 @@ class PoseDiffusion(nn.Module):
             n: number of particles.
             dropout: share of the backbone's features that a particle does not see.
             generator: draws that share.
-            dropout_share: of the particles; the others, the first ones, see all features.
         """
         shown = torch.arange(n, device=images.device) % len(images)
         described = self.describe(images)
         if dropout == 0:
             return self.conditioning.project(described)[shown]
-        whole = described[shown]
-        first = round((1 - dropout_share) * n)
-        partial = drop_out(whole[first:], dropout, generator)
-        return self.conditioning.project(torch.cat([whole[:first], partial]))
+        return self.conditioning.project(drop_out(described[shown], dropout, generator))
 
     def describe(self, images: Tensor) -> Tensor:
         """Backbone features (B, D) of images (B, H, W, 3) in 0..1, of any resolution."""

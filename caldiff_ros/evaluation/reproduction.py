@@ -53,7 +53,6 @@ OWN_TABLES = {
             'fast:rolls=1@roll-any',
             'fast@roll-any',
             'fast:feature_dropout=0.0',
-            'fast:dropout_share=1.0',
             'fast:particles=25',
             'fast:particles=400',
             'fast:diffusion_steps=50',

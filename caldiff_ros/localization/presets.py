@@ -23,9 +23,6 @@ class LocalizerConfig:
     feature_dropout: float = 0.2
     """Share of the image's features that a particle does not see, another one for each: the
     particles spread where the diffusion model is unsure. 0 as in the paper."""
-    dropout_share: float = 0.5
-    """Share of the particles that features are hidden from; the others see all of them, which is
-    more precise."""
     rolls: int = 8
     """The particles are shown the image turned by so many multiples of 360 / rolls degrees, as a
     camera may be held at any angle; 1 takes it to be as upright as the training cameras."""

@@ -63,9 +63,7 @@ def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) 
     particles = uniform_particles(n, run.generator).to(query.device)
     run.tell('initialization', 1, 1, poses_of(particles))
     images, T_cam_turned = turned_images(query, config.rolls)
-    features = run.map.diffusion.encode(
-        images, n, config.feature_dropout, run.generator, config.dropout_share
-    )
+    features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
     T_turned_cam = T_cam_turned.inverse()[torch.arange(n) % config.rolls]
     return diffuse(particles, features, T_turned_cam, query, config, run)
 

@@ -170,12 +170,9 @@ def test_particles_see_the_image_differently_only_with_dropout():
     generator = torch.Generator().manual_seed(0)
     same = model.encode(image, 6, 0.0, generator)
     different = model.encode(image, 6, 0.3, generator)
-    some = model.encode(image, 6, 0.3, generator, dropout_share=0.5)
-    assert same.shape == different.shape == some.shape == (6, 32)
+    assert same.shape == different.shape == (6, 32)
     assert torch.equal(same, same[:1].expand(6, -1))
     assert len(torch.unique(different, dim=0)) == 6
-    torch.testing.assert_close(some[:3], same[:3])
-    assert all(not torch.allclose(seen, same[0]) for seen in some[3:])
 
 
 def test_particles_are_shown_the_images_in_turn():
