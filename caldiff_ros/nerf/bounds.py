@@ -19,7 +19,7 @@ from caldiff_ros.nerf.views import Views
 _MIN_SEEN = 0.5
 #: Alpha of a pixel that shows nothing.
 _EMPTY = 1e-3
-#: Without alpha, depth or a box in the dataset: how far beyond the cameras a scene may reach.
+#: How far beyond the cameras a scene may reach where the images leave it open.
 _REACH = 1.5
 
 
