@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torchvision.transforms.v2.functional import gaussian_blur
 
 from caldiff_ros.diffusion.conditioning import drop_out
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
@@ -25,6 +27,8 @@ from caldiff_ros.training import (
 
 _CHECKPOINT_INTERVAL = 500
 _DESCRIBE_AT_ONCE = 32
+#: Shares of the images that are blurred and that are occluded, and the least blur that is one.
+_DISTURBED, _MIN_SIGMA_PX = (0.5, 0.3), 0.1
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ class DiffusionTraining:
     """Share of the backbone's features that a noisy pose does not see."""
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
+    blur: float = 0.025
+    """Half of the images are blurred by a Gaussian of so large a standard deviation at most, as a
+    share of their longer side."""
+    occlusion: float = 0.35
+    """Three of ten images are hidden by a rectangle of one colour over so large a share of them at
+    most."""
     mixed_precision: bool = True
     """Multiply matrices in bfloat16 where the device does so natively: half the time."""
 
@@ -99,6 +109,27 @@ def jitter_colors(images: Tensor, amount: float, generator: torch.Generator) -> 
     brightness = torch.empty(*shape, 1).uniform_(1 - amount, 1 + amount, generator=generator)
     balance = torch.empty(*shape, 3).uniform_(1 - amount / 3, 1 + amount / 3, generator=generator)
     return (images * brightness * balance).clamp(0, 1)
+
+
+def disturbed(images: Tensor, training: DiffusionTraining, generator: torch.Generator) -> Tensor:
+    """Images (B, H, W, 3) in 0..1 as a robot may take them: relit, some blurred, some occluded."""
+    images = jitter_colors(images, training.color_jitter, generator).permute(0, 3, 1, 2)
+    height, width = images.shape[2:]
+    chosen, strength = torch.rand(2, len(images), 2, generator=generator)
+    sigma = training.blur * max(height, width) * strength[:, 0]
+    area = training.occlusion * strength[:, 1]
+    place = torch.rand(len(images), 2, generator=generator)
+    color = torch.rand(len(images), 3, 1, 1, generator=generator)
+    result = images.clone()
+    for i, (blurs, hides) in enumerate((chosen < torch.tensor(_DISTURBED)).tolist()):
+        if blurs and sigma[i] > _MIN_SIGMA_PX:
+            kernel = 2 * math.ceil(2 * float(sigma[i])) + 1
+            result[i] = gaussian_blur(result[i], [kernel, kernel], [float(sigma[i])])
+        if hides:
+            h, w = (round(float(area[i].sqrt()) * side) for side in (height, width))
+            top, left = (int(place[i, 0] * (height - h + 1)), int(place[i, 1] * (width - w + 1)))
+            result[i, :, top : top + h, left : left + w] = color[i]
+    return result.permute(0, 2, 3, 1)
 
 
 def train_diffusion(
@@ -156,7 +187,7 @@ def train_diffusion(
             len(images), (min(training.images, len(images)),), generator=generator
         )
         if described is None:
-            inputs = jitter_colors(images[batch].float() / 255, training.color_jitter, generator)
+            inputs = disturbed(images[batch].float() / 255, training, generator)
             seen = model.describe(inputs.to(device))
         else:
             seen = described[batch.to(device)]
@@ -213,11 +244,11 @@ def _describe_all(
     generator: torch.Generator,
     report: Report,
 ) -> Tensor:
-    """What the frozen backbone says of every image, colours jittered, (V, D)."""
+    """What the frozen backbone says of every image, `disturbed`, (V, D)."""
     device = next(model.parameters()).device
     described = []
     for part in images.split(_DESCRIBE_AT_ONCE):
-        jittered = jitter_colors(part.float() / 255, training.color_jitter, generator)
-        described.append(model.describe(jittered.to(device)))
+        inputs = disturbed(part.float() / 255, training, generator)
+        described.append(model.describe(inputs.to(device)))
         report('features', sum(map(len, described)), len(images), {})
     return torch.cat(described)

@@ -77,6 +77,8 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
             train_backbone=True,
             feature_dropout=0.0,
             color_jitter=0.0,
+            blur=0.0,
+            occlusion=0.0,
             mixed_precision=False,
         ),
     ),

@@ -1,6 +1,7 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.diffusion.training import (
     DiffusionTraining,
     balanced_loss,
+    disturbed,
     pose_vectors,
     poses_of,
     snr_weights,
@@ -143,7 +145,7 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     images, poses = striped_images(64)
     training = DiffusionTraining(
         model=SMALL, iterations=600, images=32, poses_per_image=2, learning_rate=2e-3,
-        color_jitter=0.0,
+        color_jitter=0.0, blur=0.0, occlusion=0.0,
     )  # fmt: skip
     path = tmp_path / 'diffusion.ckpt'
     model = train_diffusion(images, poses, training, checkpoint=path)
@@ -162,6 +164,26 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     assert next(step for stage, step in steps if stage == 'diffusion') == 501
     for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_some_training_images_are_blurred_and_some_occluded():
+    """A white image but for a black column: blur spreads it, a rectangle hides whole pixels."""
+    images = torch.ones(400, 40, 60, 3)
+    images[:, :, 30] = 0
+    plain = DiffusionTraining(color_jitter=0.0, blur=0.0, occlusion=0.0)
+    assert torch.equal(disturbed(images, plain, torch.Generator().manual_seed(0)), images)
+    blurred = disturbed(images, replace(plain, blur=0.025), torch.Generator().manual_seed(0))
+    column = 1 - blurred[:, 20, :, 0]
+    torch.testing.assert_close(column.sum(1), torch.ones(400), atol=1e-4, rtol=0)
+    share = (column[:, 30] < 0.99).float().mean()
+    # half of them, but for those of less than 0.31 pixels, which leave the peak above 0.99
+    assert float(share) == pytest.approx(0.5 * (1 - 0.31 / 1.5), abs=0.06)
+    # standard deviations up to 0.025 * 60 = 1.5 pixels: the lowest peak is that of a Gaussian
+    assert float(column[:, 30].min()) == pytest.approx(1 / (1.5 * math.sqrt(2 * math.pi)), rel=0.1)
+    hidden = disturbed(images, replace(plain, occlusion=0.35), torch.Generator().manual_seed(0))
+    changed = (hidden != images).any(-1).float().mean((1, 2))
+    assert float((changed > 0).float().mean()) == pytest.approx(0.3, abs=0.1)
+    assert 0.25 < float(changed.max()) < 0.38
 
 
 def test_particles_see_the_image_differently_only_with_dropout():
