@@ -205,13 +205,14 @@ def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast
     some processors that have it are slower.
     """
     pays = False
-    if device.type == 'cuda':
+    if wanted and device.type == 'cuda':
         pays = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == 'cpu' and hasattr(torch.cpu, 'get_capabilities'):  # since torch 2.10
+    elif wanted and device.type == 'cpu' and hasattr(torch.cpu, 'get_capabilities'):
+        # torch 2.10 and later
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
         pays = native and _multiplies_faster(torch.bfloat16)
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and pays)
+    return torch.autocast(device.type, torch.bfloat16, enabled=pays)
 
 
 @functools.cache

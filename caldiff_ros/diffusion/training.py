@@ -66,7 +66,7 @@ class DiffusionTraining:
     """Three of ten images are hidden by a rectangle of one colour over so large a share of them at
     most."""
     mixed_precision: bool = True
-    """Multiply matrices in bfloat16 where the device does so natively: half the time."""
+    """Multiply matrices in bfloat16 where the device is faster with it."""
 
 
 def pose_vectors(T_norm_cam: Pose) -> Tensor:
@@ -120,16 +120,15 @@ def disturbed(images: Tensor, training: DiffusionTraining, generator: torch.Gene
     area = training.occlusion * strength[:, 1]
     place = torch.rand(len(images), 2, generator=generator)
     color = torch.rand(len(images), 3, 1, 1, generator=generator)
-    result = images.clone()
     for i, (blurs, hides) in enumerate((chosen < torch.tensor(_DISTURBED)).tolist()):
         if blurs and sigma[i] > _MIN_SIGMA_PX:
             kernel = 2 * math.ceil(2 * float(sigma[i])) + 1
-            result[i] = gaussian_blur(result[i], [kernel, kernel], [float(sigma[i])])
+            images[i] = gaussian_blur(images[i], [kernel, kernel], [float(sigma[i])])
         if hides:
             h, w = (round(float(area[i].sqrt()) * side) for side in (height, width))
-            top, left = (int(place[i, 0] * (height - h + 1)), int(place[i, 1] * (width - w + 1)))
-            result[i, :, top : top + h, left : left + w] = color[i]
-    return result.permute(0, 2, 3, 1)
+            top, left = int(place[i, 0] * (height - h + 1)), int(place[i, 1] * (width - w + 1))
+            images[i, :, top : top + h, left : left + w] = color[i]
+    return images.permute(0, 2, 3, 1)
 
 
 def train_diffusion(

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import roma
 import torch
 from torch import Tensor
 
@@ -102,8 +101,9 @@ def poses_around(
     led = torch.rand(n, generator=generator) < config.orbit_share
     angle = torch.pi * (2 * torch.rand(n, generator=generator) - 1) * led
     shown = poses.t + distances[first, None] * poses.R[..., 2]
-    R = roma.rotvec_to_rotmat(angle[:, None] * vertical(cameras))
-    return Pose(R @ poses.R, shown + (R @ (poses.t - shown)[..., None])[..., 0])
+    turn = angle[:, None] * vertical(cameras)
+    # about the axis through what is shown
+    return screw_exp(torch.cat([torch.linalg.cross(shown, turn), turn], dim=-1)) @ poses
 
 
 def vertical(cameras: Pose) -> Tensor:
@@ -134,10 +134,10 @@ def render_views(
     """
     device = cameras.t.device
     small = camera.downscaled(_DISTANCE_DOWNSCALE)
-    distances = _distance(render_images(field, cameras, small)).cpu()
+    distances = _distance(render_images(field, cameras, small))
     nearest = config.min_distance * distances.min()
     generator = torch.Generator().manual_seed(seed)
-    poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances)
+    poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances.cpu())
     made_from = f'{weights_digest(field)} {cameras.matrix().tolist()} {config} {camera} {seed}'
     saved = Checkpoint(checkpoint, made_from)
 
@@ -145,7 +145,7 @@ def render_views(
         shown = out.opacity.mean((1, 2)) >= config.min_opacity
         return {
             'images': (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
-            'good': shown & (_distance(out) >= nearest.to(device)),
+            'good': shown & (_distance(out) >= nearest),
         }
 
     job = RenderingJob(

@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Normalization
+from caldiff_ros.geometry import Normalization, Pose
 from caldiff_ros.nerf.field import pixel_directions
 from caldiff_ros.nerf.views import Views
 
@@ -128,21 +128,19 @@ def silhouette_bounds(views: Views) -> Tensor:
         ]
         normals.append(torch.stack(sides) @ R.T)
         offsets.append(normals[-1] @ t)
-    centers = views.T_norm_cam.t
-    bounds = torch.stack([centers.amin(0) - _REACH, centers.amax(0) + _REACH]).double()
-    corners = bounds.clone()
-    for axis in range(3) if normals else ():
+    if not normals:
+        raise _nothing_in_common(views)
+    # the points p inside, normal @ p >= offset, as linprog wants them
+    A, b = (-torch.cat(rows).double().numpy() for rows in (normals, offsets))
+    reach = _reach(views.T_norm_cam).double().numpy()
+    corners = np.empty((2, 3))
+    for axis, direction in enumerate(np.eye(3)):
         for end, sign in ((0, 1.0), (1, -1.0)):
-            found = linprog(
-                sign * np.eye(3)[axis],
-                -torch.cat(normals).double().numpy(),
-                -torch.cat(offsets).double().numpy(),
-                bounds=bounds.T.numpy(),
-            )
+            found = linprog(sign * direction, A, b, bounds=reach.T)
             if not found.success:
                 raise _nothing_in_common(views)
             corners[end, axis] = found.x[axis]
-    return corners.float()
+    return torch.from_numpy(corners).float()
 
 
 def _sides(covered: Tensor, focal: float, center: float, axis: Tensor) -> list[Tensor]:
@@ -205,5 +203,9 @@ def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarra
         return normalization.points_to_norm(torch.as_tensor(aabb_map)).float()
     if views.depth is not None and bool((views.depth > 0).any()):
         return depth_bounds(views)
-    centers = views.T_norm_cam.t
-    return torch.stack([centers.amin(0) - _REACH, centers.amax(0) + _REACH])
+    return _reach(views.T_norm_cam)
+
+
+def _reach(cameras: Pose) -> Tensor:
+    """Box around cameras (V,) and as much space around them as a scene may take, (2, 3)."""
+    return torch.stack([cameras.t.amin(0) - _REACH, cameras.t.amax(0) + _REACH])
