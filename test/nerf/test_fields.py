@@ -267,6 +267,17 @@ def test_silhouettes_at_the_edge_of_the_image_bound_nothing():
     assert bool((filled[0, :2] < -0.4).all()) and bool((filled[1, :2] > 0.4).all())
 
 
+def test_silhouettes_of_nothing_in_common_are_explained():
+    views = photographed(Ball(), ring(6))
+    apart = views.T_norm_cam.t + 3.0 * torch.arange(6)[:, None]
+    for wrong in (
+        replace(views, alpha=torch.zeros_like(views.alpha)),
+        replace(views, T_norm_cam=Pose(views.T_norm_cam.R, apart)),
+    ):
+        with pytest.raises(CaldiffError, match='6 training images have no point in common'):
+            scene_bounds(wrong, None, None)
+
+
 def test_depth_carves_the_space_in_front_of_the_ball():
     views = photographed(Ball(), ring(24))
     depth = render_images(Ball(), ring(24), CAMERA).depth
