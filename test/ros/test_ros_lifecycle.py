@@ -41,7 +41,8 @@ def test_activate_localizes_and_shows_the_map(driver):
     assert driver.change_state('activate')
     assert driver.state() == 'active'
     assert driver.relocalize().success
-    driver.wait(lambda: driver.received['pose'] and driver.received['map_points'])
+    topics = ('pose', 'map_cameras', 'map_points')
+    driver.wait(lambda: all(driver.received[topic] for topic in topics))
     assert len(driver.received['map_cameras'][0].markers[1].points) == 6 * 16
     assert driver.received['map_points'][0].width <= 500
     assert driver.status('localization')[0].level == DiagnosticStatus.OK

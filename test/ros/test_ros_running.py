@@ -179,9 +179,9 @@ def test_two_nodes_in_two_namespaces_and_compressed_images(driver, second, saved
     other.image, other.info = compressed_image(), good_info()
     other.wait(lambda: other.received['pose'] and other.received['overlay'])
     assert not driver.received['localization']
-    assert saved_pose.is_file()
-    names = {s.name for array in other.diagnostics for s in array.status}
-    assert {'/second/localizer: localization', '/localizer: localization'} <= names
+    other.wait(saved_pose.is_file)
+    both = {'/second/localizer: localization', '/localizer: localization'}
+    other.wait(lambda: both <= {s.name for array in other.diagnostics for s in array.status})
     data = bytes(other.image.data)
     other.image.data = data[: len(data) // 2]
     time.sleep(0.3)
