@@ -61,7 +61,9 @@ def wrong_poses(localizer: Localizer, frames: Sequence[Frame], seed: int) -> Ite
     generator = torch.Generator().manual_seed(seed)
     for frame in frames:
         view = place.view(*read_query(frame, place.background))
-        query = Image(*view, place.camera, localizer.device, config.affine_exposure)
+        query = Image(
+            *view, place.camera, localizer.device, config.affine_exposure, config.robust_scale
+        )
         truth = place.to_norm(frame.T_map_cam[None])[0]
         around = poses_around(
             place.training_cameras, _RANDOM_POSES, RenderedViewsConfig(), generator

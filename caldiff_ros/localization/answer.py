@@ -27,7 +27,8 @@ class Hypothesis:
 
     Attributes:
         T_map_cam: pose of the optical camera in the map, (4, 4) float64, in map units.
-        photometric_error: mean squared difference between render and query, colours in 0..1.
+        photometric_error: mean squared difference between render and query, colours in 0..1; large
+            differences count less, see `LocalizerConfig.robust_scale`.
         confidence: 0..1, how sure it is that this pose is right, from its render alone.
     """
 
@@ -87,7 +88,7 @@ class Particles:
         stage: one of `STAGES`.
         step, n_steps: progress within the stage, ``1 <= step <= n_steps``.
         T_map_cam: (P, 4, 4) float64, optical cameras, map units.
-        photometric_error: (P,) mean squared colour difference, or None where not known yet.
+        photometric_error: (P,) as in `Hypothesis`, or None where not known yet.
     """
 
     stage: str

@@ -128,9 +128,9 @@ def covariance_scale(squared_errors: np.ndarray) -> float:
 def queries_of(views: Views, field: RadianceField) -> list[Query]:
     """The views as images to localize."""
     images = (views.on_background(BACKGROUND_COLORS[field.background]) * 255).round()
-    device, affine = field.aabb.device, LocalizerConfig.affine_exposure
+    device, config = field.aabb.device, LocalizerConfig()
     return [
-        Query(image, seen, views.camera, device, affine)
+        Query(image, seen, views.camera, device, config.affine_exposure, config.robust_scale)
         for image, seen in zip(images.to(torch.uint8).numpy(), views.seen.numpy(), strict=True)
     ]
 

@@ -31,7 +31,7 @@ class Evidence:
     """What speaks for poses (P,), from their renders.
 
     Attributes:
-        error: photometric error of each, (P,).
+        error: photometric error of each, see `Query.error_of`, (P,).
         similarity: mean correlation of brightness in small windows, -1..1, (P,). It asks whether
             the same structure is in the same place, whatever the exposure; a low error may just
             mean that there is little to see.
@@ -44,10 +44,7 @@ class Evidence:
     def of(cls, rendering: Rendering, query: Query) -> Evidence:
         """Compare whole images of the query's camera, (P, H, W), with the query."""
         rgb = rendering.rgb
-        seen = query.seen_pixels
-        target = query.rgb.view(-1, 3)[seen]
-        shown = query.exposed(rgb.flatten(1, 2)[:, seen], target)
-        error = ((shown - target) ** 2).mean(dim=(1, 2))
+        error = query.error_of(rgb.flatten(1, 2)[:, query.seen_pixels])
         return cls(error, _similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen))
 
     @classmethod

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.query import Query, blurred, robust_weight
+from caldiff_ros.localization.query import Query, blurred, robust_loss, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
 
@@ -155,9 +155,8 @@ class Linearization:
         if level.edge_weight < 1:
             edges = depth_edges(rendering).flatten(1, 2)[..., None]
             compared = compared * torch.where(edges, level.edge_weight, 1.0)
-        scale = level.robust_scale**2
         squared = (residual**2).sum(-1, keepdim=True)
-        robust = compared * scale * squared / (scale + squared)
+        robust = compared * robust_loss(squared, level.robust_scale)
         weight = compared * robust_weight(squared, level.robust_scale)
         return cls(J, residual, weight, robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1))
 

@@ -29,6 +29,10 @@ class LocalizerConfig:
     affine_exposure: bool = True
     """Whether the query may be exposed and white-balanced otherwise than the map: colours are
     compared up to a gain and an offset per channel."""
+    robust_scale: float | None = 0.3
+    """Colour difference (0..1) beyond which a pixel counts less when poses are compared by
+    photometric error (Geman-McClure): what stands in front of the scene must not choose between
+    them. None as in the paper: the mean squared difference (equation 5)."""
     sampler: Sampler = 'ddim'
     """How a particle goes from one step to the next: DDIM, or equation 3 ('ancestral')."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -72,6 +76,7 @@ PRESETS: dict[str, LocalizerConfig] = {
         feature_dropout=0.0,
         rolls=1,
         affine_exposure=False,
+        robust_scale=None,
         sampler='ancestral',
         schedule=ScheduleConfig(50, 0.0001, 0.02, zero_terminal_snr=False),
         diffusion_steps=50,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -40,6 +40,8 @@ class Query:
         affine_exposure: whether brightness and white balance may differ from the map's; renders
             are brought as near to the image as a gain and an offset per colour can before they
             are compared.
+        robust_scale: colour difference (0..1) beyond which a pixel counts less in the photometric
+            error; None takes the squared difference of every pixel (equation 5).
     """
 
     image: np.ndarray
@@ -47,6 +49,7 @@ class Query:
     camera: Camera
     device: torch.device
     affine_exposure: bool = False
+    robust_scale: float | None = None
 
     @cached_property
     def rgb(self) -> Tensor:
@@ -72,7 +75,7 @@ class Query:
         size = (camera.width, camera.height)
         image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
         share = cv2.resize(self.seen.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        return Query(image, share > 0.99, camera, self.device, self.affine_exposure)
+        return replace(self, image=image, seen=share > 0.99, camera=camera)
 
     def keypoint_region(self, n_keypoints: int = 100, radius_px: int = 5) -> Tensor:
         """Indices (S,) of the pixels near SIFT keypoints (section 4.2); all if there are none.
@@ -113,14 +116,28 @@ class Query:
 
     @torch.no_grad()
     def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
-        """Mean squared colour difference over all seen pixels from poses (P,): (P,)."""
+        """Photometric error from poses (P,), see `error_of`: (P,)."""
         at_once = max(1, _MAX_RAYS // max(1, len(self.seen_pixels)))
+        directions = self.directions[self.seen_pixels]
         return torch.cat(
             [
-                self.squared_error(field, T_norm_cam[i : i + at_once], self.seen_pixels)
+                self.error_of(render_directions(field, T_norm_cam[i : i + at_once], directions).rgb)
                 for i in range(0, len(T_norm_cam), at_once)
             ]
         )
+
+    def error_of(self, rgb: Tensor) -> Tensor:
+        """Photometric error of renders (P, S, 3) of the seen pixels: (P,).
+
+        Mean squared colour difference (equation 5). With a ``robust_scale`` no pixel adds more than
+        a third of its square: what stands in front of the scene differs from the render at the
+        right pose, and would prefer wrong ones that happen to have its colour there.
+        """
+        target = self.rgb.view(-1, 3)[self.seen_pixels]
+        squared = ((self.exposed(rgb, target) - target) ** 2).sum(-1)
+        if self.robust_scale is not None:
+            squared = robust_loss(squared, self.robust_scale)
+        return squared.mean(-1) / 3
 
 
 def fit_exposure(
@@ -153,6 +170,11 @@ def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tupl
     gain = (covariance + _CONTRAST) / (variance + _CONTRAST)
     gain = gain.clamp(*_GAINS)
     return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
+
+
+def robust_loss(squared: Tensor, scale: float) -> Tensor:
+    """Geman-McClure's loss of squared colour differences: theirs if small, at most ``scale``²."""
+    return scale**2 * squared / (scale**2 + squared)
 
 
 def robust_weight(squared: Tensor, scale: float) -> Tensor:

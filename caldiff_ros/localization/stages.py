@@ -54,7 +54,8 @@ def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run
     """
     view = run.map.view(image, camera)
     run.map.calibration.image.check(*view)
-    return Query(*view, run.map.camera, run.map.field.aabb.device, config.affine_exposure)
+    device = run.map.field.aabb.device
+    return Query(*view, run.map.camera, device, config.affine_exposure, config.robust_scale)
 
 
 def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) -> Pose:

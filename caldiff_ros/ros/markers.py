@@ -17,7 +17,7 @@ from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
 
 #: Photometric errors (mean squared colour difference) at the green and the red end of the colours.
-GREEN_ERROR, RED_ERROR = 1e-3, 1e-1
+GREEN_ERROR, RED_ERROR = 1e-3, 3e-2
 #: Particles whose error is not known yet.
 GREY = (0.6, 0.6, 0.6)
 ANSWER_COLOR, TRAINING_COLOR = (0.1, 0.5, 1.0), (0.45, 0.55, 0.7)

@@ -51,6 +51,22 @@ def test_photometric_error_is_the_mean_squared_difference(scene):
     assert float(query.photometric_error(field, true)[0]) < 1e-5
 
 
+def test_robust_error_does_not_take_the_colour_of_what_stands_in_front():
+    """A grey scene, three of ten pixels covered by white: half way to white is nobody's view."""
+    image = np.full((80, 100, 3), 51, np.uint8)
+    image[:24] = 255
+    query = query_of(image)
+    renders = torch.tensor([0.2, 0.5])[:, None, None].expand(2, 8000, 3)
+    covered, open_ = 3 * np.array([0.8, 0.5]) ** 2, 3 * np.array([0.0, 0.3]) ** 2
+    squared = (0.3 * covered + 0.7 * open_) / 3
+    robust = (0.3 * 0.09 * covered / (0.09 + covered) + 0.7 * 0.09 * open_ / (0.09 + open_)) / 3
+    assert squared[0] > squared[1] and robust[0] < robust[1]
+    assert query.error_of(renders).tolist() == pytest.approx(squared, rel=1e-5)
+    by_robust = replace(query, robust_scale=0.3).error_of(renders)
+    assert by_robust.tolist() == pytest.approx(robust, rel=1e-5)
+    assert float(by_robust.max()) <= 0.3**2 / 3
+
+
 def test_exposure_is_the_least_squares_fit(scene):
     """Against numpy, with weights, for a picture with enough contrast."""
     field, true, query = scene
