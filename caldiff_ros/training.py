@@ -89,7 +89,7 @@ class Convergence:
     """When a training has learned what it can at a learning rate, and how it then ends."""
 
     window: int = 50
-    """Steps whose mean loss is compared with that of as many steps before."""
+    """Steps, at least, whose mean loss is compared with that of as many steps before."""
     tolerance: float = 0.05
     """A loss that falls by a smaller share from one window to the next has ceased to fall."""
     decay: float = 0.5

@@ -7,6 +7,7 @@ import torch
 
 from caldiff_ros import training
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.nerf.training import FactorizedTraining
 from caldiff_ros.training import Checkpoint, Convergence, Course, TimedReport, mixed_precision
 
 
@@ -75,6 +76,13 @@ def test_stages_go_on_while_the_loss_falls_and_end_in_time():
 def test_impossible_convergence_is_explained(wrong):
     with pytest.raises(CaldiffError, match='convergence is window'):
         Convergence(**wrong)
+
+
+@pytest.mark.parametrize(('pixels', 'steps'), [(500_000, 450), (4096 * 600, 900)])
+def test_many_pixels_are_given_time(pixels, steps):
+    """Three stages of two windows each, 50 steps or a sixth of all pixels, and half of it again."""
+    course = FactorizedTraining(rays=4096).course(pixels)
+    assert len(followed(course, lambda step: 1.0)) == steps
 
 
 def test_without_convergence_a_course_is_as_long_as_was_said():

@@ -58,9 +58,14 @@ class FactorizedTraining:
                 'from start 0 to size 1, such as 0 0.25 0.5 1; correct it'
             )
 
-    def course(self) -> Course:
-        """The stages of the training: those of the growth."""
-        return Course(self.convergence, self.iterations, [start for start, _ in self.growth])
+    def course(self, pixels: int) -> Course:
+        """The stages of the training, those of the growth, on so many pixels.
+
+        Of many images a few steps see next to nothing, and the loss seems to stand still.
+        """
+        window = max(self.convergence.window, round(_WINDOW_SHARE * pixels / self.rays))
+        convergence = replace(self.convergence, window=window)
+        return Course(convergence, self.iterations, [start for start, _ in self.growth])
 
     def resolution(self, course: Course) -> int:
         """Cells along each edge of the factors at present, for a resolved configuration."""
@@ -77,14 +82,16 @@ class TinyNerfTraining:
     learning_rate: float = 5e-4
     """Adam's learning rate; the paper does not give it, this is that of the published TinyNeRF."""
 
-    def course(self) -> Course:
-        """One stage."""
+    def course(self, pixels: int) -> Course:
+        """One stage, however many pixels."""
         return Course(None, self.iterations)
 
 
 FieldTraining = FactorizedTraining | TinyNerfTraining
 Field = FactorizedField | TinyNerf
 
+#: Rays in a window of the convergence, at least, as a share of all there are.
+_WINDOW_SHARE = 1 / 6
 #: Occupancy is measured after so many steps.
 _OCCUPANCY_INTERVAL = 100
 #: A step that is less opaque holds nothing, once the training has settled.
@@ -209,7 +216,7 @@ def train_field(
     field.to(device)
     generator = torch.Generator(device).manual_seed(seed)
     saved = Checkpoint(checkpoint, f'{training} {seed} {len(pool.pixels)} {field.aabb.tolist()}')
-    state, course = saved.load(), training.course()
+    state, course = saved.load(), training.course(len(pool.pixels))
     if state is not None:
         course.restore(state['course'])
     if factorized:
