@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import Rendering
 
+#: Colour difference (0..1) beyond which a pixel counts less where an error is judged.
+JUDGED_SCALE = 0.3
 #: Pixels along the edge of a window whose structure is compared, and from one window to the next.
 _WINDOW_PX, _STRIDE_PX = 9, 3
 #: Variance (colours in 0..1) that a window needs for its structure to count.
@@ -31,31 +33,37 @@ class Evidence:
     """What speaks for poses (P,), from their renders.
 
     Attributes:
-        error: photometric error of each, see `Query.error_of`, (P,).
+        error: photometric error of each as the query compares it, by which poses are ranked, (P,).
+        robust_error: the same with `JUDGED_SCALE`, whatever the preset, (P,): a calibration holds
+            for this one.
         similarity: mean correlation of brightness in small windows, -1..1, (P,). It asks whether
             the same structure is in the same place, whatever the exposure; a low error may just
             mean that there is little to see.
     """
 
     error: Tensor
+    robust_error: Tensor
     similarity: Tensor
 
     @classmethod
     def of(cls, rendering: Rendering, query: Query) -> Evidence:
         """Compare whole images of the query's camera, (P, H, W), with the query."""
         rgb = rendering.rgb
-        error = query.error_of(rgb.flatten(1, 2)[:, query.seen_pixels])
-        return cls(error, _similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen))
+        seen = rgb.flatten(1, 2)[:, query.seen_pixels]
+        return cls(
+            error=query.error_of(seen, query.robust_scale),
+            robust_error=query.error_of(seen, JUDGED_SCALE),
+            similarity=_similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen),
+        )
 
     @classmethod
     def cat(cls, parts: Sequence[Evidence]) -> Evidence:
         """Concatenate."""
-        return cls(
-            torch.cat([part.error for part in parts]), torch.cat([p.similarity for p in parts])
-        )
+        names = [field.name for field in fields(cls)]
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
     def __getitem__(self, index) -> Evidence:
-        return Evidence(self.error[index], self.similarity[index])
+        return Evidence(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
@@ -120,10 +128,10 @@ class Calibration:
     """What right and wrong answers look like in a map.
 
     Attributes:
-        error: how sure a photometric error makes, from minus its logarithm.
+        error: how sure a robust error makes, from minus its logarithm.
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
-        right_error, wrong_error: 5th, 50th and 95th percentile of the photometric errors of right
+        right_error, wrong_error: 5th, 50th and 95th percentile of the robust errors of right
             poses and of the most deceptive wrong ones; for people who look.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
@@ -148,7 +156,7 @@ class Calibration:
         """From the evidence for right poses (R,) and for wrong ones (W,)."""
         errors, similarities = (
             [getattr(evidence, name).double().cpu().numpy() for evidence in (right, wrong)]
-            for name in ('error', 'similarity')
+            for name in ('robust_error', 'similarity')
         )
         return cls(
             error=Logistic.fit(*map(_closeness, errors)),
@@ -170,14 +178,14 @@ class Calibration:
         parts = {'error': Logistic, 'similarity': Logistic, 'image': ImageQuality}
         return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
 
-    def confidence(self, error: float, similarity: float) -> float:
+    def confidence(self, robust_error: float, similarity: float) -> float:
         """0..1: how sure it is that a pose with this evidence is right.
 
         The lesser of what its error and its similarity say, as either alone can deceive: little to
         see makes any error small, and a common pattern is similar in many places.
         """
         return min(
-            self.error(float(_closeness(np.array(error)))),
+            self.error(float(_closeness(np.array(robust_error)))),
             self.similarity(float(_likeness(np.array(similarity)))),
         )
 

@@ -116,17 +116,16 @@ class Query:
 
     @torch.no_grad()
     def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
-        """Photometric error from poses (P,), see `error_of`: (P,)."""
+        """Photometric error over all seen pixels from poses (P,), see `error_of`: (P,)."""
         at_once = max(1, _MAX_RAYS // max(1, len(self.seen_pixels)))
         directions = self.directions[self.seen_pixels]
-        return torch.cat(
-            [
-                self.error_of(render_directions(field, T_norm_cam[i : i + at_once], directions).rgb)
-                for i in range(0, len(T_norm_cam), at_once)
-            ]
-        )
+        errors = []
+        for i in range(0, len(T_norm_cam), at_once):
+            rgb = render_directions(field, T_norm_cam[i : i + at_once], directions).rgb
+            errors.append(self.error_of(rgb, self.robust_scale))
+        return torch.cat(errors)
 
-    def error_of(self, rgb: Tensor) -> Tensor:
+    def error_of(self, rgb: Tensor, robust_scale: float | None) -> Tensor:
         """Photometric error of renders (P, S, 3) of the seen pixels: (P,).
 
         Mean squared colour difference (equation 5). With a ``robust_scale`` no pixel adds more than
@@ -135,8 +134,8 @@ class Query:
         """
         target = self.rgb.view(-1, 3)[self.seen_pixels]
         squared = ((self.exposed(rgb, target) - target) ** 2).sum(-1)
-        if self.robust_scale is not None:
-            squared = robust_loss(squared, self.robust_scale)
+        if robust_scale is not None:
+            squared = robust_loss(squared, robust_scale)
         return squared.mean(-1) / 3
 
 

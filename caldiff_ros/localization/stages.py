@@ -155,8 +155,8 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
     """Whether a pose is as good as a right one, so that no other way to it need be tried."""
     best = evidence[evidence.error.argmin()]
-    confidence = run.map.calibration.confidence(float(best.error), float(best.similarity))
-    return confidence >= config.min_confidence
+    judged = float(best.robust_error), float(best.similarity)
+    return run.map.calibration.confidence(*judged) >= config.min_confidence
 
 
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:

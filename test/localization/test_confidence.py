@@ -20,8 +20,8 @@ IMAGE = CALIBRATION.image
 
 def drawn(rng, n, error, similarity):
     """Evidence around a typical error and similarity."""
-    errors = error * np.exp(rng.normal(0, 0.5, n))
-    return Evidence(torch.from_numpy(errors), torch.from_numpy(similarity + rng.normal(0, 0.05, n)))
+    errors = torch.from_numpy(error * np.exp(rng.normal(0, 0.5, n)))
+    return Evidence(errors, errors, torch.from_numpy(similarity + rng.normal(0, 0.05, n)))
 
 
 def test_confidence_is_the_logistic_of_the_error():
@@ -46,7 +46,7 @@ def test_fit_separates_what_can_be_separated():
     calibration = Calibration.fit(right, wrong, 1.0, IMAGE)
 
     def confidences(evidence):
-        pairs = zip(evidence.error.tolist(), evidence.similarity.tolist(), strict=True)
+        pairs = zip(evidence.robust_error.tolist(), evidence.similarity.tolist(), strict=True)
         return [calibration.confidence(*pair) for pair in pairs]
 
     assert min(confidences(right)) > 0.6
@@ -81,6 +81,9 @@ def test_evidence_against_numpy_and_opencv(scene):
     poses = Pose.cat([true, moved(true, 0.02, 3, seed=0), moved(true, 0.3, 30, seed=1)])
     evidence = Evidence.of(render_images(field, poses, query.camera), query)
     torch.testing.assert_close(evidence.error, query.photometric_error(field, poses))
+    robust = replace(query, robust_scale=0.3).photometric_error(field, poses)
+    assert bool((robust < 0.99 * evidence.error)[1:].all())
+    torch.testing.assert_close(evidence.robust_error, robust)
     assert float(evidence.similarity[0]) > 0.95
     assert evidence.similarity.tolist() == sorted(evidence.similarity.tolist(), reverse=True)
     assert float(evidence.similarity[2]) < 0.4

@@ -61,8 +61,8 @@ def test_robust_error_does_not_take_the_colour_of_what_stands_in_front():
     squared = (0.3 * covered + 0.7 * open_) / 3
     robust = (0.3 * 0.09 * covered / (0.09 + covered) + 0.7 * 0.09 * open_ / (0.09 + open_)) / 3
     assert squared[0] > squared[1] and robust[0] < robust[1]
-    assert query.error_of(renders).tolist() == pytest.approx(squared, rel=1e-5)
-    by_robust = replace(query, robust_scale=0.3).error_of(renders)
+    assert query.error_of(renders, None).tolist() == pytest.approx(squared, rel=1e-5)
+    by_robust = query.error_of(renders, 0.3)
     assert by_robust.tolist() == pytest.approx(robust, rel=1e-5)
     assert float(by_robust.max()) <= 0.3**2 / 3
 
