@@ -16,7 +16,7 @@ from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
 
-#: Photometric errors (mean squared colour difference) at the green and the red end of the colours.
+#: Photometric errors at the green and the red end of the colours: the largest robust one is red.
 GREEN_ERROR, RED_ERROR = 1e-3, 3e-2
 #: Particles whose error is not known yet.
 GREY = (0.6, 0.6, 0.6)

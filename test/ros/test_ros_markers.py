@@ -63,7 +63,8 @@ def test_best_particle_is_drawn_last_and_greenest():
 
 
 def test_colours_of_errors():
-    colors = error_colors(np.array([1e-3, 1e-2, 1e-1, np.nan]), 4)
+    middle = np.sqrt(1e-3 * 3e-2)  # on a logarithmic scale
+    colors = error_colors(np.array([1e-3, middle, 3e-2, np.nan]), 4)
     np.testing.assert_allclose(colors[:3], [[0, 1, 0], [1, 1, 0], [1, 0, 0]], atol=1e-9)
     np.testing.assert_array_equal(colors[3], error_colors(None, 1)[0])
 
