@@ -86,7 +86,7 @@ def _statuses(localizer: Localizer, query: Image, poses: Pose) -> Counter:
     evidence = Evidence.of(rendering, query)
     trusted = [
         localizer.map.calibration.confidence(*pair) >= localizer.config.min_confidence
-        for pair in zip(evidence.robust_error.tolist(), evidence.similarity.tolist(), strict=True)
+        for pair in zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
     ]
     names = (Status.NOT_LOCALIZED.name, Status.LOCALIZED.name)
     return Counter(names[trust] for trust in trusted)

@@ -49,11 +49,11 @@ def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     kept = select(poses, evidence.error, SelectionConfig(len(poses), None, *_SAME_PLACE))
     matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
     return [
-        Hypothesis(matrix, error, run.map.calibration.confidence(robust_error, similarity))
-        for matrix, error, robust_error, similarity in zip(
+        Hypothesis(matrix, error, run.map.calibration.confidence(squared_error, similarity))
+        for matrix, error, squared_error, similarity in zip(
             matrices,
             evidence.error.tolist(),
-            evidence.robust_error.tolist(),
+            evidence.squared_error.tolist(),
             evidence.similarity.tolist(),
             strict=True,
         )

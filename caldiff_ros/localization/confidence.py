@@ -20,8 +20,6 @@ from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import Rendering
 
-#: Colour difference (0..1) beyond which a pixel counts less where an error is judged.
-JUDGED_SCALE = 0.3
 #: Pixels along the edge of a window whose structure is compared, and from one window to the next.
 _WINDOW_PX, _STRIDE_PX = 9, 3
 #: Variance (colours in 0..1) that a window needs for its structure to count.
@@ -34,15 +32,16 @@ class Evidence:
 
     Attributes:
         error: photometric error of each as the query compares it, by which poses are ranked, (P,).
-        robust_error: the same with `JUDGED_SCALE`, whatever the preset, (P,): a calibration holds
-            for this one.
+        squared_error: mean squared colour difference of each, whatever the preset, (P,): a
+            calibration holds for this one. Large differences, which the robust error plays down,
+            are what tells right from wrong where nothing stands in front.
         similarity: mean correlation of brightness in small windows, -1..1, (P,). It asks whether
             the same structure is in the same place, whatever the exposure; a low error may just
             mean that there is little to see.
     """
 
     error: Tensor
-    robust_error: Tensor
+    squared_error: Tensor
     similarity: Tensor
 
     @classmethod
@@ -52,7 +51,7 @@ class Evidence:
         seen = rgb.flatten(1, 2)[:, query.seen_pixels]
         return cls(
             error=query.error_of(seen, query.robust_scale),
-            robust_error=query.error_of(seen, JUDGED_SCALE),
+            squared_error=query.error_of(seen, robust_scale=None),
             similarity=_similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen),
         )
 
@@ -128,11 +127,11 @@ class Calibration:
     """What right and wrong answers look like in a map.
 
     Attributes:
-        error: how sure a robust error makes, from minus its logarithm.
+        error: how sure a mean squared error makes, from minus its logarithm.
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
-        right_error, wrong_error: 5th, 50th and 95th percentile of the robust errors of right
-            poses and of the most deceptive wrong ones; for people who look.
+        right_error, wrong_error: 5th, 50th and 95th percentile of the mean squared errors of
+            right poses and of the most deceptive wrong ones; for people who look.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
         image: the worst of the images that the map was made from.
@@ -156,7 +155,7 @@ class Calibration:
         """From the evidence for right poses (R,) and for wrong ones (W,)."""
         errors, similarities = (
             [getattr(evidence, name).double().cpu().numpy() for evidence in (right, wrong)]
-            for name in ('robust_error', 'similarity')
+            for name in ('squared_error', 'similarity')
         )
         return cls(
             error=Logistic.fit(*map(_closeness, errors)),
@@ -178,14 +177,14 @@ class Calibration:
         parts = {'error': Logistic, 'similarity': Logistic, 'image': ImageQuality}
         return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
 
-    def confidence(self, robust_error: float, similarity: float) -> float:
+    def confidence(self, squared_error: float, similarity: float) -> float:
         """0..1: how sure it is that a pose with this evidence is right.
 
         The lesser of what its error and its similarity say, as either alone can deceive: little to
         see makes any error small, and a common pattern is similar in many places.
         """
         return min(
-            self.error(float(_closeness(np.array(robust_error)))),
+            self.error(float(_closeness(np.array(squared_error)))),
             self.similarity(float(_likeness(np.array(similarity)))),
         )
 

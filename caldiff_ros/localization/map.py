@@ -32,7 +32,7 @@ from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 from caldiff_ros.scenes.reading import checked_pose
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 2
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _FIELDS = {

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.confidence import JUDGED_SCALE
 from caldiff_ros.localization.gauss_newton import GaussNewtonConfig
 from caldiff_ros.localization.inerf import InerfConfig
 from caldiff_ros.localization.matching import MatchingConfig
@@ -30,7 +29,7 @@ class LocalizerConfig:
     affine_exposure: bool = True
     """Whether the query may be exposed and white-balanced otherwise than the map: colours are
     compared up to a gain and an offset per channel."""
-    robust_scale: float | None = JUDGED_SCALE
+    robust_scale: float | None = 0.3
     """Colour difference (0..1) beyond which a pixel counts less when poses are compared by
     photometric error (Geman-McClure): what stands in front of the scene must not choose between
     them. None as in the paper: the mean squared difference (equation 5)."""

@@ -155,7 +155,7 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
     """Whether a pose is as good as a right one, so that no other way to it need be tried."""
     best = evidence[evidence.error.argmin()]
-    judged = float(best.robust_error), float(best.similarity)
+    judged = float(best.squared_error), float(best.similarity)
     return run.map.calibration.confidence(*judged) >= config.min_confidence
 
 

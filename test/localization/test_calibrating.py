@@ -40,7 +40,7 @@ def test_right_and_wrong_answers_are_told_apart():
     for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
         right = Evidence.of(render_images(field, others[i : i + 1], query.camera), query)
         wrong = Evidence.of(render_images(field, others[[1 - i]], query.camera), query)
-        confidences = [calibration.confidence(e.robust_error.item(), e.similarity.item())
+        confidences = [calibration.confidence(e.squared_error.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7
         assert confidences[1] < 0.3

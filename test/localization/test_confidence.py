@@ -46,7 +46,7 @@ def test_fit_separates_what_can_be_separated():
     calibration = Calibration.fit(right, wrong, 1.0, IMAGE)
 
     def confidences(evidence):
-        pairs = zip(evidence.robust_error.tolist(), evidence.similarity.tolist(), strict=True)
+        pairs = zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
         return [calibration.confidence(*pair) for pair in pairs]
 
     assert min(confidences(right)) > 0.6
@@ -81,9 +81,11 @@ def test_evidence_against_numpy_and_opencv(scene):
     poses = Pose.cat([true, moved(true, 0.02, 3, seed=0), moved(true, 0.3, 30, seed=1)])
     evidence = Evidence.of(render_images(field, poses, query.camera), query)
     torch.testing.assert_close(evidence.error, query.photometric_error(field, poses))
-    robust = replace(query, robust_scale=0.3).photometric_error(field, poses)
-    assert bool((robust < 0.99 * evidence.error)[1:].all())
-    torch.testing.assert_close(evidence.robust_error, robust)
+    robust = replace(query, robust_scale=0.3)
+    by_robust = Evidence.of(render_images(field, poses, query.camera), robust)
+    torch.testing.assert_close(by_robust.error, robust.photometric_error(field, poses))
+    assert bool((by_robust.error < 0.99 * evidence.error)[1:].all())
+    torch.testing.assert_close(by_robust.squared_error, evidence.error)
     assert float(evidence.similarity[0]) > 0.95
     assert evidence.similarity.tolist() == sorted(evidence.similarity.tolist(), reverse=True)
     assert float(evidence.similarity[2]) < 0.4
