@@ -84,12 +84,11 @@ def _statuses(localizer: Localizer, query: Image, poses: Pose) -> Counter:
         return Counter()
     rendering = render_images(localizer.map.field, poses, query.camera)
     evidence = Evidence.of(rendering, query)
-    trusted = [
-        localizer.map.calibration.confidence(*pair) >= localizer.config.min_confidence
-        for pair in zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
-    ]
     names = (Status.NOT_LOCALIZED.name, Status.LOCALIZED.name)
-    return Counter(names[trust] for trust in trusted)
+    return Counter(
+        names[confidence >= localizer.config.min_confidence]
+        for confidence in localizer.map.calibration.confidences(evidence)
+    )
 
 
 def foreign_statuses(

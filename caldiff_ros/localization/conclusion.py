@@ -48,15 +48,10 @@ def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     poses, evidence = refined.T_norm_cam, refined.evidence
     kept = select(poses, evidence.error, SelectionConfig(len(poses), None, *_SAME_PLACE))
     matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
+    confidences = run.map.calibration.confidences(evidence)
     return [
-        Hypothesis(matrix, error, run.map.calibration.confidence(squared_error, similarity))
-        for matrix, error, squared_error, similarity in zip(
-            matrices,
-            evidence.error.tolist(),
-            evidence.squared_error.tolist(),
-            evidence.similarity.tolist(),
-            strict=True,
-        )
+        Hypothesis(*parts)
+        for parts in zip(matrices, evidence.error.tolist(), confidences, strict=True)
     ]
 
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 from torch import Tensor
 
 from caldiff_ros.localization.image_quality import ImageQuality
-from caldiff_ros.localization.query import Query
+from caldiff_ros.localization.query import Query, error_of
 from caldiff_ros.nerf.field import Rendering
 
 #: Pixels along the edge of a window whose structure is compared, and from one window to the next.
@@ -48,10 +48,11 @@ class Evidence:
     def of(cls, rendering: Rendering, query: Query) -> Evidence:
         """Compare whole images of the query's camera, (P, H, W), with the query."""
         rgb = rendering.rgb
-        seen = rgb.flatten(1, 2)[:, query.seen_pixels]
+        pixels = query.seen_pixels
+        squared = query.squared_differences(rgb.flatten(1, 2)[:, pixels], pixels)
         return cls(
-            error=query.error_of(seen, query.robust_scale),
-            squared_error=query.error_of(seen, robust_scale=None),
+            error=error_of(squared, query.robust_scale),
+            squared_error=error_of(squared, robust_scale=None),
             similarity=_similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen),
         )
 
@@ -176,6 +177,11 @@ class Calibration:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
         parts = {'error': Logistic, 'similarity': Logistic, 'image': ImageQuality}
         return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
+
+    def confidences(self, evidence: Evidence) -> list[float]:
+        """`confidence` of poses (P,), one by one."""
+        pairs = zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
+        return [self.confidence(*pair) for pair in pairs]
 
     def confidence(self, squared_error: float, similarity: float) -> float:
         """0..1: how sure it is that a pose with this evidence is right.

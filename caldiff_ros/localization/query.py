@@ -98,8 +98,12 @@ class Query:
         Differentiable with respect to the poses.
         """
         rgb = render_directions(field, T_norm_cam, self.directions[pixels]).rgb
+        return self.squared_differences(rgb, pixels).mean(dim=(1, 2))
+
+    def squared_differences(self, rgb: Tensor, pixels: Tensor) -> Tensor:
+        """Between renders (P, S, 3) of ``pixels`` (S,) and the image, (P, S, 3)."""
         target = self.rgb.view(-1, 3)[pixels]
-        return ((self.exposed(rgb, target) - target) ** 2).mean(dim=(1, 2))
+        return (self.exposed(rgb, target) - target) ** 2
 
     def exposed(self, rgb: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Renders (P, S, 3) with the exposure of the image, if that may differ.
@@ -122,21 +126,21 @@ class Query:
         errors = []
         for i in range(0, len(T_norm_cam), at_once):
             rgb = render_directions(field, T_norm_cam[i : i + at_once], directions).rgb
-            errors.append(self.error_of(rgb, self.robust_scale))
+            squared = self.squared_differences(rgb, self.seen_pixels)
+            errors.append(error_of(squared, self.robust_scale))
         return torch.cat(errors)
 
-    def error_of(self, rgb: Tensor, robust_scale: float | None) -> Tensor:
-        """Photometric error of renders (P, S, 3) of the seen pixels: (P,).
 
-        Mean squared colour difference (equation 5). With a ``robust_scale`` no pixel adds more than
-        a third of its square: what stands in front of the scene differs from the render at the
-        right pose, and would prefer wrong ones that happen to have its colour there.
-        """
-        target = self.rgb.view(-1, 3)[self.seen_pixels]
-        squared = ((self.exposed(rgb, target) - target) ** 2).sum(-1)
-        if robust_scale is not None:
-            squared = robust_loss(squared, robust_scale)
-        return squared.mean(-1) / 3
+def error_of(squared: Tensor, robust_scale: float | None) -> Tensor:
+    """Photometric error (P,) from squared differences of colours (P, S, 3).
+
+    Their mean (equation 5). With a ``robust_scale`` no pixel adds more than a third of its square:
+    what stands in front of the scene differs from the render at the right pose, and would prefer
+    wrong ones that happen to have its colour there.
+    """
+    if robust_scale is None:
+        return squared.mean(dim=(1, 2))
+    return robust_loss(squared.sum(-1), robust_scale).mean(-1) / 3
 
 
 def fit_exposure(

@@ -154,9 +154,9 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
     """Whether a pose is as good as a right one, so that no other way to it need be tried."""
-    best = evidence[evidence.error.argmin()]
-    judged = float(best.squared_error), float(best.similarity)
-    return run.map.calibration.confidence(*judged) >= config.min_confidence
+    best = evidence[evidence.error.argmin()[None]]
+    [confidence] = run.map.calibration.confidences(best)
+    return confidence >= config.min_confidence
 
 
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:

@@ -45,10 +45,7 @@ def test_fit_separates_what_can_be_separated():
     right, wrong = drawn(rng, 16, 0.001, 0.85), drawn(rng, 150, 0.02, 0.1)
     calibration = Calibration.fit(right, wrong, 1.0, IMAGE)
 
-    def confidences(evidence):
-        pairs = zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
-        return [calibration.confidence(*pair) for pair in pairs]
-
+    confidences = calibration.confidences
     assert min(confidences(right)) > 0.6
     assert max(confidences(wrong)) < 0.3
     # new ones of the same kind

@@ -8,7 +8,7 @@ import pytest
 import torch
 from wall import CAMERA, VIEW, Wall, moved
 
-from caldiff_ros.localization.query import Query, blurred, fit_exposure
+from caldiff_ros.localization.query import Query, blurred, error_of, fit_exposure
 from caldiff_ros.nerf.field import render_images
 
 
@@ -61,8 +61,9 @@ def test_robust_error_does_not_take_the_colour_of_what_stands_in_front():
     squared = (0.3 * covered + 0.7 * open_) / 3
     robust = (0.3 * 0.09 * covered / (0.09 + covered) + 0.7 * 0.09 * open_ / (0.09 + open_)) / 3
     assert squared[0] > squared[1] and robust[0] < robust[1]
-    assert query.error_of(renders, None).tolist() == pytest.approx(squared, rel=1e-5)
-    by_robust = query.error_of(renders, 0.3)
+    differences = query.squared_differences(renders, query.seen_pixels)
+    assert error_of(differences, None).tolist() == pytest.approx(squared, rel=1e-5)
+    by_robust = error_of(differences, 0.3)
     assert by_robust.tolist() == pytest.approx(robust, rel=1e-5)
     assert float(by_robust.max()) <= 0.3**2 / 3
 
