@@ -43,7 +43,7 @@ class DiffusionTraining:
     """When it has; None takes all ``iterations`` at a constant learning rate."""
     images: int = 128
     """Images in a step."""
-    poses_per_image: int = 4
+    poses_per_image: int = 3
     """Noisy poses per image in a step: the image is encoded once for all of them."""
     learning_rate: float = 1e-3
     """Adam's learning rate."""
