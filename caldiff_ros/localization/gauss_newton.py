@@ -64,7 +64,7 @@ class GaussNewtonConfig:
         Level(25, 16, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=5),
         Level(50, 8, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=3),
         Level(100, 5, 0.0, 0.5, sampling=1.0, edge_weight=0.4, min_step_px=0.5, kept=2),
-        Level(100, 2, 0.0, 0.3, sampling=2.0, edge_weight=0.4, min_step_px=0.2, kept=2),
+        Level(100, 2, 0.0, 0.15, sampling=2.0, edge_weight=0.4, min_step_px=0.2, kept=2),
     )
     """From coarse to fine."""
     copy_distance: float = 0.005
