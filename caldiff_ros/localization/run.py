@@ -15,7 +15,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.answer import CancelToken, Observer, Particles
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.nerf.field import RadianceField, Rendering
+from caldiff_ros.nerf.field import RadianceField, Rendering, render_in_parts
 
 #: Rays between two looks at the cancel token: about 0.2 s on two cores.
 _RAYS_ON_CPU, _RAYS_ON_CUDA = 1 << 14, 1 << 20
@@ -91,9 +91,10 @@ class _Watched:
 
     def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         """See `RadianceField.render`."""
-        parts = []
-        n = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
-        for o, d in zip(origins.split(n), directions.split(n), strict=True):
-            self._before(len(o))
-            parts.append(self._field.render(o, d, sampling))
-        return Rendering.cat(parts)
+
+        def render(origins: Tensor, directions: Tensor) -> Rendering:
+            self._before(len(origins))
+            return self._field.render(origins, directions, sampling)
+
+        rays_at_once = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
+        return render_in_parts(render, origins, directions, rays_at_once)

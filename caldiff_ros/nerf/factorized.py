@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caldiff_ros.nerf.field import BACKGROUND_COLORS, Rendering
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, Rendering, render_in_parts
 from caldiff_ros.nerf.marching import OccupancyGrid, Samples, compositing_weights
 
 _PLANE_AXES = ((0, 1), (0, 2), (1, 2))
@@ -137,12 +137,12 @@ class FactorizedField(nn.Module):
     def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         """See `RadianceField.render`."""
         at_once = _RAYS_IN_CACHE if origins.device.type == 'cpu' else max(1, len(origins))
-        return Rendering.cat(
-            [
-                self.composite(*self.march(o, d, sampling), o, d)
-                for o, d in zip(origins.split(at_once), directions.split(at_once), strict=True)
-            ]
-        )
+
+        def render(origins: Tensor, directions: Tensor) -> Rendering:
+            samples, weights = self.march(origins, directions, sampling)
+            return self.composite(samples, weights, origins, directions)
+
+        return render_in_parts(render, origins, directions, at_once)
 
     def march(
         self,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +62,17 @@ class RadianceField(Protocol):
         samples a ray gets as in training; a field that places its samples itself may ignore it.
         """
         ...
+
+
+def render_in_parts(
+    render: Callable[[Tensor, Tensor], Rendering],
+    origins: Tensor,
+    directions: Tensor,
+    rays_at_once: int,
+) -> Rendering:
+    """What ``render`` shows along rays (N, 3), ``rays_at_once`` of them at a time."""
+    parts = zip(origins.split(rays_at_once), directions.split(rays_at_once), strict=True)
+    return Rendering.cat([render(*part) for part in parts])
 
 
 def pixel_directions(camera: Camera, device: torch.device | str = 'cpu') -> Tensor:

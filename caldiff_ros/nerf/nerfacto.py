@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Normalization
-from caldiff_ros.nerf.field import Rendering
+from caldiff_ros.nerf.field import Rendering, render_in_parts
 from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
 
 if TYPE_CHECKING:
@@ -119,13 +119,9 @@ class NerfactoField(nn.Module):
 
     def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         """See `RadianceField.render`; depth is that of `SurfaceDepth`, the sampling is learned."""
-        parts = [
-            self._render(o, d)
-            for o, d in zip(origins.split(_CHUNK), directions.split(_CHUNK), strict=True)
-        ]
-        return Rendering(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        return render_in_parts(self._render, origins, directions, _CHUNK)
 
-    def _render(self, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _render(self, origins: Tensor, directions: Tensor) -> Rendering:
         from nerfstudio.cameras.rays import RayBundle
 
         A, b = self.nerf_from_norm[:, :3], self.nerf_from_norm[:, 3]
@@ -141,7 +137,7 @@ class NerfactoField(nn.Module):
         )
         out = self.model(bundle)
         depth = out['expected_depth'] / length
-        return out['rgb'], depth[:, 0], out['accumulation'][:, 0]
+        return Rendering(out['rgb'], depth[:, 0], out['accumulation'][:, 0])
 
 
 def _make_model(config: NerfactoConfig) -> nn.Module:

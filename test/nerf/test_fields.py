@@ -68,6 +68,17 @@ def test_twice_the_samples_have_a_quarter_of_the_error():
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
+def test_more_rays_than_are_rendered_at_once_keep_their_order():
+    n = (1 << 15) + 7  # two parts on a CPU and some rays
+    lengths = torch.linspace(1, 3, n)
+    origins = torch.tensor([[-2.0, 0.03, 0.01]]).expand(n, 3)
+    directions = lengths[:, None] * torch.tensor([[1.0, 0.0, 0.0]])
+    with torch.no_grad():
+        out = fog(sigma=1.7).render(origins, directions)
+    mean = 1 / 1.7 - math.exp(-1.7) / (1 - math.exp(-1.7))
+    torch.testing.assert_close(out.depth, (1.5 + mean) / lengths, atol=2e-2, rtol=0)
+
+
 def test_resampled_factors_hold_the_same_field_in_finer_cells():
     torch.manual_seed(0)
     field = FactorizedField(SMALL, BOX, 'black')
