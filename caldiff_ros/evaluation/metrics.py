@@ -8,15 +8,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.calibrating import RIGHT
 
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))
 
 #: Where the paper's thresholds no longer tell good methods apart.
 TIGHT_THRESHOLD = (0.0025, 0.5)
-
-#: A pose that is farther off is wrong, and must not be trusted.
-RIGHT = (0.05, 10.0)
 
 #: Usual thresholds of real scenes: translation in metres, rotation in degrees.
 METRIC_THRESHOLDS = {'success_5cm_5deg': (0.05, 5.0), 'success_2cm_2deg': (0.02, 2.0)}

@@ -25,8 +25,9 @@ from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField, render_imag
 from caldiff_ros.nerf.views import Views
 from caldiff_ros.training import Report, no_report
 
-#: Poses farther than this from the truth (normalized units, or degrees) are wrong.
-WRONG_DISTANCE, WRONG_ANGLE_DEG = 0.05, 10.0
+#: A pose farther than this from the truth (normalized units, or degrees) is wrong, and must not be
+#: trusted.
+RIGHT = (0.05, 10.0)
 #: Starts about the truth, from which the right pose is refined, and their standard deviations. One
 #: start may end in a minimum beside the right one, where a localization has others as well.
 _STARTS = 4
@@ -137,8 +138,9 @@ def queries_of(views: Views, field: RadianceField) -> list[Query]:
 
 def is_wrong(poses: Pose, truth: Pose) -> Tensor:
     """Which of poses (P,) are too far from the truth, bool (P,)."""
-    too_far = poses.translation_error(truth) > WRONG_DISTANCE
-    return too_far | (poses.rotation_error_deg(truth) > WRONG_ANGLE_DEG)
+    distance, angle_deg = RIGHT
+    too_far = poses.translation_error(truth) > distance
+    return too_far | (poses.rotation_error_deg(truth) > angle_deg)
 
 
 def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:

@@ -13,12 +13,13 @@ from geometry_msgs.msg import PoseStamped
 from rich.table import Table
 
 from caldiff_ros.evaluation.metrics import pose_errors
+from caldiff_ros.localization.calibrating import RIGHT
 from caldiff_ros.ros.demo_data import DemoImage
 from caldiff_ros.ros.poses import pose_from_msg
 
-#: Every pose must be within the first bounds (normalized units, degrees), the given part of them
-#: within the second.
-REQUIRED, PRECISE, PRECISE_PART = (0.05, 10.0), (0.01, 2.0), 0.8
+#: Every pose must be right, and the given part of them within these bounds (normalized units,
+#: degrees).
+PRECISE, PRECISE_PART = (0.01, 2.0), 0.8
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,15 @@ def compare(image: DemoImage, pose: PoseStamped | None, unit: float, seconds: fl
 
 
 def verdict(results: list[Result]) -> tuple[bool, str]:
-    """Whether the poses are right, and a sentence about it."""
-    required = sum(result.within(REQUIRED) for result in results)
+    """Whether the demo succeeded, and a sentence about it."""
+    right = sum(result.within(RIGHT) for result in results)
     precise = sum(result.within(PRECISE) for result in results)
-    right = required == len(results) and precise >= PRECISE_PART * len(results)
+    passed = right == len(results) and precise >= PRECISE_PART * len(results)
     sentence = (
-        f'{required} of {len(results)} images within {REQUIRED[0]} and {REQUIRED[1]:g} deg (all '
+        f'{right} of {len(results)} images within {RIGHT[0]} and {RIGHT[1]:g} deg (all '
         f'must be), {precise} within {PRECISE[0]} and {PRECISE[1]:g} deg ({PRECISE_PART:.0%} must)'
     )
-    return right, sentence
+    return passed, sentence
 
 
 def results_table(results: list[Result]) -> Table:
@@ -63,7 +64,7 @@ def results_table(results: list[Result]) -> Table:
     )
     for result in results:
         color = 'green' if result.within(PRECISE) else 'red'
-        color = 'yellow' if color == 'red' and result.within(REQUIRED) else color
+        color = 'yellow' if color == 'red' and result.within(RIGHT) else color
         estimate = result.T_estimate
         table.add_row(
             result.name,

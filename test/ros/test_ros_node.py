@@ -15,8 +15,9 @@ from node_driver import Driver, LocalizerProcess
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.localization.calibrating import RIGHT
 from caldiff_ros.ros.demo_data import shipped_folder
-from caldiff_ros.ros.demo_results import REQUIRED, compare
+from caldiff_ros.ros.demo_results import compare
 from caldiff_ros.ros.images import rgb_to_image
 
 MAP = shipped_folder().parent / 'maps/diorama_room'
@@ -49,7 +50,7 @@ def test_images_without_camera_info(module_driver):
 def test_start_localizes_the_first_usable_image(driver):
     driver.wait(lambda: driver.received['pose'] and driver.received['localization'], 120)
     pose, localization = driver.received['pose'][0], driver.received['localization'][-1]
-    assert compare(IMAGES[0], pose, UNIT, 0.0).within(REQUIRED)
+    assert compare(IMAGES[0], pose, UNIT, 0.0).within(RIGHT)
     assert localization.status == Localization.LOCALIZED
     assert pose.header == localization.header
     assert pose.header.frame_id == 'map'
@@ -68,7 +69,7 @@ def test_relocalize_answers_with_the_outcome_and_shows_the_particles(driver):
     assert driver.relocalize().success
     driver.wait(lambda: driver.received['overlay'] and driver.received['pose'])
     pose, localization = driver.received['pose'][-1], driver.received['localization'][-1]
-    assert compare(IMAGES[1], pose, UNIT, 0.0).within(REQUIRED)
+    assert compare(IMAGES[1], pose, UNIT, 0.0).within(RIGHT)
     assert pose.header.stamp.sec + 1e-9 * pose.header.stamp.nanosec > asked_s
     covariance = localization.covariance.reshape(6, 6)
     assert (np.linalg.eigvalsh((covariance + covariance.T) / 2) > 0).all()
@@ -128,7 +129,7 @@ def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
         assert driver.received['localization'][0].status == Localization.FAILED
         driver.image = good_image()
         driver.wait(lambda: driver.received['pose'], 120)
-        assert compare(IMAGES[0], driver.received['pose'][0], UNIT, 0.0).within(REQUIRED)
+        assert compare(IMAGES[0], driver.received['pose'][0], UNIT, 0.0).within(RIGHT)
         driver.ask()
         driver.wait(lambda: len(driver.received['particles']) > 2)
         assert process.end(signal.SIGTERM) == 0, process.log  # while it is busy
