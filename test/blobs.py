@@ -61,7 +61,7 @@ def ring(n: int, radius: float = 0.5, phase: float = 0.0) -> Pose:
 
 
 def photographed(field: Blobs, poses: Pose, camera: Camera = CAMERA) -> Views:
-    """What cameras see of the blobs, with alpha and depth."""
+    """What cameras see of the blobs, with alpha."""
     from caldiff_ros.nerf.field import render_images
 
     out = render_images(field, poses, camera)

@@ -39,7 +39,8 @@ class FactorizedTraining:
     network_learning_rate: float = 0.003
     """Adam's learning rate for the colour network."""
     depth_weight: float = 0.1
-    """Weight of the mean depth error (normalized units) where the dataset has depth images."""
+    """Weight of the mean depth error (normalized units) where the dataset has depth images, while
+    the factors grow: many a depth camera is centimetres off, and colours tell more in the end."""
     distortion_weight: float = 0.1
     """Weight of the mean distance between what a ray shows, in normalized units, see `distortion`:
     images from few sides leave room for thick surfaces, seen too large from other sides."""
@@ -294,7 +295,7 @@ def _step(
     spread = distortion(samples, weights, step, len(rays)) if grown else 0.0
     return (
         F.mse_loss(out.rgb, target)
-        + training.depth_weight * depth_error
+        + (0.0 if grown else training.depth_weight) * depth_error
         + training.distortion_weight * spread
         + field.regularization()
     )

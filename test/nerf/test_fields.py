@@ -168,6 +168,34 @@ def test_training_learns_the_blobs(tmp_path):
     assert empty < 20
 
 
+def test_colours_mend_depth_that_is_off():
+    views = photographed(Blobs(), ring(12))
+    out = render_images(Blobs(), ring(12), CAMERA)
+    solid = out.opacity > 0.99
+    measured = replace(views, depth=torch.where(solid, out.depth + 0.03, 0))
+    training = FactorizedTraining(SMALL, 80, rays=512, depth_weight=1.0)
+    field = train_field(measured, None, scene_bounds(views, None, None), 'white', training)
+    off = (render_images(field, ring(12), CAMERA).depth - out.depth)[solid].abs()
+    assert off.median() < 0.015
+
+
+def test_a_plain_wall_is_where_the_depth_says():
+    """Its colour is the same from everywhere, so that nothing else tells."""
+    t = 0.05 * torch.tensor([[x, y, 0.0] for x in range(-2, 3) for y in range(-2, 3)])
+    poses = Pose(torch.eye(3).expand(len(t), 3, 3), t)
+    shape = len(t), CAMERA.height, CAMERA.width
+    wall = Views(
+        CAMERA, poses, torch.full((*shape, 3), 0.4), None, torch.ones(shape).bool(),
+        torch.full(shape, 0.4),
+    )  # fmt: skip
+    off = {}
+    for weight in (0.1, 0.0):
+        training = FactorizedTraining(SMALL, 80, rays=512, depth_weight=weight)
+        field = train_field(wall, None, BOX, 'none', training)
+        off[weight] = float((render_images(field, poses, CAMERA).depth - 0.4).abs().median())
+    assert off[0.1] < 0.01 < 0.04 < off[0.0]
+
+
 @pytest.mark.parametrize(
     'growth',
     [
