@@ -34,11 +34,11 @@ def _turn_quarters(quarters: int, shot: Shot, rng: np.random.Generator) -> Shot:
     """The camera turned by multiples of 90 degrees about its axis: no pixel is interpolated."""
     for _ in range(quarters):
         camera = shot.camera
-        turned = Camera(
+        rotated = Camera(
             camera.height, camera.width, camera.fy, camera.fx, camera.cy, camera.width - camera.cx
         )
         image = np.ascontiguousarray(np.rot90(shot.image))
-        shot = Shot(image, turned, shot.T_map_cam @ _about_axis(math.pi / 2))
+        shot = Shot(image, rotated, shot.T_map_cam @ _about_axis(math.pi / 2))
     return shot
 
 

@@ -134,7 +134,7 @@ def render_views(
     """
     device = cameras.t.device
     small = camera.downscaled(_DISTANCE_DOWNSCALE)
-    distances = _distance(render_images(field, cameras, small))
+    distances = _distances(render_images(field, cameras, small), config)
     nearest = config.min_distance * distances.min()
     generator = torch.Generator().manual_seed(seed)
     poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances.cpu())
@@ -142,10 +142,9 @@ def render_views(
     saved = Checkpoint(checkpoint, made_from)
 
     def keep(out: Rendering) -> dict[str, Tensor]:
-        shown = out.opacity.mean((1, 2)) >= config.min_opacity
         return {
             'images': (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
-            'good': shown & (_distance(out) >= nearest),
+            'good': _shows_enough(out, config) & (_distance(out) >= nearest),
         }
 
     job = RenderingJob(
@@ -153,6 +152,17 @@ def render_views(
     )
     kept = render_job(field, job, keep, saved, report)
     return kept['images'][kept['good']], poses[kept['good']]
+
+
+def _shows_enough(out: Rendering, config: RenderedViewsConfig) -> Tensor:
+    """Which of the images (B, H, W) show enough of the scene, (B,)."""
+    return out.opacity.mean((1, 2)) >= config.min_opacity
+
+
+def _distances(out: Rendering, config: RenderedViewsConfig) -> Tensor:
+    """`_distance` of training cameras; one that shows next to nothing has that of most others."""
+    distances, shown = _distance(out), _shows_enough(out, config)
+    return distances.where(shown, distances[shown].median()) if shown.any() else distances
 
 
 def _distance(out: Rendering) -> Tensor:

@@ -17,6 +17,7 @@ from caldiff_ros.localization.sampling import (
     vertical,
 )
 from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.nerf.field import render_images
 
 SMALL = Camera(24, 20, 30.0, 30.0, 12.0, 10.0)
 
@@ -117,6 +118,23 @@ def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
     towards = (poses.R[..., 2] * -poses.t).sum(-1)
     assert bool((towards > 0).all())
     assert float(images.float().std()) > 5
+
+
+def test_a_camera_that_shows_nothing_does_not_let_views_into_the_scene():
+    field, around = Blobs(), ring(6)
+    away = Pose(around.R[:1] @ torch.diag(torch.tensor([-1.0, 1.0, -1.0])), around.t[:1])
+    config = RenderedViewsConfig(
+        count=150, neighbors=0, position_jitter=0.2, orbit_share=0.0, min_distance=0.8
+    )
+
+    def depths(poses):
+        out = render_images(field, poses, SMALL)
+        return (out.depth * out.opacity).sum((1, 2)) / out.opacity.sum((1, 2))
+
+    _, poses = render_views(field, Pose.cat([around, away]), SMALL, config, seed=0)
+    assert len(poses) > 30
+    # the distances of the cameras are measured in images a quarter as large
+    assert float(depths(poses).min()) > 0.8 * float(depths(around).min()) - 0.01
 
 
 def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
