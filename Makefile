@@ -29,12 +29,12 @@ test: setup
 demo: setup
 	@$(ENTER) install/lib/caldiff_ros/demo --output outputs/demo
 
-# 60 images of diorama_room make the map, the other 20 are for the demo.
+# 60 images of diorama_room make the map, the other 20 are for the demo. Its depth is rendered.
 DATA ?= data/diorama_room
 DEMO_SPLIT = --split 60-20 --variant 0
 demo-map: setup
 	@$(ENTER) caldiff build-map $(DATA) $(DEMO_SPLIT) --downscale-factor 2 \
-		--output maps/diorama_room
+		--field.exact-depth --output maps/diorama_room
 	@$(ENTER) python -m caldiff_ros.ros.demo_holdout $(DATA) $(DEMO_SPLIT) --output demo
 
 docs: setup

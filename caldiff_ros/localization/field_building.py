@@ -31,7 +31,9 @@ class BakingConfig:
 
     extra_views: int = 60
     """Views rendered around the training cameras, besides those at the training cameras."""
-    training: FactorizedTraining = field(default_factory=FactorizedTraining)
+    training: FactorizedTraining = field(
+        default_factory=lambda: FactorizedTraining(exact_depth=True)
+    )
     """The factorized field and its training."""
 
 

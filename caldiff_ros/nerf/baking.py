@@ -44,7 +44,7 @@ def bake(
         camera: camera of the renders.
         aabb: box that the scene cannot leave, (2, 3), normalized coordinates; it is shrunk to what
             the renders show.
-        training: size and length of the training.
+        training: size and length of the training; rendered depth is exact, so say so.
         background: 'white', 'black' or 'none', what the result shows behind the scene.
         seed: of everything random.
         device: where to compute.

@@ -39,8 +39,10 @@ class FactorizedTraining:
     network_learning_rate: float = 0.003
     """Adam's learning rate for the colour network."""
     depth_weight: float = 0.1
-    """Weight of the mean depth error (normalized units) where the dataset has depth images, while
-    the factors grow: many a depth camera is centimetres off, and colours tell more in the end."""
+    """Weight of the mean depth error (normalized units) where the dataset has depth images."""
+    exact_depth: bool = False
+    """Whether depth images are as exact as rendered ones: then their error counts until the end,
+    and else while the factors grow, as many a depth camera is centimetres off."""
     distortion_weight: float = 0.1
     """Weight of the mean distance between what a ray shows, in normalized units, see `distortion`:
     images from few sides leave room for thick surfaces, seen too large from other sides."""
@@ -293,9 +295,10 @@ def _step(
     depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
     grown, step = course.stage + 1 == len(training.growth), field.occupancy.step / sampling
     spread = distortion(samples, weights, step, len(rays)) if grown else 0.0
+    depth_weight = training.depth_weight if training.exact_depth or not grown else 0.0
     return (
         F.mse_loss(out.rgb, target)
-        + (0.0 if grown else training.depth_weight) * depth_error
+        + depth_weight * depth_error
         + training.distortion_weight * spread
         + field.regularization()
     )

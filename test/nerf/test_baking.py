@@ -14,7 +14,10 @@ from caldiff_ros.training import weights_digest
 
 ROOM = torch.tensor([[-0.6] * 3, [0.6] * 3])
 TRAINING = FactorizedTraining(
-    FactorizedConfig(resolution=32, occupancy_resolution=32), iterations=150, rays=1024
+    FactorizedConfig(resolution=32, occupancy_resolution=32),
+    iterations=150,
+    rays=1024,
+    exact_depth=True,
 )
 
 
