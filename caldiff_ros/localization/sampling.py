@@ -160,7 +160,7 @@ def _shows_enough(out: Rendering, config: RenderedViewsConfig) -> Tensor:
 
 
 def _distances(out: Rendering, config: RenderedViewsConfig) -> Tensor:
-    """`_distance` of training cameras; one that shows next to nothing has that of most others."""
+    """`_distance` of training cameras; one that shows too little has the median of the others."""
     distances, shown = _distance(out), _shows_enough(out, config)
     return distances.where(shown, distances[shown].median()) if shown.any() else distances
 

@@ -291,14 +291,16 @@ def _step(
     sampling = min(1.0, 2 * training.growth[course.stage][1])
     samples, weights = field.march(origins, directions, sampling, random[:, 1])
     out = field.composite(samples, weights, origins, directions, background)
-    depth = pixels[:, 4]
-    depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
     grown, step = course.stage + 1 == len(training.growth), field.occupancy.step / sampling
-    spread = distortion(samples, weights, step, len(rays)) if grown else 0.0
-    depth_weight = training.depth_weight if training.exact_depth or not grown else 0.0
+    depth_error = spread = 0.0
+    if training.exact_depth or not grown:
+        depth = pixels[:, 4]
+        depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
+    if grown:
+        spread = distortion(samples, weights, step, len(rays))
     return (
         F.mse_loss(out.rgb, target)
-        + depth_weight * depth_error
+        + training.depth_weight * depth_error
         + training.distortion_weight * spread
         + field.regularization()
     )
