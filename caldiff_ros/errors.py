@@ -3,7 +3,7 @@
 """The one exception that stands for bad input."""
 
 
-class CaldiffError(ValueError):
+class CaldiffError(Exception):
     """Input that cannot be used.
 
     The message is one sentence that names the value, what was expected and what to do; the command

@@ -14,7 +14,7 @@ import numpy as np
 from mpl_toolkits.mplot3d import Axes3D
 
 from caldiff_ros.geometry import optical_to_opengl
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
 from caldiff_ros.scenes import open_scene
 
 #: Metres per unit and turn of the example on the right.

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import Rendering
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.views import Views
+from caldiff_ros.nerf.field import RayField, Rendering
 
 CAMERA = Camera(48, 40, 60.0, 60.0, 24.0, 20.0)
 
 
-class Blobs:
+class Blobs(RayField):
     """A radiance field; nothing in it is learned."""
 
     kind = 'blobs'
@@ -31,7 +31,7 @@ class Blobs:
     def state_dict(self) -> dict[str, Tensor]:
         return {'centers': self.centers, 'colors': self.colors, 'radii': self.radii}
 
-    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         t = torch.linspace(0.2, 0.8, 97, device=origins.device)
         points = origins[:, None] + t[:, None] * directions[:, None]
         squared = ((points[:, :, None] - self.centers) ** 2).sum(-1)
@@ -62,9 +62,8 @@ def ring(n: int, radius: float = 0.5, phase: float = 0.0) -> Pose:
 
 def photographed(field: Blobs, poses: Pose, camera: Camera = CAMERA) -> Views:
     """What cameras see of the blobs, with alpha."""
-    from caldiff_ros.nerf.field import render_images
 
-    out = render_images(field, poses, camera)
+    out = field.render(poses, camera)
     rgb = out.rgb - (1 - out.opacity)[..., None]
     seen = torch.ones_like(out.opacity, dtype=torch.bool)
     return Views(camera, poses, rgb, out.opacity, seen, None)

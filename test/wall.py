@@ -11,7 +11,7 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import Rendering, render_images
+from caldiff_ros.nerf.field import RayField, Rendering
 
 CAMERA = Camera(100, 80, 110.0, 110.0, 50.0, 40.0)
 #: 0.5 from the wall, looking at it from the side: facing it, turns and shifts would look alike.
@@ -19,7 +19,7 @@ VIEW = Pose(torch.eye(3)[None], torch.zeros(1, 3)).retract(torch.tensor([[0, 0, 
 VIEW = Pose(VIEW.R, -0.5 * VIEW.R[..., 2])
 
 
-class Wall:
+class Wall(RayField):
     """A radiance field; cubic interpolation of random colours on a grid of cells."""
 
     kind = 'wall'
@@ -33,7 +33,7 @@ class Wall:
             pattern, scale_factor=16, mode='bicubic', align_corners=True
         ).clamp(0, 1)
 
-    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
         depth = -origins[:, 2] / directions[:, 2]
         hit = (origins + depth[:, None] * directions)[:, :2]
         # the wall spans -1..1
@@ -52,7 +52,7 @@ def moved(pose: Pose, distance: float, angle_deg: float, seed: int, n: int = 1) 
 
 def photograph(field, pose, camera) -> Query:
     """The query that a camera at ``pose`` (1,) takes of any field."""
-    rgb = render_images(field, pose, camera).rgb[0]
+    rgb = field.render(pose, camera).rgb[0]
     image = (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
     seen = np.ones(image.shape[:2], bool)
     return Query(image, seen, camera, torch.device('cpu'))

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from caldiff_ros.baselines.proposals import ProposalLocalizer
 from caldiff_ros.baselines.setup import Setup
-from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.sampling import uniform_particles
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class MonteCarlo:
         region = query.keypoint_region(config.keypoints, config.radius_px)
         for i in range(config.iterations):
             pick = torch.randint(len(region), (config.pixels,), generator=generator)
-            errors = query.squared_error(run.field, poses, region[pick.to(region.device)])
+            errors = query.mean_squared_difference(run.field, poses, region[pick.to(region.device)])
             # relative to the least error, so that no power overflows
             weights = (errors.min().clamp_min(1e-12) / errors.clamp_min(1e-12)) ** config.sharpness
             survivors = poses[systematic_resampling(weights, generator)]

@@ -10,11 +10,11 @@ from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, tra
 from caldiff_ros.baselines.proposals import ProposalLocalizer
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.baselines.training_views import network_images
-from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.devices import pick_device
+from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.training import pick_device
 
 
 @dataclass(frozen=True)

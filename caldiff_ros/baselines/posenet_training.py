@@ -22,9 +22,10 @@ from caldiff_ros.diffusion.conditioning import (
     drop_out,
     make_conditioning,
 )
-from caldiff_ros.diffusion.training import jitter_colors, pose_vectors
+from caldiff_ros.diffusion.vectors import pose_vectors
 from caldiff_ros.geometry import Pose
-from caldiff_ros.training import Checkpoint, Report, no_report
+from caldiff_ros.mapping.context import Checkpoint, Report, no_report
+from caldiff_ros.mapping.diffusion_training import jitter_colors
 
 _CHECKPOINT_INTERVAL = 100
 _DESCRIBED_AT_ONCE = 32

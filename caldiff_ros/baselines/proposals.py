@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.localization.conclusion import conclude
@@ -17,7 +18,6 @@ from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import choose, prepare, refine
-from caldiff_ros.training import pick_device
 
 
 class Proposer(Protocol):

@@ -17,14 +17,15 @@ from torch import Tensor
 from caldiff_ros.baselines.proposals import ProposalLocalizer
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.baselines.training_views import network_images
+from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.sampling import RenderedViewsConfig, render_views
 from caldiff_ros.localization.selection import SelectionConfig, select
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report, pick_device, weights_digest
+from caldiff_ros.mapping.context import BuildContext, Report, no_report, weights_digest
+from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
+from caldiff_ros.mapping.views import Views
 
 _DESCRIBED_AT_ONCE = 32
 
@@ -122,8 +123,9 @@ def build_index(
     images, poses = real, cameras
     if config.views.count > 0:
         camera = views.camera.downscaled(views.camera.width / real.shape[3])
+        context = BuildContext(seed=seed, device=device, report=report)
         rendered, around = render_views(
-            place.field, cameras.to(device), camera, config.views, seed, report=report
+            place.field, cameras.to(device), camera, config=config.views, context=context
         )
         images = torch.cat([real, rendered.permute(0, 3, 1, 2).float() / 255])
         poses = Pose.cat([cameras, around])

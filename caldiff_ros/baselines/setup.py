@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.mapping.context import Report, no_report
+from caldiff_ros.mapping.views import Views
 
 
 @dataclass(frozen=True)

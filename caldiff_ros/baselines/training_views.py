@@ -7,8 +7,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
-from caldiff_ros.nerf.views import Views
 
 
 def network_images(place: LocalizationMap, views: Views) -> Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from caldiff_ros.cli.common import DataPath, Device, MapPath
+from caldiff_ros.devices import pick_device
 from caldiff_ros.evaluation import Query, choose_queries
 from caldiff_ros.evaluation.benchmark import (
     benchmark_markdown,
@@ -29,7 +30,6 @@ from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.workers import Task
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.scenes import open_scene
-from caldiff_ros.training import pick_device
 
 _WIDE = 140
 _GROWTH_QUERIES = 3

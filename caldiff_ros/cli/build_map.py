@@ -24,8 +24,7 @@ from rich.console import Console
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.localization.building import build_map
-from caldiff_ros.training import pick_device
+from caldiff_ros.mapping.build import build_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +39,10 @@ def defaults(argv: Sequence[str]) -> Arguments:
 
 def run(arguments: Arguments) -> int:
     """Build and write the map."""
-    device = pick_device(arguments.device)
     data = arguments.load()
     with TrainingProgress(Console(stderr=True)) as report:
-        built = build_map(
-            data,
-            arguments.config,
-            arguments.source,
-            arguments.seed,
-            device,
-            arguments.backbone_weights,
-            arguments.work,
-            report,
-        )
+        built = build_map(data, arguments.build, arguments.context(report))
+
     arguments.save(built)
     shutil.rmtree(arguments.work)
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')

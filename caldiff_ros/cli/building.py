@@ -9,30 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-import torch
 from tyro import MISSING
 from tyro.conf import AvoidSubcommands, arg
 
 from caldiff_ros.cli.common import Device, OptionalDataPath
+from caldiff_ros.devices import pick_device
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig
-from caldiff_ros.localization.field_building import FieldSource
 from caldiff_ros.localization.map import check_output
-from caldiff_ros.localization.training_data import TrainingData
-from caldiff_ros.nerf.nerfacto_training import CPU_NERFACTO, NerfactoTraining
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
-from caldiff_ros.nerf.training import FactorizedTraining, TinyNerfTraining
+from caldiff_ros.mapping.build import BUILD_PRESETS, BuildConfig
+from caldiff_ros.mapping.context import BuildContext, Report, no_report
+from caldiff_ros.mapping.nerfacto_training import AdoptedNerfacto
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
+from caldiff_ros.mapping.training_data import TrainingData
+from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
 from caldiff_ros.scenes import open_scene
-
-#: Trainings of the fields, by preset: TinyNeRF has one size, nerfacto a small one for the CPU.
-FIELDS = {
-    'factorized': {'fast': FactorizedTraining(), 'paper': FactorizedTraining()},
-    'tiny': {'fast': TinyNerfTraining(), 'paper': TinyNerfTraining()},
-    'nerfacto': {'fast': CPU_NERFACTO, 'paper': NerfactoTraining()},
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +41,6 @@ class BuildArguments:
 
     nerf: Path | None = None
     """Take the field of an ns-train nerfacto run: its config.yml. Needs nerfstudio."""
-
-    bake: bool = field(default_factory=lambda: not torch.cuda.is_available())
-    """Train a factorized field on renders of nerfacto and keep that: the robot then needs no
-    nerfstudio, and a CPU is fast enough. On by default where there is no CUDA."""
 
     split: str | None = None
     """Split whose training images are used, such as 50-25. Default: the dataset's training set."""
@@ -71,20 +60,16 @@ class BuildArguments:
     """How to train the diffusion model and nerfacto: 'fast' for a CPU, 'paper' takes hours there,
     and days with nerfacto."""
 
-    field_kind: Annotated[Literal['factorized', 'tiny', 'nerfacto'], arg(name='field')] = (
-        'factorized'
-    )
-    """The radiance field to train: a factorized grid; the paper's TinyNeRF, which needs a GPU; or
-    nerfstudio's nerfacto, which needs nerfstudio and is small and blurred with preset 'fast'."""
+    field_kind: Annotated[str, arg(name='field')] = NATIVE_KIND
+    """The radiance field to train: 'factorized', a factorized grid; 'tiny', the paper's TinyNeRF,
+    which needs a GPU; or 'nerfacto' of nerfstudio, which needs nerfstudio and is small and blurred
+    with preset 'fast'."""
 
     device: Device = 'auto'
     """Where to compute; auto takes the GPU if there is one."""
 
     seed: int = 0
     """Seed of everything random."""
-
-    backbone_weights: Path | None = None
-    """File with the ImageNet weights of the image network, where they cannot be downloaded."""
 
     config: Annotated[BuildConfig, AvoidSubcommands, arg(name='')] = field(
         default_factory=BuildConfig
@@ -99,6 +84,7 @@ class BuildArguments:
     def load(self) -> TrainingData:
         """Read the images, after everything that could fail has been checked."""
         check_output(self.output)
+        FIELD_KINDS[self.build.field.kind].check_installed()
         if self.scale is not None and not 0 < self.scale < float('inf'):
             raise CaldiffError(
                 f'the scale is {self.scale}, expected metres per unit of the training poses; give '
@@ -124,10 +110,16 @@ class BuildArguments:
         return None if self.nerf is None else NerfstudioRun.load(self.nerf, self.data)
 
     @property
-    def source(self) -> FieldSource:
-        """Where the field comes from."""
-        baking = self.config.baking if self.bake else None
-        return FieldSource(self.config.field, self.run, baking)
+    def build(self) -> BuildConfig:
+        """What is built, with the field of --nerf if given."""
+        if self.run is None:
+            return self.config
+        return replace(self.config, field=AdoptedNerfacto(run=self.run))
+
+    def context(self, report: Report = no_report) -> BuildContext:
+        """Seed, device and work folder of the build."""
+        device = pick_device(self.device)
+        return BuildContext(seed=self.seed, device=device, work=self.work, report=report)
 
     def save(self, built: LocalizationMap) -> None:
         """Write the map, which remembers the images it was made from."""
@@ -149,14 +141,19 @@ def defaults(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument('--preset', default='fast')
-    parser.add_argument('--field', default='factorized')
+    parser.add_argument('--field', default=NATIVE_KIND)
     named, _ = parser.parse_known_args(argv)
     if named.preset not in BUILD_PRESETS:
         raise CaldiffError(
             f'preset {named.preset!r} is not known, expected one of {", ".join(BUILD_PRESETS)}; '
             'give one'
         )
-    config = BUILD_PRESETS[named.preset]
-    if named.field in FIELDS:
-        config = replace(config, field=FIELDS[named.field][named.preset])
+    if named.field not in FIELD_KINDS:
+        raise CaldiffError(
+            f'field {named.field!r} is not known, expected one of {", ".join(FIELD_KINDS)}; give '
+            'one'
+        )
+
+    training = FIELD_KINDS[named.field].presets()[named.preset]
+    config = replace(BUILD_PRESETS[named.preset], field=training)
     return kind(output=MISSING, config=config)

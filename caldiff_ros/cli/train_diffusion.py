@@ -16,10 +16,7 @@ from rich.console import Console
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.building import assemble, build_diffusion, calibrated
-from caldiff_ros.localization.field_building import build_field
-from caldiff_ros.training import pick_device
+from caldiff_ros.mapping.build import build_map, require_finished_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +31,11 @@ def defaults(argv: Sequence[str]) -> Arguments:
 
 def run(arguments: Arguments) -> int:
     """Train the diffusion model and write the map."""
-    device = pick_device(arguments.device)
     data = arguments.load()
-    config, seed, work = arguments.config, arguments.seed, arguments.work
-
-    def refuse(stage: str, step: int, n_steps: int, numbers: dict[str, float]) -> None:
-        raise CaldiffError(
-            f'{work} holds no finished field of these arguments, expected one; run caldiff '
-            'train-nerf with the same arguments first'
-        )
-
-    built = build_field(data, arguments.source, seed, device, work, refuse)
-    weights = arguments.backbone_weights
+    require_finished_field(data, arguments.build, arguments.context())
     with TrainingProgress(Console(stderr=True)) as report:
-        diffusion = build_diffusion(data, built.field, config, seed, device, weights, work, report)
-        calibration = calibrated(data, config, seed, device, work, report)
-    arguments.save(assemble(data, built, diffusion, calibration, config, seed))
+        built = build_map(data, arguments.build, arguments.context(report))
+
+    arguments.save(built)
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')
     return 0

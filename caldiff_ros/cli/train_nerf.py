@@ -16,9 +16,8 @@ from rich.console import Console
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.localization.field_building import build_field
-from caldiff_ros.nerf.training import psnr
-from caldiff_ros.training import pick_device
+from caldiff_ros.mapping.build import build_map_field
+from caldiff_ros.mapping.field_training import psnr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +32,10 @@ def defaults(argv: Sequence[str]) -> Arguments:
 
 def run(arguments: Arguments) -> int:
     """Train the field and say how good it is."""
-    device = pick_device(arguments.device)
     data = arguments.load()
     with TrainingProgress(Console(stderr=True)) as report:
-        built = build_field(data, arguments.source, arguments.seed, device, arguments.work, report)
+        built = build_map_field(data, arguments.build, arguments.context(report))
+
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
     quality = f'PSNR {psnr(built.field, views):.2f} dB on {len(views)} {kind} images'
     Console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from caldiff_ros.baselines.setup import Setup
+from caldiff_ros.devices import pick_device
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.altered_scenes import open_split
 from caldiff_ros.evaluation.cells import Cell, Setting
 from caldiff_ros.evaluation.methods import Factory, named_method
 from caldiff_ros.evaluation.protocol import Query, choose_queries, run_queries
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.building import BUILD_PRESETS, BuildConfig, build_map
-from caldiff_ros.localization.field_building import FieldSource
-from caldiff_ros.localization.training_data import TrainingData
+from caldiff_ros.mapping.build import BUILD_PRESETS, BuildConfig, build_map
+from caldiff_ros.mapping.context import BuildContext, Report, weights_digest
+from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.scenes import Frame, Scene
-from caldiff_ros.training import Report, pick_device, weights_digest
 
 #: Told about a query: its setting, method, number, how many there are, and the query.
 OnQuery = Callable[[Setting, str, int, int, Query], None]
@@ -197,18 +197,12 @@ class Experiment:
         return self._splits[setting]
 
     def _build(self, setting: Setting, data: TrainingData, folder: Path) -> None:
-        config = self.config.build
         work = folder.with_name(f'{folder.name}-training')
         work.mkdir(parents=True, exist_ok=True)
-        built = build_map(
-            data,
-            config,
-            FieldSource(config.field),
-            self.config.seed,
-            self._device,
-            work=work,
-            report=self._report,
+        context = BuildContext(
+            seed=self.config.seed, device=self._device, work=work, report=self._report
         )
+        built = build_map(data, self.config.build, context)
         built.provenance.update(split=setting.split, variant=setting.variant)
         built.save(folder)
         shutil.rmtree(work)

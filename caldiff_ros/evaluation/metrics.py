@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.calibrating import RIGHT
+from caldiff_ros.localization.correctness import RIGHT
 
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))

@@ -17,17 +17,18 @@ import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.metrics import is_right
 from caldiff_ros.evaluation.protocol import Query, read_query
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer, Status
-from caldiff_ros.localization.calibrating import is_wrong, refine_wrong, scrambled
 from caldiff_ros.localization.confidence import Evidence
+from caldiff_ros.localization.correctness import is_wrong
+from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query as Image
-from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
-from caldiff_ros.nerf.field import render_images
+from caldiff_ros.mapping.calibration import refine_wrong, scrambled
+from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
 from caldiff_ros.scenes import Frame
 
 #: Wrong poses that the most deceptive ones are chosen from, per image and kind.
@@ -82,7 +83,7 @@ def _statuses(localizer: Localizer, query: Image, poses: Pose) -> Counter:
     """What the poses (P,), each by itself, would be called."""
     if not len(poses):
         return Counter()
-    rendering = render_images(localizer.map.field, poses, query.camera)
+    rendering = localizer.map.field.render(poses, query.camera)
     evidence = Evidence.of(rendering, query)
     names = (Status.NOT_LOCALIZED.name, Status.LOCALIZED.name)
     return Counter(

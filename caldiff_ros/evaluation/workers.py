@@ -17,7 +17,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.protocol import Query, run_queries
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.scenes import Frame
 
 

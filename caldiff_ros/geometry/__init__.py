@@ -5,5 +5,13 @@
 from caldiff_ros.geometry.camera import Camera
 from caldiff_ros.geometry.frames import Normalization, opengl_to_optical, optical_to_opengl
 from caldiff_ros.geometry.pose import Pose
+from caldiff_ros.geometry.rigid import checked_pose
 
-__all__ = ['Camera', 'Normalization', 'Pose', 'opengl_to_optical', 'optical_to_opengl']
+__all__ = [
+    'Camera',
+    'Normalization',
+    'Pose',
+    'checked_pose',
+    'opengl_to_optical',
+    'optical_to_opengl',
+]

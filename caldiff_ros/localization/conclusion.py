@@ -23,7 +23,7 @@ _SAME_PLACE = (0.05, 10.0)
 
 def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) -> Answer:
     """The best of the refined poses, judged by the map's calibration."""
-    run.tell('answer', 1, 1, refined.T_norm_cam[:1], refined.evidence.error[:1])
+    run.notify('answer', 1, 1, refined.T_norm_cam[:1], refined.evidence.error[:1])
     timings = dict(run.timings)
     if not math.isfinite(refined.evidence.error[0]):
         return Answer(Status.FAILED, 'The refinement gave no finite pose.', timings=timings)
@@ -46,7 +46,9 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
 def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     """The refined poses without those that are near a better one."""
     poses, evidence = refined.T_norm_cam, refined.evidence
-    kept = select(poses, evidence.error, SelectionConfig(len(poses), None, *_SAME_PLACE))
+    distance, angle_deg = _SAME_PLACE
+    distinct = SelectionConfig(count=len(poses), min_distance=distance, min_angle_deg=angle_deg)
+    kept = select(poses, evidence.error, distinct)
     matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
     confidences = run.map.calibration.confidences(evidence)
     return [

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, Linearization, Target
+from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, Linearization, Target
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import Rendering
 
@@ -32,7 +32,7 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     of pixels (cluster-robust, White 1980). Residuals of a radiance field come in patches; as if
     every pixel were independent, H^-1 alone promises far too much.
     """
-    finest = GaussNewtonConfig().levels[-1]
+    finest = CALIBRATION_ALIGNMENT.levels[-1]
     target = Target.of(query, finest.blur_px)
     here = Linearization.at(pose, rendering, target, finest)
     H, _ = here.normal_equations()

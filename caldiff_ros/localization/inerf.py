@@ -60,7 +60,7 @@ def inerf(
     for step in range(config.steps):
         pick = torch.randint(len(region), (config.pixels,), generator=generator)
         pixels = region[pick.to(region.device)] if config.pixels < len(region) else region
-        error = query.squared_error(field, T_norm_cam.retract(delta), pixels)
+        error = query.mean_squared_difference(field, T_norm_cam.retract(delta), pixels)
         optimizer.zero_grad()
         error.sum().backward()
         optimizer.step()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
@@ -15,7 +16,6 @@ from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import choose, diffused_particles, prepare, refine
-from caldiff_ros.training import pick_device
 
 
 class Localizer:

@@ -23,23 +23,15 @@ from caldiff_ros.diffusion.denoiser import DenoiserConfig
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera, Normalization, Pose
+from caldiff_ros.geometry import Camera, Normalization, Pose, checked_pose
 from caldiff_ros.geometry.camera import resample
 from caldiff_ros.localization.confidence import Calibration
-from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
-from caldiff_ros.nerf.field import render_images
-from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
-from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
-from caldiff_ros.scenes.reading import checked_pose
+from caldiff_ros.nerf.field import RadianceField
+from caldiff_ros.nerf.kinds import FIELD_KINDS
 
 FORMAT_VERSION = 2
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
-_FIELDS = {
-    'factorized': (FactorizedField, FactorizedConfig),
-    'tiny': (TinyNerf, TinyNerfConfig),
-    'nerfacto': (NerfactoField, NerfactoConfig),
-}
 
 
 @dataclass
@@ -66,7 +58,7 @@ class LocalizationMap:
     camera: Camera
     normalization: Normalization
     background: str
-    field: FactorizedField | TinyNerf | NerfactoField
+    field: RadianceField
     diffusion: PoseDiffusion
     calibration: Calibration
     training_cameras: Pose
@@ -118,7 +110,7 @@ class LocalizationMap:
 
     def render(self, T_map_cam: np.ndarray) -> np.ndarray:
         """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""
-        out = render_images(self.field, self.to_norm(T_map_cam[None]), self.camera)
+        out = self.field.render(self.to_norm(T_map_cam[None]), self.camera)
         return (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
     def save(self, path: str | Path) -> None:
@@ -304,10 +296,11 @@ def _load_weights(module: nn.Module, path: Path) -> None:
     module.requires_grad_(False).eval()
 
 
-def _make_field(content: dict[str, Any]) -> FactorizedField | TinyNerf | NerfactoField:
-    kind, config = _FIELDS[content['field']['kind']]
+def _make_field(content: dict[str, Any]) -> RadianceField:
+    kind = FIELD_KINDS[content['field']['kind']]
+    size = kind.size(**content['field']['config'])
     aabb = torch.tensor(content['field']['aabb'])
-    return kind(config(**content['field']['config']), aabb, content['background'])
+    return kind.field(size, aabb, content['background'])
 
 
 def _make_diffusion(content: dict[str, Any]) -> PoseDiffusion:

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Render, match, PnP: a leap towards the query from where direct alignment does not reach."""
+"""Render, match, PnP: reaches the query from where direct alignment does not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.nerf.field import RadianceField
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MatchingConfig:
     """SIFT between query and render, then PnP-RANSAC on the depth of the render."""
 
@@ -28,20 +28,30 @@ class MatchingConfig:
     """Reprojection error of an inlier, in pixels of the map's camera."""
     min_inliers: int = 8
     """Fewer make no pose."""
+    contrast_threshold: float = 0.01
+    """SIFT's: lower than its default, as renders are smooth."""
+    ransac_iterations: int = 300
+    """Most samples that RANSAC draws."""
+    ransac_confidence: float = 0.999
+    """Probability of a sample without outliers at which RANSAC stops."""
+    min_opacity: float = 0.9
+    """Keypoints of the render where it is less opaque have no depth."""
 
 
 _Features = tuple[np.ndarray, np.ndarray | None]
 
 
-def _features(image: np.ndarray, longer_side: int) -> _Features:
+def _features(image: np.ndarray, config: MatchingConfig) -> _Features:
     """SIFT of uint8 RGB (H, W, 3): continuous image coordinates (N, 2), descriptors (N, 128)."""
-    scale = longer_side / max(image.shape[:2])
+    scale = config.longer_side / max(image.shape[:2])
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if scale > 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     else:
         scale = 1.0
-    keypoints, descriptors = cv2.SIFT_create(contrastThreshold=0.01).detectAndCompute(gray, None)
+
+    sift = cv2.SIFT_create(contrastThreshold=config.contrast_threshold)
+    keypoints, descriptors = sift.detectAndCompute(gray, None)
     points = np.array([keypoint.pt for keypoint in keypoints]).reshape(-1, 2)
     return (points + 0.5) / scale, descriptors
 
@@ -62,9 +72,15 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
     K = query.camera.matrix()
     try:
         found, rotvec, t, inliers = cv2.solvePnPRansac(
-            points, uv, K, None, None, None, False, 300, config.threshold_px, 0.999, None,
-            cv2.SOLVEPNP_SQPNP,
-        )  # fmt: skip
+            points,
+            uv,
+            K,
+            distCoeffs=None,
+            iterationsCount=config.ransac_iterations,
+            reprojectionError=config.threshold_px,
+            confidence=config.ransac_confidence,
+            flags=cv2.SOLVEPNP_SQPNP,
+        )
     except cv2.error:  # samples of one and the same point, as repeated patterns give
         return None
     if not found or inliers is None or len(inliers) < config.min_inliers:
@@ -78,30 +94,42 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
     return Pose(pose.R[None], pose.t[None])
 
 
-def leap(field: RadianceField, query: Query, poses: Pose, config: MatchingConfig) -> list[Pose]:
+def match_and_solve_pnp(
+    field: RadianceField, query: Query, poses: Pose, config: MatchingConfig
+) -> list[Pose]:
     """Poses, (1,) each, that PnP finds from renders at ``poses`` (P,), where matching succeeds."""
-    cv2.setRNGSeed(0)
-    found = []
-    query_features = _features(query.image, config.longer_side)
-    out = render_images(field, poses, query.camera)
+    out = field.render(poses, query.camera)
     images = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    depth, opacity = out.depth.cpu().numpy(), out.opacity.cpu().numpy()
-    directions = query.directions.cpu().view(query.camera.height, query.camera.width, 3).numpy()
+    depth = out.depth.cpu().numpy()
+    opacity = out.opacity.cpu().numpy()
+    height, width = query.camera.height, query.camera.width
+    directions = query.directions.cpu().view(height, width, 3).numpy()
+    query_features = _features(query.image, config)
+    found = []
+
     for i in range(len(poses)):
-        uv_query, uv_render = _matches(
-            query_features, _features(images[i], config.longer_side), config.ratio
-        )
+        # 1. Match
+        render_features = _features(images[i], config)
+        uv_query, uv_render = _matches(query_features, render_features, config.ratio)
+
+        # 2. Lift the keypoints of the render by its depth
         u, v = np.floor(uv_render).astype(int).T if len(uv_render) else np.empty((2, 0), int)
-        u, v = u.clip(0, query.camera.width - 1), v.clip(0, query.camera.height - 1)
-        solid = opacity[i, v, u] > 0.9
-        u, v = u[solid], v[solid]
+        u = u.clip(0, width - 1)
+        v = v.clip(0, height - 1)
+        solid = opacity[i, v, u] > config.min_opacity
+        u = u[solid]
+        v = v[solid]
+
         # the depth is that of the pixel, but the keypoint is not at its centre
         offset = uv_render[solid] - np.stack([u + 0.5, v + 0.5], axis=-1)
         rays = directions[v, u].copy()
         rays[:, :2] += offset / (query.camera.fx, query.camera.fy)
         points_cam = torch.from_numpy(rays * depth[i, v, u][:, None]).float()
         points = poses[i].to('cpu').transform(points_cam).double().numpy()
+
+        # 3. Solve for the pose
         pose = _pnp(points, uv_query[solid].astype(np.float64), query, config)
         if pose is not None:
             found.append(pose.to(query.device))
+
     return found

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig
+from caldiff_ros.localization.alignment import AlignmentConfig
 from caldiff_ros.localization.inerf import InerfConfig
 from caldiff_ros.localization.matching import MatchingConfig
 from caldiff_ros.localization.selection import SelectionConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LocalizerConfig:
     """Every number of Algorithm 1."""
 
@@ -48,7 +48,7 @@ class LocalizerConfig:
         )
     )
     """Which particles are refined."""
-    refinement: InerfConfig | GaussNewtonConfig | None = field(default_factory=GaussNewtonConfig)
+    refinement: InerfConfig | AlignmentConfig | None = field(default_factory=AlignmentConfig)
     """How they are refined: iNeRF, direct alignment from coarse to fine, or not at all."""
     matching: MatchingConfig | None = field(default_factory=MatchingConfig)
     """Where no refined pose is trusted, poses by matching against renders at the selected ones are
@@ -62,9 +62,17 @@ class LocalizerConfig:
     """A pose at another place that is trusted as well, with an error at most so many times that of
     the best, makes the answer ambiguous. Others need not be refined to the end."""
 
+    def __post_init__(self) -> None:
+        if self.matching is not None and isinstance(self.refinement, InerfConfig):
+            raise CaldiffError(
+                f'matching is {self.matching} beside refinement by iNeRF, expected None: only the '
+                'alignment refines what matching finds; set matching to None'
+            )
+
 
 _FAST = LocalizerConfig()
-*_COARSER, _FINEST = GaussNewtonConfig().keeping(10, 5, 3, 2).levels
+_ALIGNMENT = AlignmentConfig()
+*_COARSER, _FINEST = _ALIGNMENT.levels
 
 PRESETS: dict[str, LocalizerConfig] = {
     # Algorithm 1 with the numbers of section 4.2. Not given in the paper, chosen here: M = 1 on 64
@@ -94,11 +102,12 @@ PRESETS: dict[str, LocalizerConfig] = {
         _FAST,
         particles=400,
         selection=replace(_FAST.selection, count=10, screened=60),
-        refinement=GaussNewtonConfig(
+        refinement=AlignmentConfig(
             levels=(
                 *_COARSER,
                 replace(_FINEST, longer_side=200, iterations=5, min_step_px=0.02),
             ),
+            survivors=(5, 3, 2),
         ),
     ),
 }

@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import RadianceField, pixel_directions, render_directions
+from caldiff_ros.nerf.field import RadianceField, pixel_directions, pose_batches
 
-_MAX_RAYS = 1 << 16
 #: Exposures within one stop, and as much haze or glare as leaves an image usable.
 _GAINS, _OFFSETS = (0.5, 2.0), (-0.3, 0.3)
 #: Variance of colours below which there is too little contrast to tell the gain.
@@ -92,12 +91,14 @@ class Query:
         pixels = np.flatnonzero(around & self.seen)
         return torch.from_numpy(pixels).to(self.device) if len(pixels) else self.seen_pixels
 
-    def squared_error(self, field: RadianceField, T_norm_cam: Pose, pixels: Tensor) -> Tensor:
+    def mean_squared_difference(
+        self, field: RadianceField, T_norm_cam: Pose, pixels: Tensor
+    ) -> Tensor:
         """Mean squared colour difference at ``pixels`` (S,) from poses (P,), equation 5: (P,).
 
         Differentiable with respect to the poses.
         """
-        rgb = render_directions(field, T_norm_cam, self.directions[pixels]).rgb
+        rgb = field.render_pixels(T_norm_cam, self.camera, pixels).rgb
         return self.squared_differences(rgb, pixels).mean(dim=(1, 2))
 
     def squared_differences(self, rgb: Tensor, pixels: Tensor) -> Tensor:
@@ -121,11 +122,9 @@ class Query:
     @torch.no_grad()
     def photometric_error(self, field: RadianceField, T_norm_cam: Pose) -> Tensor:
         """Photometric error over all seen pixels from poses (P,), see `error_of`: (P,)."""
-        at_once = max(1, _MAX_RAYS // max(1, len(self.seen_pixels)))
-        directions = self.directions[self.seen_pixels]
         errors = []
-        for i in range(0, len(T_norm_cam), at_once):
-            rgb = render_directions(field, T_norm_cam[i : i + at_once], directions).rgb
+        for poses in pose_batches(T_norm_cam, len(self.seen_pixels)):
+            rgb = field.render_pixels(poses, self.camera, self.seen_pixels).rgb
             squared = self.squared_differences(rgb, self.seen_pixels)
             errors.append(error_of(squared, self.robust_scale))
         return torch.cat(errors)

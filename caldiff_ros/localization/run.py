@@ -5,20 +5,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from caldiff_ros.geometry import Pose
+from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import CancelToken, Observer, Particles
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.nerf.field import RadianceField, Rendering, render_in_parts
-
-#: Rays between two looks at the cancel token: about 0.2 s on two cores.
-_RAYS_ON_CPU, _RAYS_ON_CUDA = 1 << 14, 1 << 20
+from caldiff_ros.nerf.field import BeforePart, RadianceField, Rendering, render_on
 
 
 @dataclass
@@ -53,16 +50,16 @@ class Run:
         """The field of the map, which stops rendering once the run is cancelled."""
         return _Watched(self.map.field, self._about_to_render)
 
-    def _about_to_render(self, n_rays: int) -> None:
+    def _about_to_render(self, n_pixels: int) -> None:
         self.raise_if_cancelled()
-        self.rays += n_rays
+        self.rays += n_pixels
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` once the run's token was used."""
         if self.cancel is not None:
             self.cancel.raise_if_cancelled()
 
-    def tell(
+    def notify(
         self,
         stage: str,
         step: int,
@@ -83,18 +80,41 @@ class Run:
 
 
 class _Watched:
-    """A field that renders some rays at a time and tells ``before`` how many; that may raise."""
+    """A field that says before each part of a rendering how many pixels that has.
 
-    def __init__(self, field: RadianceField, before: Callable[[int], None]) -> None:
-        self.kind, self.background, self.aabb = field.kind, field.background, field.aabb
-        self._field, self._before = field, before
+    Args:
+        field: what renders.
+        watch: is told; what it raises ends the rendering.
+    """
 
-    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def __init__(self, field: RadianceField, watch: BeforePart) -> None:
+        self.kind = field.kind
+        self.renders_rays = field.renders_rays
+        self.differentiable = field.differentiable
+        self.background = field.background
+        self.aabb = field.aabb
+        self._field = field
+        self._watch = watch
+
+    def render(
+        self,
+        T_norm_cam: Pose,
+        camera: Camera,
+        sampling: float = 1.0,
+        before: BeforePart = render_on,
+    ) -> Rendering:
         """See `RadianceField.render`."""
+        return self._field.render(T_norm_cam, camera, sampling, before=self._both(before))
 
-        def render(origins: Tensor, directions: Tensor) -> Rendering:
-            self._before(len(origins))
-            return self._field.render(origins, directions, sampling)
+    def render_pixels(
+        self, T_norm_cam: Pose, camera: Camera, pixels: Tensor, before: BeforePart = render_on
+    ) -> Rendering:
+        """See `RadianceField.render_pixels`."""
+        return self._field.render_pixels(T_norm_cam, camera, pixels, before=self._both(before))
 
-        rays_at_once = _RAYS_ON_CUDA if origins.is_cuda else _RAYS_ON_CPU
-        return render_in_parts(render, origins, directions, rays_at_once)
+    def _both(self, before: BeforePart) -> BeforePart:
+        def watch(n_pixels: int) -> None:
+            self._watch(n_pixels)
+            before(n_pixels)
+
+        return watch

@@ -12,7 +12,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Pose
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SelectionConfig:
     """Which particles are refined."""
 

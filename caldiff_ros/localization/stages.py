@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.diffusion.schedule import reverse_steps
-from caldiff_ros.diffusion.training import pose_vectors, poses_of
+from caldiff_ros.diffusion.vectors import pose_vectors, poses_of
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.covariance import curvature_covariance
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align
 from caldiff_ros.localization.inerf import InerfConfig, inerf
-from caldiff_ros.localization.matching import leap
+from caldiff_ros.localization.matching import match_and_solve_pnp
+from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.sampling import uniform_particles
 from caldiff_ros.localization.selection import select
-from caldiff_ros.nerf.field import Rendering, render_images
+from caldiff_ros.nerf.field import Rendering
 
 #: Observers see every so many steps of the refinement.
 _SHOWN_EVERY = 10
@@ -55,14 +55,22 @@ def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run
     view = run.map.view(image, camera)
     run.map.calibration.image.check(*view)
     device = run.map.field.aabb.device
-    return Query(*view, run.map.camera, device, config.affine_exposure, config.robust_scale)
+    image, seen = view
+    return Query(
+        image=image,
+        seen=seen,
+        camera=run.map.camera,
+        device=device,
+        affine_exposure=config.affine_exposure,
+        robust_scale=config.robust_scale,
+    )
 
 
 def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) -> Pose:
     """Steps 1 to 3 of Algorithm 1: ``n`` uniform particles, diffused to P_0, (n,)."""
     # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
     particles = uniform_particles(n, run.generator).to(query.device)
-    run.tell('initialization', 1, 1, poses_of(particles))
+    run.notify('initialization', 1, 1, poses_of(particles))
     images, T_cam_turned = turned_images(query, config.rolls)
     features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
     T_turned_cam = T_cam_turned.inverse()[torch.arange(n) % config.rolls]
@@ -109,7 +117,7 @@ def diffuse(
         if inside is not None:
             poses = inerf(run.field, query, poses, region, inside, run.generator)
             vectors = pose_vectors(poses @ T_turned_cam.inverse())
-        run.tell('diffusion', i + 1, len(steps), poses)
+        run.notify('diffusion', i + 1, len(steps), poses)
     return poses
 
 
@@ -118,13 +126,13 @@ def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose
     selection = config.selection
     if selection.screening_side:
         errors = query.level(selection.screening_side).photometric_error(run.field, poses)
-        run.tell('selection', 1, 3, poses, errors)
+        run.notify('selection', 1, 3, poses, errors)
         poses = poses[errors.argsort(stable=True)[: selection.screened]]
     level = query.level(selection.longer_side) if selection.longer_side else query
     errors = level.photometric_error(run.field, poses)
-    run.tell('selection', 2, 3, poses, errors)
+    run.notify('selection', 2, 3, poses, errors)
     chosen = select(poses, errors, selection)
-    run.tell('selection', 3, 3, poses[chosen], errors[chosen])
+    run.notify('selection', 3, 3, poses[chosen], errors[chosen])
     return poses[chosen]
 
 
@@ -133,21 +141,24 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     refined = poses
     if isinstance(config.refinement, InerfConfig):
         refined = _refine_inerf(poses, query, config.refinement, run)
-    elif config.refinement is not None:
+    elif isinstance(config.refinement, AlignmentConfig):
         refined = _refine_aligned(poses, query, config, run)
-    rendering = render_images(run.field, refined, query.camera)
+
+    rendering = run.field.render(refined, query.camera)
     evidence = Evidence.of(rendering, query)
-    aligns = isinstance(config.refinement, GaussNewtonConfig) and config.matching is not None
-    if aligns and not _any_trusted(evidence, config, run):
-        leaps = leap(run.field, query, poses, config.matching)
-        if leaps:
-            further = _refine_aligned(Pose.cat(leaps), query, config, run)
+
+    aligns = isinstance(config.refinement, AlignmentConfig)
+    if aligns and config.matching is not None and not _any_trusted(evidence, config, run):
+        matched = match_and_solve_pnp(run.field, query, poses, config.matching)
+        if matched:
+            further = _refine_aligned(Pose.cat(matched), query, config, run)
             refined = Pose.cat([refined, further])
-            rendering = Rendering.cat([rendering, render_images(run.field, further, query.camera)])
+            rendering = Rendering.cat([rendering, run.field.render(further, query.camera)])
             evidence = Evidence.of(rendering, query)
+
     order = evidence.error.argsort(stable=True)
     refined, evidence = refined[order], evidence[order]
-    run.tell('refinement', 2, 2, refined, evidence.error)
+    run.notify('refinement', 2, 2, refined, evidence.error)
     covariance = curvature_covariance(rendering[order[:1]], query, refined[:1])
     return Refined(refined, evidence, covariance)
 
@@ -162,7 +173,7 @@ def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:
     def show(step: int, now: Pose) -> None:
         if step % _SHOWN_EVERY == 0 or step == config.steps:
-            run.tell('refinement', step, config.steps, now)
+            run.notify('refinement', step, config.steps, now)
 
     region = query.keypoint_region(config.keypoints, config.radius_px)
     return inerf(run.field, query, poses, region, config, run.generator, show)
@@ -170,7 +181,7 @@ def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> P
 
 def _refine_aligned(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
     def show(step: int, now: Pose) -> None:
-        run.tell('refinement', 1, 2, now)
+        run.notify('refinement', 1, 2, now)
 
     # whoever is beyond the ratio could not make the answer ambiguous either
     ratio = config.ambiguity_ratio

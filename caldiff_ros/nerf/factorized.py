@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from caldiff_ros.nerf.field import BACKGROUND_COLORS, Rendering, render_in_parts
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RayField, Rendering
 from caldiff_ros.nerf.marching import OccupancyGrid, Samples, compositing_weights
 
 _PLANE_AXES = ((0, 1), (0, 2), (1, 2))
@@ -19,33 +19,32 @@ _LINE_AXES = (2, 1, 0)
 #: Samples of a smaller weight change a colour by a quarter of a grey level at most; theirs are not
 #: computed.
 _MIN_WEIGHT = 1e-3
-#: Rays rendered at once on a CPU: what belongs to them stays in its cache.
-_RAYS_IN_CACHE = 1 << 14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FactorizedConfig:
-    """Size of a `FactorizedField`."""
+    """Size of a `FactorizedField`; part of the map format.
 
-    resolution: int | None = None
-    """Cells along each edge of the planes and lines; by default, what the images resolve."""
+    Attributes:
+        resolution: cells along each edge of the planes and lines.
+        occupancy_resolution: voxels along each edge of the grid that skips empty space, a multiple
+            of 4.
+        near: z-depth in normalized units in front of a camera where nothing can be.
+        density_components: components of each of the three density factors.
+        color_components: components of each of the three colour factors.
+        hidden_width: width of the colour network's hidden layer.
+        steps_per_voxel: samples per voxel of the occupancy grid along a ray.
+        initial_optical_depth: of the untrained field, across the box.
+    """
+
+    resolution: int
+    occupancy_resolution: int
+    near: float
     density_components: int = 8
-    """Components of each of the three density factors."""
     color_components: int = 16
-    """Components of each of the three colour factors."""
     hidden_width: int = 64
-    """Width of the colour network's hidden layer."""
-    occupancy_resolution: int | None = None
-    """Voxels along each edge of the grid that skips empty space, a multiple of 4; by default, half
-    of ``resolution``."""
     steps_per_voxel: float = 1.0
-    """Samples per voxel of the occupancy grid along a ray."""
-    near: float | None = None
-    """z-depth in normalized units in front of a camera where nothing can be; by default half of the
-    smallest measured depth, and 0.05 without depth images."""
     initial_optical_depth: float = 0.5
-    """Of the untrained field, across the box: much less and matter grows where it is seen from one
-    side only, much more and fog hides the scene."""
 
 
 def spherical_harmonics(directions: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ def spherical_harmonics(directions: Tensor) -> Tensor:
     return torch.stack(terms, dim=-1)
 
 
-class FactorizedField(nn.Module):
+class FactorizedField(RayField, nn.Module):
     """Density and colour as sums of plane times line, see `FactorizedConfig`.
 
     Args:
@@ -134,15 +133,10 @@ class FactorizedField(nn.Module):
             self.color_net(torch.cat([features, spherical_harmonics(directions)], dim=-1))
         )
 
-    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
-        """See `RadianceField.render`."""
-        at_once = _RAYS_IN_CACHE if origins.device.type == 'cpu' else max(1, len(origins))
-
-        def render(origins: Tensor, directions: Tensor) -> Rendering:
-            samples, weights = self.march(origins, directions, sampling)
-            return self.composite(samples, weights, origins, directions)
-
-        return render_in_parts(render, origins, directions, at_once)
+    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+        """See `RayField.render_rays`."""
+        samples, weights = self.march(origins, directions, sampling)
+        return self.composite(samples, weights, origins, directions)
 
     def march(
         self,

@@ -9,14 +9,11 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Normalization
-from caldiff_ros.nerf.field import Rendering, render_in_parts
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
+from caldiff_ros.nerf.field import RayField, Rendering
 
 if TYPE_CHECKING:
     from nerfstudio.cameras.rays import RaySamples
@@ -27,8 +24,6 @@ _CHUNK = 1 << 13
 _LPIPS = 'torchmetrics.image.lpip.LearnedPerceptualImagePatchSimilarity'
 #: Shares of a ray's weight between which the surface is.
 _MIDDLE = (0.4, 0.6)
-#: Parameters without meaning outside nerfstudio's trainer.
-_TRAINING_ONLY = ('camera_optimizer.', 'device_indicator_param', 'lpips.', 'psnr.')
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class NerfactoConfig:
     box_side: float
 
 
-class NerfactoField(nn.Module):
+class NerfactoField(RayField, nn.Module):
     """A nerfacto model in normalized coordinates, at its average appearance.
 
     Args:
@@ -72,56 +67,12 @@ class NerfactoField(nn.Module):
         self.register_buffer('nerf_from_norm', similarity, persistent=False)
         self.model = _make_model(config)
 
-    @classmethod
-    def from_run(
-        cls, run: NerfstudioRun, normalization: Normalization | None, background: str = 'none'
-    ) -> NerfactoField:
-        """The trained field of an ns-train run.
+    def rays_at_once(self, device: torch.device) -> int:
+        """Most rays whose samples are in memory at once."""
+        return _CHUNK
 
-        Args:
-            run: the run.
-            normalization: of the map that the field becomes part of; None if the run was trained in
-                normalized coordinates.
-            background: what was behind images with alpha.
-
-        Raises:
-            CaldiffError: if the weights do not fit the model, as those of tiny-cuda-nn do not fit
-                torch's.
-        """
-        map_from_norm = np.eye(4)
-        if normalization is not None:
-            map_from_norm[:3, :3] *= normalization.side
-            map_from_norm[:3, 3] = normalization.center
-        nerf_from_norm = (run.nerf_from_map @ map_from_norm)[:3]
-        weights = {
-            name: value
-            for name, value in run.weights.items()
-            if not name.startswith(_TRAINING_ONLY)
-        }
-        tcnn = any('tcnn_encoding' in name for name in weights)
-        try:
-            box = weights['field.aabb']
-            embedding = weights.get('field.embedding_appearance.embedding.weight')
-        except KeyError as error:
-            raise CaldiffError(
-                f'the checkpoint of {run.config_path} has no {error}, expected a nerfacto model; '
-                'train again with ns-train nerfacto'
-            ) from error
-        config = NerfactoConfig(
-            {**run.settings, 'implementation': 'tcnn' if tcnn else 'torch'},
-            tuple(map(tuple, nerf_from_norm.tolist())),
-            1 if embedding is None else len(embedding),
-            float(box[1, 0] - box[0, 0]),
-        )
-        field = cls(config, torch.tensor([[-0.5] * 3, [0.5] * 3]), background)
-        _load(field.model, weights, run)
-        return field.requires_grad_(False).eval()
-
-    def render(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
-        """See `RadianceField.render`; depth is that of `SurfaceDepth`, the sampling is learned."""
-        return render_in_parts(self._render, origins, directions, _CHUNK)
-
-    def _render(self, origins: Tensor, directions: Tensor) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+        """See `RayField.render_rays`; depth is that of `SurfaceDepth`, the sampling is learned."""
         from nerfstudio.cameras.rays import RayBundle
 
         A, b = self.nerf_from_norm[:, :3], self.nerf_from_norm[:, 3]
@@ -199,17 +150,3 @@ def _require_tcnn() -> None:
             'machine has not both; make the map on a machine that has, with --bake, or train with '
             '--pipeline.model.implementation torch'
         )
-
-
-def _load(model: nn.Module, weights: dict[str, Tensor], run: NerfstudioRun) -> None:
-    own = {name for name in model.state_dict() if not name.startswith(_TRAINING_ONLY)}
-    try:
-        missing = own - weights.keys()
-        if missing:
-            raise KeyError(sorted(missing)[0])
-        model.load_state_dict({name: weights[name] for name in own}, strict=False)
-    except (KeyError, RuntimeError) as error:
-        raise CaldiffError(
-            f'the checkpoint of {run.config_path} does not fit its configuration ({error}), '
-            'expected the weights of the same nerfacto model; copy the folder of the run again'
-        ) from error

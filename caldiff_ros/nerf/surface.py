@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import RadianceField, render_images
+from caldiff_ros.nerf.field import RadianceField
 
 #: Rays per point: neighbouring cameras see the same surface, and one point per voxel stays.
 _RAYS_PER_POINT = 3
@@ -50,7 +50,7 @@ def surface_points(
     for i in range(n_views):
         check()
         pose = chosen[i : i + 1]
-        out = render_images(field, pose, small)
+        out = field.render(pose, small)
         depth = out.depth[0].cpu()
         points_cam = depth[..., None] * directions.to(depth)
         pose = pose.to('cpu', torch.float32)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from caldiff_ros.nerf.field import BACKGROUND_COLORS, Rendering
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RayField, Rendering
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TinyNerfConfig:
     """Normalized coordinates are multiplied by this: the octaves of the encoding start at 1."""
 
 
-class TinyNerf(nn.Module):
+class TinyNerf(RayField, nn.Module):
     """Density and colour of a point from one network, without viewing direction.
 
     Args:
@@ -77,7 +77,7 @@ class TinyNerf(nn.Module):
         density = torch.relu(out[..., 3]) * self.config.unit * inside
         return density, torch.sigmoid(out[..., :3])
 
-    def render(
+    def render_rays(
         self,
         origins: Tensor,
         directions: Tensor,
@@ -85,7 +85,7 @@ class TinyNerf(nn.Module):
         jitter: Tensor | float = 0.5,
         background: Tensor | float | None = None,
     ) -> Rendering:
-        """See `RadianceField.render`; training passes a jitter and a background per ray."""
+        """See `RayField.render_rays`; training passes a jitter and a background per ray."""
         if background is None:
             background = BACKGROUND_COLORS[self.background]
         c = self.config

@@ -13,7 +13,7 @@ from geometry_msgs.msg import PoseStamped
 from rich.table import Table
 
 from caldiff_ros.evaluation.metrics import pose_errors
-from caldiff_ros.localization.calibrating import RIGHT
+from caldiff_ros.localization.correctness import RIGHT
 from caldiff_ros.ros.demo_data import DemoImage
 from caldiff_ros.ros.poses import pose_from_msg
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry import Camera, checked_pose
 from caldiff_ros.scenes.images import image_size
 from caldiff_ros.scenes.reading import (
-    checked_pose,
     read_camera,
     read_json,
     read_splits,

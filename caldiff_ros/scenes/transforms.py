@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import opengl_to_optical
-from caldiff_ros.scenes.reading import checked_pose, read_camera, read_json, warn_skipped
+from caldiff_ros.geometry import checked_pose, opengl_to_optical
+from caldiff_ros.scenes.reading import read_camera, read_json, warn_skipped
 from caldiff_ros.scenes.scene import Frame
 
 _EXTENSIONS = ('.png', '.jpg', '.jpeg', '.PNG', '.JPG', '.JPEG')

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.nerf.field import render_images
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.views import Views
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +23,6 @@ def place():
 def views(place):
     """What its field shows at ten of its training cameras."""
     cameras = place.training_cameras[::6]
-    out = render_images(place.field, cameras, place.camera)
+    out = place.field.render(cameras, place.camera)
     rgb = (out.rgb.clamp(0, 1) * 255).round() / 255
     return Views(place.camera, cameras, rgb, None, torch.ones_like(out.opacity) > 0, None)

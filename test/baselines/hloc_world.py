@@ -10,7 +10,7 @@ import torch
 from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.views import Views
 from maps import make_map
 
 #: Where the queries are taken from.

@@ -12,7 +12,7 @@ from caldiff_ros.baselines.posenet import make_posenet
 from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, train_posenet
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.diffusion.conditioning import ConditioningConfig, make_conditioning
-from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.localization.presets import PRESETS
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run

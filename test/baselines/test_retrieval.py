@@ -14,8 +14,8 @@ from caldiff_ros.diffusion.model import PoseDiffusion
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.sampling import RenderedViewsConfig
 from caldiff_ros.localization.selection import near
+from caldiff_ros.mapping.rendered_views import RenderedViewsConfig
 from maps import DIFFUSION
 
 SMALL = RetrievalConfig(views=RenderedViewsConfig(count=6))

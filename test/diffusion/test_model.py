@@ -18,17 +18,17 @@ from caldiff_ros.diffusion.denoiser import (
 )
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
-from caldiff_ros.diffusion.training import (
+from caldiff_ros.diffusion.vectors import pose_vectors, poses_of
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Pose
+from caldiff_ros.mapping.context import BuildContext, weights_digest
+from caldiff_ros.mapping.diffusion_training import (
     DiffusionTraining,
+    augment,
     balanced_loss,
-    disturbed,
-    pose_vectors,
-    poses_of,
     snr_weights,
     train_diffusion,
 )
-from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Pose
 
 LITE0 = ConditioningConfig(backbone='efficientnet_lite0', grid=2, width=32, image_size=48)
 SMALL = DiffusionConfig(conditioning=LITE0, denoiser=DenoiserConfig(2, 64))
@@ -147,8 +147,7 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
         model=SMALL, iterations=600, images=32, poses_per_image=2, learning_rate=2e-3,
         color_jitter=0.0, blur=0.0, occlusion=0.0,
     )  # fmt: skip
-    path = tmp_path / 'diffusion.ckpt'
-    model = train_diffusion(images, poses, training, checkpoint=path)
+    model = train_diffusion(images, poses, training, BuildContext())
     with torch.no_grad():
         features = model.conditioning.project(model.describe(images.float() / 255))
         noise = torch.randn(64, 7, generator=torch.Generator().manual_seed(1))
@@ -157,10 +156,15 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     assert float((clean[:, 0] - poses.t[:, 0]).abs().mean()) < 0.1
     assert float(poses_of(clean).rotation_error_deg(poses).mean()) < 10
     steps = []
-    again = train_diffusion(
-        images, poses, training, checkpoint=path,
-        report=lambda stage, step, n, numbers: steps.append((stage, step)),
-    )  # fmt: skip
+
+    def stop_at_550(stage, step, n, numbers):
+        if stage == 'diffusion' and step == 550:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_diffusion(images, poses, training, BuildContext(work=tmp_path, report=stop_at_550))
+    resuming = BuildContext(work=tmp_path, report=lambda *progress: steps.append(progress[:2]))
+    again = train_diffusion(images, poses, training, resuming)
     assert next(step for stage, step in steps if stage == 'diffusion') == 501
     for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -171,8 +175,8 @@ def test_some_training_images_are_blurred_and_some_occluded():
     images = torch.ones(400, 40, 60, 3)
     images[:, :, 30] = 0
     plain = DiffusionTraining(color_jitter=0.0, blur=0.0, occlusion=0.0)
-    assert torch.equal(disturbed(images, plain, torch.Generator().manual_seed(0)), images)
-    blurred = disturbed(images, replace(plain, blur=0.025), torch.Generator().manual_seed(0))
+    assert torch.equal(augment(images, plain, torch.Generator().manual_seed(0)), images)
+    blurred = augment(images, replace(plain, blur=0.025), torch.Generator().manual_seed(0))
     column = 1 - blurred[:, 20, :, 0]
     torch.testing.assert_close(column.sum(1), torch.ones(400), atol=1e-4, rtol=0)
     share = (column[:, 30] < 0.99).float().mean()
@@ -180,7 +184,7 @@ def test_some_training_images_are_blurred_and_some_occluded():
     assert float(share) == pytest.approx(0.5 * (1 - 0.31 / 1.5), abs=0.06)
     # standard deviations up to 0.025 * 60 = 1.5 pixels: the lowest peak is that of a Gaussian
     assert float(column[:, 30].min()) == pytest.approx(1 / (1.5 * math.sqrt(2 * math.pi)), rel=0.1)
-    hidden = disturbed(images, replace(plain, occlusion=0.35), torch.Generator().manual_seed(0))
+    hidden = augment(images, replace(plain, occlusion=0.35), torch.Generator().manual_seed(0))
     changed = (hidden != images).any(-1).float().mean((1, 2))
     assert float((changed > 0).float().mean()) == pytest.approx(0.3, abs=0.1)
     assert 0.25 < float(changed.max()) < 0.38
@@ -220,6 +224,21 @@ def test_the_backbone_is_trained_along_when_asked():
     images, poses = striped_images(4)
     training = DiffusionTraining(model=SMALL, iterations=2, images=2, train_backbone=True)
     before = make_conditioning(LITE0).backbone.stem.weight
-    after = train_diffusion(images, poses, training).conditioning.backbone
+    after = train_diffusion(images, poses, training, BuildContext()).conditioning.backbone
     assert not torch.equal(before, after.stem.weight)
     assert torch.equal(make_conditioning(LITE0).backbone.norm.running_mean, after.norm.running_mean)
+
+
+def test_a_model_of_other_images_is_not_resumed(tmp_path):
+    """As many views of another field, rendered in the same folder, are another training."""
+    images, poses = striped_images(8)
+    training = DiffusionTraining(model=SMALL, iterations=3, images=4)
+    first = train_diffusion(images, poses, training, BuildContext(work=tmp_path))
+    steps = []
+    context = BuildContext(work=tmp_path, report=lambda *progress: steps.append(progress[:2]))
+    other = train_diffusion(255 - images, poses, training, context)
+    assert ('diffusion', 1) in steps
+    steps.clear()
+    again = train_diffusion(255 - images, poses, training, context)
+    assert ('diffusion', 1) not in steps  # it was finished
+    assert weights_digest(other) == weights_digest(again) != weights_digest(first)

@@ -110,9 +110,10 @@ def test_the_covariance_is_scaled_and_turned_into_the_map():
 def test_a_cancelled_run_renders_no_more():
     token = CancelToken()
     run = Run(make_map(), torch.Generator(), cancel=token)
-    rays = torch.zeros(4, 3), torch.ones(4, 3)
-    assert run.field.render(*rays).rgb.shape == (4, 3)
+    poses, camera = run.map.training_cameras[:1], run.map.camera.downscaled(8.0)
+    assert len(run.field.render(poses, camera).rgb) == 1
+    assert run.rays == camera.width * camera.height
     token.cancel()
     with pytest.raises(Exception) as raised:
-        run.field.render(*rays)
+        run.field.render(poses, camera)
     assert type(raised.value).__name__ == 'Cancelled'

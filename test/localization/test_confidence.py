@@ -12,7 +12,6 @@ from wall import CAMERA, VIEW, Wall, moved, photograph
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import render_images
 from maps import CALIBRATION
 
 IMAGE = CALIBRATION.image
@@ -76,10 +75,10 @@ def test_calibration_survives_json():
 def test_evidence_against_numpy_and_opencv(scene):
     field, true, query = scene
     poses = Pose.cat([true, moved(true, 0.02, 3, seed=0), moved(true, 0.3, 30, seed=1)])
-    evidence = Evidence.of(render_images(field, poses, query.camera), query)
+    evidence = Evidence.of(field.render(poses, query.camera), query)
     torch.testing.assert_close(evidence.error, query.photometric_error(field, poses))
     robust = replace(query, robust_scale=0.3)
-    by_robust = Evidence.of(render_images(field, poses, query.camera), robust)
+    by_robust = Evidence.of(field.render(poses, query.camera), robust)
     torch.testing.assert_close(by_robust.error, robust.photometric_error(field, poses))
     assert bool((by_robust.error < 0.99 * evidence.error)[1:].all())
     torch.testing.assert_close(by_robust.squared_error, evidence.error)
@@ -105,7 +104,7 @@ def test_similarity_does_not_mind_the_exposure(scene):
     field, true, query = scene
     darker = cv2.convertScaleAbs(query.image, alpha=0.6, beta=10)
     other = Query(darker, query.seen, query.camera, query.device, affine_exposure=True)
-    evidence = Evidence.of(render_images(field, true, other.camera), other)
+    evidence = Evidence.of(field.render(true, other.camera), other)
     assert float(evidence.similarity[0]) > 0.95
     assert float(evidence.error[0]) < 1e-4
 
@@ -118,7 +117,7 @@ def test_similarity_looks_at_seen_pixels_only(scene):
     seen = seen.copy()
     seen[:, :30] = False
     covered = Query(image, seen, query.camera, query.device)
-    rendering = render_images(field, true, query.camera)
+    rendering = field.render(true, query.camera)
     similar = [float(Evidence.of(rendering, q).similarity[0]) for q in (half, covered)]
     assert similar[0] < 0.8 < 0.97 < similar[1]
 
@@ -126,7 +125,7 @@ def test_similarity_looks_at_seen_pixels_only(scene):
 def test_a_wall_seen_from_elsewhere_is_no_evidence():
     field = Wall()
     query = photograph(field, VIEW, CAMERA)
-    rendering = render_images(field, moved(VIEW, 0.3, 30, seed=5, n=20), query.camera)
+    rendering = field.render(moved(VIEW, 0.3, 30, seed=5, n=20), query.camera)
     around = Evidence.of(rendering, query)
     assert float(around.similarity.max()) < 0.5
 
@@ -134,5 +133,5 @@ def test_a_wall_seen_from_elsewhere_is_no_evidence():
 def test_an_image_smaller_than_a_window_is_compared_as_a_whole():
     field, tiny = Wall(), CAMERA.resized(8, 6)
     query = photograph(field, VIEW, tiny)
-    evidence = Evidence.of(render_images(field, VIEW, tiny), query)
+    evidence = Evidence.of(field.render(VIEW, tiny), query)
     assert float(evidence.similarity[0]) > 0.9

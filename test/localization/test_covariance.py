@@ -12,14 +12,13 @@ import wall
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.calibrating import squared_error
+from caldiff_ros.localization.alignment import AlignmentConfig, align_level
+from caldiff_ros.localization.correctness import nees
 from caldiff_ros.localization.covariance import (
     covariance_in_map,
     curvature_covariance,
     spread_covariance,
 )
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align_level
-from caldiff_ros.nerf.field import render_images
 
 
 @pytest.mark.parametrize('patch_px', [1, 6], ids=['pixel noise', 'patchy noise'])
@@ -28,7 +27,7 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
     field, true, query = scene
     rng = np.random.default_rng(0)
     height, width = query.seen.shape
-    level = replace(GaussNewtonConfig().levels[-1], iterations=6, min_step_px=0.05)
+    level = replace(AlignmentConfig().levels[-1], iterations=6, min_step_px=0.05)
     errors = []
     for _ in range(16):
         noise = rng.normal(0, 8, (-(-height // patch_px), -(-width // patch_px), 3))
@@ -38,9 +37,9 @@ def test_it_predicts_the_scatter_of_noisy_images(scene, patch_px):
         noisy = (query.image + noise).clip(0, 255).astype(np.uint8)
         copy = type(query)(noisy, query.seen, query.camera, query.device)
         found = align_level(field, copy, true, level).T_norm_cam
-        rendering = render_images(field, found, query.camera)
+        rendering = field.render(found, query.camera)
         covariance = curvature_covariance(rendering, copy, found)
-        errors.append(squared_error(found[0], true[0], covariance))
+        errors.append(nees(found[0], true[0], covariance))
     assert 3 < np.mean(errors) < 14  # 6 if it is right
 
 
@@ -49,11 +48,11 @@ def test_where_nothing_is_seen_nothing_is_known(scene):
     _, true, query = scene
 
     class Far(wall.Wall):
-        def render(self, origins, directions, sampling=1.0):
-            rendering = super().render(origins, directions)
+        def render_rays(self, origins, directions, sampling=1.0):
+            rendering = super().render_rays(origins, directions)
             return replace(rendering, depth=1e9 * torch.ones_like(rendering.depth))
 
-    covariance = curvature_covariance(render_images(Far(), true, query.camera), query, true)
+    covariance = curvature_covariance(Far().render(true, query.camera), query, true)
     position, turn = covariance[:3, :3], covariance[3:, 3:]
     torch.testing.assert_close(position, torch.eye(3).double(), rtol=0.01, atol=0.01)
     assert (turn.diagonal() < 1e-3).all()
@@ -68,7 +67,7 @@ def test_squared_error_is_that_of_the_normal_distribution():
         torch.from_numpy(Rotation.random(random_state=1).as_matrix()), torch.ones(3).double()
     )
     deltas = torch.from_numpy(rng.multivariate_normal(np.zeros(6), covariance, size=2000))
-    got = [squared_error(found, found.retract(d), torch.from_numpy(covariance)) for d in deltas]
+    got = [nees(found, found.retract(d), torch.from_numpy(covariance)) for d in deltas]
     assert np.mean(got) == pytest.approx(6, abs=0.4)
     assert np.var(got) == pytest.approx(12, abs=2)
 

@@ -22,7 +22,6 @@ from caldiff_ros.localization import (
     Localizer,
     Status,
 )
-from caldiff_ros.nerf.field import render_directions
 
 ROOT = Path(__file__).parents[2]
 CAMERA = Camera(**json.loads((ROOT / 'demo/camera.json').read_text()))
@@ -114,7 +113,8 @@ def test_a_camera_with_another_lens_is_localized(localizer, camera):
     xy = undistort.undistortPoints(uv, camera.matrix(), D)[:, 0]
     rays = torch.from_numpy(np.concatenate([xy, np.ones((len(xy), 1))], axis=1)).float()
     with torch.no_grad():
-        out = render_directions(localizer.map.field, localizer.map.to_norm(true[None]), rays)
+        pose = localizer.map.to_norm(true[None])[0]
+        out = localizer.map.field.render_rays(pose.t.expand_as(rays), rays @ pose.R.T)
     pixels = (out.rgb.view(camera.height, camera.width, 3) * 255).round().to(torch.uint8)
     answer = localizer.localize(pixels.numpy(), camera)
     assert answer.status == Status.LOCALIZED

@@ -13,7 +13,6 @@ from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.nerf.field import render_images
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 from maps import BOX, CALIBRATION, make_map
 
@@ -32,7 +31,7 @@ def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     made.save(tmp_path / 'map')
     loaded = LocalizationMap.load(tmp_path / 'map')
     maps = (made, loaded)
-    before, after = (render_images(m.field, ring(2), CAMERA) for m in maps)
+    before, after = (m.field.render(ring(2), CAMERA) for m in maps)
     # half precision: ten bits of mantissa
     torch.testing.assert_close(after.rgb, before.rgb, rtol=0, atol=2e-3)
     features = [m.diffusion.conditioning.project(m.diffusion.describe(before.rgb)) for m in maps]

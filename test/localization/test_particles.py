@@ -5,19 +5,17 @@
 import numpy as np
 import pytest
 import torch
-from blobs import Blobs, look_at, ring
+from blobs import look_at, ring
 from scipy import stats
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.sampling import (
+from caldiff_ros.localization.particles import uniform_particles
+from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.mapping.rendered_views import (
     RenderedViewsConfig,
     poses_around,
-    render_views,
-    uniform_particles,
     vertical,
 )
-from caldiff_ros.localization.selection import SelectionConfig, select
-from caldiff_ros.nerf.field import render_images
 
 SMALL = Camera(24, 20, 30.0, 30.0, 12.0, 10.0)
 
@@ -102,68 +100,6 @@ def test_vertical_of_cameras_held_upright():
     # cameras that look the same way, level: their own upward axis
     same = Pose(torch.eye(3).repeat(4, 1, 1), torch.zeros(4, 3))
     torch.testing.assert_close(vertical(same), torch.tensor([0.0, -1.0, 0.0]))
-
-
-def test_rendered_views_show_the_scene_and_empty_ones_are_dropped():
-    field = Blobs()
-    away = ring(6)
-    away = Pose(away.R @ torch.diag(torch.tensor([-1.0, 1.0, -1.0])), away.t)  # backs to the scene
-    cameras = Pose.cat([ring(6), away])
-    config = RenderedViewsConfig(
-        count=60, neighbors=0, position_jitter=0.0, rotation_jitter_deg=0.0
-    )
-    images, poses = render_views(field, cameras, SMALL, config, seed=0)
-    assert images.shape == (len(poses), 20, 24, 3)
-    assert 15 < len(poses) < 45
-    towards = (poses.R[..., 2] * -poses.t).sum(-1)
-    assert bool((towards > 0).all())
-    assert float(images.float().std()) > 5
-
-
-def test_a_camera_that_shows_nothing_does_not_let_views_into_the_scene():
-    field, around = Blobs(), ring(6)
-    away = Pose(around.R[:1] @ torch.diag(torch.tensor([-1.0, 1.0, -1.0])), around.t[:1])
-    config = RenderedViewsConfig(
-        count=150, neighbors=0, position_jitter=0.2, orbit_share=0.0, min_distance=0.8
-    )
-
-    def depths(poses):
-        out = render_images(field, poses, SMALL)
-        return (out.depth * out.opacity).sum((1, 2)) / out.opacity.sum((1, 2))
-
-    _, poses = render_views(field, Pose.cat([around, away]), SMALL, config, seed=0)
-    assert len(poses) > 30
-    # the distances of the cameras are measured in images a quarter as large
-    assert float(depths(poses).min()) > 0.8 * float(depths(around).min()) - 0.01
-
-
-def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
-    config, path = RenderedViewsConfig(count=700), tmp_path / 'views.ckpt'
-    tiny = SMALL.downscaled(4.0)
-
-    def stop_at_600(stage, step, n, numbers):
-        if step > 600:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        render_views(Blobs(), ring(6), tiny, config, 0, path, stop_at_600)
-    steps = []
-    images, poses = render_views(
-        Blobs(), ring(6), tiny, config, 0, path, lambda stage, step, n, numbers: steps.append(step)
-    )
-    assert steps[0] == 500 + 4
-    whole_images, whole_poses = render_views(Blobs(), ring(6), tiny, config, seed=0)
-    assert torch.equal(images, whole_images)
-    assert torch.equal(poses.t, whole_poses.t)
-    # the views of a subset of the cameras, in the same field, are others
-    _, elsewhere = render_views(Blobs(), ring(6)[:3], tiny, config, 0, path)
-    _, without_checkpoint = render_views(Blobs(), ring(6)[:3], tiny, config, seed=0)
-    assert torch.equal(elsewhere.t, without_checkpoint.t)
-    steps.clear()
-    render_views(
-        Blobs(), ring(6)[1:], tiny, config, 0, path, lambda stage, step, *rest: steps.append(step)
-    )
-    assert steps[0] == 4
 
 
 def poses_at(*positions):

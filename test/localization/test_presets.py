@@ -3,9 +3,14 @@
 """The preset `paper` is that of section 4.2, number by number."""
 
 import inspect
+from dataclasses import replace
 
+import pytest
+
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization import PRESETS, localizer
-from caldiff_ros.localization.building import BUILD_PRESETS
+from caldiff_ros.localization.inerf import InerfConfig
+from caldiff_ros.mapping.build import BUILD_PRESETS
 
 PAPER = PRESETS['paper']
 
@@ -39,3 +44,9 @@ def test_training():
 
 def test_algorithm_1_can_be_read_on_one_page():
     assert len(inspect.getsource(localizer).splitlines()) <= 100
+
+
+def test_matching_beside_inerf_is_refused():
+    """It would be ignored: nothing refines what it finds."""
+    with pytest.raises(CaldiffError, match=r'^matching is .* set matching to None$'):
+        replace(PRESETS['fast'], refinement=InerfConfig())

@@ -9,7 +9,6 @@ import torch
 from wall import CAMERA, VIEW, Wall, moved
 
 from caldiff_ros.localization.query import Query, blurred, error_of, fit_exposure
-from caldiff_ros.nerf.field import render_images
 
 
 def query_of(image, seen=None):
@@ -45,7 +44,7 @@ def test_region_of_an_image_without_keypoints_is_everything():
 def test_photometric_error_is_the_mean_squared_difference(scene):
     field, true, query = scene
     poses = moved(true, 0.02, 3, seed=0, n=3)
-    rendered = render_images(field, poses, CAMERA).rgb.numpy()
+    rendered = field.render(poses, CAMERA).rgb.numpy()
     expected = ((rendered - query.image / 255.0) ** 2).mean(axis=(1, 2, 3))
     assert query.photometric_error(field, poses).tolist() == pytest.approx(expected, rel=1e-4)
     assert float(query.photometric_error(field, true)[0]) < 1e-5
@@ -71,7 +70,7 @@ def test_robust_error_does_not_take_the_colour_of_what_stands_in_front():
 def test_exposure_is_the_least_squares_fit(scene):
     """Against numpy, with weights, for a picture with enough contrast."""
     field, true, query = scene
-    rgb = render_images(field, moved(true, 0.004, 0.5, seed=0, n=2), CAMERA).rgb.flatten(1, 2)
+    rgb = field.render(moved(true, 0.004, 0.5, seed=0, n=2), CAMERA).rgb.flatten(1, 2)
     target = 0.8 * query.rgb.view(-1, 3) + 0.05
     weight = torch.rand(len(target), 1, generator=torch.Generator().manual_seed(0))
     gain, offset = fit_exposure(rgb, target, weight)
@@ -87,7 +86,7 @@ def test_exposure_is_the_least_squares_fit(scene):
 
 def test_exposure_is_not_spoilt_by_what_stands_in_front(scene):
     field, true, query = scene
-    rgb = render_images(field, true, CAMERA).rgb.flatten(1, 2)
+    rgb = field.render(true, CAMERA).rgb.flatten(1, 2)
     target = 0.8 * query.rgb.view(-1, 3) + 0.05
     target[: len(target) // 4] = torch.tensor([0.9, 0.1, 0.3])
     gain, offset = fit_exposure(rgb, target)
@@ -97,7 +96,7 @@ def test_exposure_is_not_spoilt_by_what_stands_in_front(scene):
 
 def test_exposure_of_an_image_that_is_burnt_out_in_parts(scene):
     field, true, query = scene
-    rgb = render_images(field, true, CAMERA).rgb.flatten(1, 2)
+    rgb = field.render(true, CAMERA).rgb.flatten(1, 2)
     rgb[:, : len(query.directions) // 3] = 1  # a white wall behind
     target = (1.4 * rgb[0]).clamp(0, 1)
     gain, offset = fit_exposure(rgb, target)
@@ -120,7 +119,7 @@ def test_exposure_does_not_explain_everything_away(scene):
 def test_levels_see_the_same_scene():
     """The render of the small camera is the large render, averaged."""
     field = Wall(cells=12)
-    image = (render_images(field, VIEW, CAMERA).rgb[0] * 255).round().to(torch.uint8).numpy()
+    image = (field.render(VIEW, CAMERA).rgb[0] * 255).round().to(torch.uint8).numpy()
     level = query_of(image).level(25)
     assert level.image.shape == (20, 25, 3)
     assert float(level.photometric_error(field, VIEW)[0]) < 1e-3

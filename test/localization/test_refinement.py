@@ -11,8 +11,8 @@ from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import matching
-from caldiff_ros.localization.gauss_newton import (
-    GaussNewtonConfig,
+from caldiff_ros.localization.alignment import (
+    AlignmentConfig,
     Level,
     align,
     align_level,
@@ -21,22 +21,22 @@ from caldiff_ros.localization.gauss_newton import (
     pose_jacobian,
 )
 from caldiff_ros.localization.inerf import InerfConfig, inerf
-from caldiff_ros.localization.matching import MatchingConfig, leap
-from caldiff_ros.nerf.field import Rendering, render_images
+from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
+from caldiff_ros.nerf.field import Rendering
 
 
 def test_jacobian_against_finite_differences():
     """Of a wall with slow colours, so that the image gradient is nearly exact."""
     field = Wall(cells=6)
     pose = moved(VIEW, 0.02, 10, seed=1)
-    out = render_images(field, pose, CAMERA)
+    out = field.render(pose, CAMERA)
     J = pose_jacobian(out, image_gradient(out.rgb), CAMERA, pose)[0].view(80, 100, 3, 6)
     eps = 1e-3
     for k in range(6):
         delta = torch.zeros(1, 6)
         delta[0, k] = eps
-        plus = render_images(field, pose.retract(delta), CAMERA).rgb[0]
-        minus = render_images(field, pose.retract(-delta), CAMERA).rgb[0]
+        plus = field.render(pose.retract(delta), CAMERA).rgb[0]
+        minus = field.render(pose.retract(-delta), CAMERA).rgb[0]
         expected = (plus - minus)[5:-5, 5:-5] / (2 * eps)
         got = J[5:-5, 5:-5, :, k]
         assert float((got - expected).norm() / expected.norm()) < 0.05
@@ -60,7 +60,7 @@ def test_edges_are_where_the_depth_jumps_and_where_the_object_ends():
 def test_alignment_recovers_the_pose(scene, seed):
     field, true, query = scene
     start = moved(true, 0.03, 4, seed, n=3)
-    aligned = align(field, query, start, GaussNewtonConfig().keeping(3, 3, 2, 2))
+    aligned = align(field, query, start, AlignmentConfig().keeping(3, 2, 2))
     assert float(aligned.T_norm_cam[0].translation_error(true[0])) < 1e-3
     assert float(aligned.T_norm_cam[0].rotation_error_deg(true[0])) < 0.1
     assert aligned.cost.tolist() == sorted(aligned.cost.tolist())
@@ -70,8 +70,17 @@ def test_alignment_makes_no_pose_worse(scene):
     """Not even one that sees another part of the wall."""
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
+    level = Level(
+        longer_side=100,
+        iterations=0,
+        blur_px=0.8,
+        robust_scale=1.0,
+        sampling=1.0,
+        edge_weight=1.0,
+        min_step_px=0.05,
+    )
     before, after = (
-        align_level(field, query, start, Level(100, iterations, 0.8, 1.0, 1.0, 1.0, 0.05, 5)).cost
+        align_level(field, query, start, replace(level, iterations=iterations)).cost
         for iterations in (0, 6)
     )
     assert bool((after <= before).all())
@@ -84,11 +93,19 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
 
     def refined(*levels: Level) -> Pose:
         visited.clear()
-        config = GaussNewtonConfig(levels)
+        config = AlignmentConfig(levels=levels, survivors=(1,) * (len(levels) - 1))
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
 
-    fine = Level(100, 5, 0.0, 0.3, sampling=1.0, edge_weight=0.5, min_step_px=0.05, kept=1)
+    fine = Level(
+        longer_side=100,
+        iterations=5,
+        blur_px=0.0,
+        robust_scale=0.3,
+        sampling=1.0,
+        edge_weight=0.5,
+        min_step_px=0.05,
+    )
     coarse = [replace(fine, longer_side=side, blur_px=0.8) for side in (25, 50)]
     finer = replace(fine, longer_side=200)
     short = refined(*coarse, fine)
@@ -107,7 +124,7 @@ def test_alignment_ignores_pixels_that_were_not_seen(scene):
     image[:, :30], seen[:, :30] = 255, False
     covered = type(query)(image, seen, query.camera, query.device)
     start = moved(true, 0.01, 2, seed=4)
-    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1, 1)).T_norm_cam
+    pose = align(field, covered, start, AlignmentConfig().keeping(1, 1, 1)).T_norm_cam
     assert float(pose[0].translation_error(true[0])) < 2e-3
 
 
@@ -115,7 +132,7 @@ def test_alignment_tolerates_another_exposure(scene):
     field, true, query = scene
     darker = (query.image * np.array([0.6, 0.7, 0.8]) + 12).astype(np.uint8)
     start = moved(true, 0.02, 3, seed=1)
-    config = GaussNewtonConfig().keeping(1, 1, 1, 1)
+    config = AlignmentConfig().keeping(1, 1, 1)
     errors = {}
     for affine in (True, False):
         changed = type(query)(darker, query.seen, query.camera, query.device, affine)
@@ -134,7 +151,7 @@ def test_alignment_ignores_what_stands_in_front(scene, color):
     image[height // 4 : 3 * height // 4, : width // 2] = color
     covered = type(query)(image, query.seen, query.camera, query.device, affine_exposure=True)
     start = moved(true, 0.02, 3, seed=1)
-    pose = align(field, covered, start, GaussNewtonConfig().keeping(1, 1, 1, 1)).T_norm_cam
+    pose = align(field, covered, start, AlignmentConfig().keeping(1, 1, 1)).T_norm_cam
     assert float(pose[0].translation_error(true[0])) < 2e-3
 
 
@@ -143,14 +160,19 @@ def test_copies_do_not_crowd_out_another_place(scene):
     field, true, query = scene
     far = moved(true, 0.15, 15, seed=3)
     starts = Pose.cat([moved(true, 0.01, 1, seed, n=1) for seed in range(4)] + [far])
-    config = GaussNewtonConfig().keeping(5, 2, 2, 2)
+    config = AlignmentConfig().keeping(2, 2, 2)
     aligned = align(field, query, starts, config)
     assert len(aligned.cost) == 2
     errors = aligned.T_norm_cam.translation_error(true[0])
     assert float(errors[0]) < 1e-3
     assert float(errors[1]) > 0.05
     # unless it is hopeless when the last level begins
-    cost = align(field, query, starts, replace(config, levels=config.levels[:-1])).cost.tolist()
+    cost = align(
+        field,
+        query,
+        starts,
+        replace(config, levels=config.levels[:-1], survivors=config.survivors[:-1]),
+    ).cost.tolist()
     for ratio, n in ((1.1 * cost[1] / cost[0], 2), (10, 1)):
         assert len(align(field, query, starts, config, ratio).cost) == n
 
@@ -181,13 +203,13 @@ def test_inerf_moves_along_the_gradient_of_equation_5(scene):
     pose = moved(true, 0.005, 0.5, seed=3)
     pixels = query.keypoint_region()[::7]
     delta = torch.zeros(1, 6, requires_grad=True)
-    query.squared_error(field, pose.retract(delta), pixels).sum().backward()
+    query.mean_squared_difference(field, pose.retract(delta), pixels).sum().backward()
     eps = 1e-3
     for k in range(6):
         step = torch.zeros(1, 6)
         step[0, k] = eps
-        plus = query.squared_error(field, pose.retract(step), pixels)
-        minus = query.squared_error(field, pose.retract(-step), pixels)
+        plus = query.mean_squared_difference(field, pose.retract(step), pixels)
+        minus = query.mean_squared_difference(field, pose.retract(-step), pixels)
         numeric = float(plus - minus) / (2 * eps)
         assert float(delta.grad[0, k]) == pytest.approx(numeric, rel=0.05, abs=2e-3)
 
@@ -195,7 +217,7 @@ def test_inerf_moves_along_the_gradient_of_equation_5(scene):
 def test_leap_finds_the_pose_from_far_away(scene):
     field, true, query = scene
     start = moved(true, 0.08, 15, seed=5, n=2)
-    found = leap(field, query, start, MatchingConfig())
+    found = match_and_solve_pnp(field, query, start, MatchingConfig())
     assert len(found) == 2
     for pose in found:
         assert float(pose.translation_error(true)[0]) < 0.01
@@ -205,14 +227,14 @@ def test_leap_finds_the_pose_from_far_away(scene):
 def test_leap_finds_nothing_where_there_is_nothing(scene):
     field, true, query = scene
     blank = type(query)(np.full_like(query.image, 127), query.seen, query.camera, query.device)
-    assert leap(field, blank, true, MatchingConfig()) == []
+    assert match_and_solve_pnp(field, blank, true, MatchingConfig()) == []
     other = photograph(Wall(seed=9), true, CAMERA)
-    assert leap(field, other, true, MatchingConfig()) == []
+    assert match_and_solve_pnp(field, other, true, MatchingConfig()) == []
 
 
 def test_depth_of_the_render_matters():
     """With depth doubled the same image motion is blamed on half the translation."""
-    out = render_images(Wall(), VIEW, CAMERA)
+    out = Wall().render(VIEW, CAMERA)
     gradient = image_gradient(out.rgb)
     J = pose_jacobian(out, gradient, CAMERA, VIEW)
     far = pose_jacobian(Rendering(out.rgb, 2 * out.depth, out.opacity), gradient, CAMERA, VIEW)

@@ -9,21 +9,25 @@ from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
-from caldiff_ros.nerf.bounds import (
+from caldiff_ros.mapping.bounds import (
     measured_surface,
     scene_bounds,
     silhouette_bounds,
     visual_hull,
 )
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.factorized_training import FactorizedSize, FactorizedTraining
+from caldiff_ros.mapping.field_training import FieldViews, psnr
+from caldiff_ros.mapping.tiny_training import TinyNerfTraining
+from caldiff_ros.mapping.training_loop import PlateauRule
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
-from caldiff_ros.nerf.field import Rendering, render_directions, render_images
+from caldiff_ros.nerf.field import Rendering
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
-from caldiff_ros.nerf.training import FactorizedTraining, TinyNerfTraining, psnr, train_field
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Convergence
 
 BOX = torch.tensor([[-0.5] * 3, [0.5] * 3])
 SMALL = FactorizedConfig(resolution=32, occupancy_resolution=32, near=0.0)
+SMALL_SIZE = FactorizedSize(resolution=32, occupancy_resolution=32, near=0.0)
 
 
 def fog(sigma: float) -> FactorizedField:
@@ -44,7 +48,7 @@ def test_constant_density_has_the_opacity_of_beer_lambert():
     field = fog(sigma=1.7)
     origins = torch.tensor([[-2.0, 0.0, 0.0], [-2.0, 0.1, 0.2], [0.0, 3.0, 0.0]])
     directions = torch.tensor([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-    out = field.requires_grad_(False).render(origins, directions)
+    out = field.requires_grad_(False).render_rays(origins, directions)
     assert out.opacity.tolist() == pytest.approx([1 - math.exp(-1.7)] * 2 + [0.0], abs=2e-2)
     # colour is grey times opacity on black; a ray that misses shows the background
     assert out.rgb[0].tolist() == pytest.approx([0.5 * (1 - math.exp(-1.7))] * 3, abs=2e-2)
@@ -62,7 +66,7 @@ def test_twice_the_samples_have_a_quarter_of_the_error():
     origin, direction = torch.tensor([[-2.0, 0.03, 0.01]]), torch.tensor([[1.0, 0.0, 0.0]])
     exact = 1.5 + 1 / 3 - math.exp(-3) / (1 - math.exp(-3))
     errors = [
-        abs(float(field.render(origin, direction, sampling).depth[0]) - exact)
+        abs(float(field.render_rays(origin, direction, sampling).depth[0]) - exact)
         for sampling in (0.5, 1.0, 2.0)
     ]
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
@@ -74,7 +78,7 @@ def test_more_rays_than_are_rendered_at_once_keep_their_order():
     origins = torch.tensor([[-2.0, 0.03, 0.01]]).expand(n, 3)
     directions = lengths[:, None] * torch.tensor([[1.0, 0.0, 0.0]])
     with torch.no_grad():
-        out = fog(sigma=1.7).render(origins, directions)
+        out = fog(sigma=1.7).render_rays(origins, directions)
     mean = 1 / 1.7 - math.exp(-1.7) / (1 - math.exp(-1.7))
     torch.testing.assert_close(out.depth, (1.5 + mean) / lengths, atol=2e-2, rtol=0)
 
@@ -95,7 +99,7 @@ def test_resampled_factors_hold_the_same_field_in_finer_cells():
 
 def test_background_of_a_white_field():
     field = FactorizedField(SMALL, BOX, 'white')
-    out = field.render(torch.tensor([[0.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
+    out = field.render_rays(torch.tensor([[0.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]]))
     assert out.rgb.tolist() == [[1.0, 1.0, 1.0]]
 
 
@@ -124,7 +128,7 @@ def test_gradient_to_the_rays(make_field):
     rays = torch.cat([origins, directions], dim=1).requires_grad_()
 
     def value(x):
-        out = field.render(x[:, :3], x[:, 3:])
+        out = field.render_rays(x[:, :3], x[:, 3:])
         return (out.rgb.sum(1) + out.depth * out.opacity).sum()
 
     value(rays).backward()
@@ -138,12 +142,14 @@ def test_gradient_to_the_rays(make_field):
 
 def test_images_are_rendered_row_by_row():
     field, poses = Blobs(), ring(2)
-    image = render_images(field, poses, CAMERA)
+    image = field.render(poses, CAMERA)
     u, v = 30, 12
     direction = torch.tensor([[(u + 0.5 - 24) / 60, (v + 0.5 - 20) / 60, 1.0]])
-    pixel = render_directions(field, poses, direction)
-    assert torch.allclose(image.rgb[:, v, u], pixel.rgb[:, 0], atol=1e-6)
-    assert torch.allclose(image.depth[:, v, u], pixel.depth[:, 0], atol=1e-6)
+    ray = field.render_rays(poses.t, (direction @ poses.R.mT)[:, 0])
+    pixel = field.render_pixels(poses, CAMERA, torch.tensor([v * CAMERA.width + u]))
+    assert torch.allclose(image.rgb[:, v, u], ray.rgb, atol=1e-6)
+    assert torch.allclose(image.depth[:, v, u], ray.depth, atol=1e-6)
+    assert torch.allclose(pixel.rgb[:, 0], ray.rgb, atol=1e-6)
 
 
 def test_tiny_nerf_has_the_published_size():
@@ -155,12 +161,11 @@ def test_tiny_nerf_has_the_published_size():
 def test_training_learns_the_blobs(tmp_path):
     views, held_out = photographed(Blobs(), ring(16)), photographed(Blobs(), ring(4, phase=0.2))
     aabb = scene_bounds(views, None, None)
-    training = FactorizedTraining(field=SMALL, iterations=100, rays=1024)
+    training = FactorizedTraining(field=SMALL_SIZE, iterations=100, rays=1024)
     seen = []
-    field = train_field(
-        views, held_out, aabb, 'white', training, checkpoint=tmp_path / 'field.ckpt',
-        report=lambda *args: seen.append(args),
-    )  # fmt: skip
+    data = FieldViews(views=views, held_out=held_out, aabb=aabb, background='white')
+    context = BuildContext(work=tmp_path, report=lambda *args: seen.append(args))
+    field = training.train(data, context)
     assert psnr(field, held_out) > 24
     assert [args[1] for args in seen] == list(range(1, 101))
     assert ['psnr' in args[3] for args in seen] == [False] * 99 + [True]
@@ -170,12 +175,14 @@ def test_training_learns_the_blobs(tmp_path):
 
 def test_colours_mend_depth_that_is_off():
     views = photographed(Blobs(), ring(12))
-    out = render_images(Blobs(), ring(12), CAMERA)
+    out = Blobs().render(ring(12), CAMERA)
     solid = out.opacity > 0.99
     measured = replace(views, depth=torch.where(solid, out.depth + 0.03, 0))
-    training = FactorizedTraining(SMALL, 80, rays=512, depth_weight=1.0)
-    field = train_field(measured, None, scene_bounds(views, None, None), 'white', training)
-    off = (render_images(field, ring(12), CAMERA).depth - out.depth)[solid].abs()
+    training = FactorizedTraining(field=SMALL_SIZE, iterations=80, rays=512, depth_weight=1.0)
+    aabb = scene_bounds(views, None, None)
+    data = FieldViews(views=measured, aabb=aabb, background='white')
+    field = training.train(data, BuildContext())
+    off = (field.render(ring(12), CAMERA).depth - out.depth)[solid].abs()
     assert off.median() < 0.015
 
 
@@ -190,9 +197,12 @@ def test_a_plain_wall_is_where_the_depth_says():
     )  # fmt: skip
     off = {}
     for weight in (0.1, 0.0):
-        training = FactorizedTraining(SMALL, 80, rays=512, depth_weight=weight)
-        field = train_field(wall, None, BOX, 'none', training)
-        off[weight] = float((render_images(field, poses, CAMERA).depth - 0.4).abs().median())
+        training = FactorizedTraining(
+            field=SMALL_SIZE, iterations=80, rays=512, depth_weight=weight
+        )
+        data = FieldViews(views=wall, aabb=BOX, background='none')
+        field = training.train(data, BuildContext())
+        off[weight] = float((field.render(poses, CAMERA).depth - 0.4).abs().median())
     assert off[0.1] < 0.01 < 0.04 < off[0.0]
 
 
@@ -219,23 +229,26 @@ def test_a_resumed_training_ends_where_an_uninterrupted_one_does(tmp_path, stop)
     aabb = scene_bounds(views, None, None)
     # at 200 the first stage is over, at 400 the learning rate falls
     training = FactorizedTraining(
-        SMALL, 430, Convergence(window=1000), rays=64,
+        field=SMALL_SIZE,
+        iterations=430,
+        convergence=PlateauRule(window=1000),
+        rays=64,
         growth=((0.0, 0.25), (200 / 430, 0.5), (0.6, 1.0)),
-    )  # fmt: skip
+    )
 
     def kill(stage, step, n, numbers):
         if step == stop:
             raise KeyboardInterrupt
 
-    whole = train_field(views, None, aabb, 'white', training)
-    path = tmp_path / 'field.ckpt'
+    data = FieldViews(views=views, aabb=aabb, background='white')
+    whole = training.train(data, BuildContext())
     with pytest.raises(KeyboardInterrupt):
-        train_field(views, None, aabb, 'white', training, checkpoint=path, report=kill)
+        training.train(data, BuildContext(work=tmp_path, report=kill))
     steps = []
-    resumed = train_field(
-        views, None, aabb, 'white', training, checkpoint=path,
-        report=lambda stage, step, n, numbers: steps.append(step),
-    )  # fmt: skip
+    resuming = BuildContext(
+        work=tmp_path, report=lambda stage, step, n, numbers: steps.append(step)
+    )
+    resumed = training.train(data, resuming)
     assert steps[0] == stop - 14
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -245,17 +258,18 @@ def test_tiny_nerf_trains_on_whole_images():
     views = photographed(Blobs(), ring(6))
     config = TinyNerfConfig(depth=3, width=64, samples=32)
     losses = []
-    train_field(
-        views, None, BOX, 'white', TinyNerfTraining(config, iterations=60, learning_rate=3e-3),
-        report=lambda stage, step, n, numbers: losses.append(numbers['loss']),
-    )  # fmt: skip
+    training = TinyNerfTraining(field=config, iterations=60, learning_rate=3e-3)
+    data = FieldViews(views=views, aabb=BOX, background='white')
+    training.train(
+        data, BuildContext(report=lambda stage, step, n, numbers: losses.append(numbers['loss']))
+    )
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
 class Ball(Blobs):
     """A black ball of radius 0.1 around (0.05, 0, 0)."""
 
-    def render(self, origins, directions, sampling=1.0):
+    def render_rays(self, origins, directions, sampling=1.0):
         offset = origins - torch.tensor([0.05, 0.0, 0.0])
         a = (directions**2).sum(-1)
         b = (offset * directions).sum(-1)
@@ -319,7 +333,7 @@ def test_silhouettes_of_nothing_in_common_are_explained():
 
 def test_depth_carves_the_space_in_front_of_the_ball():
     views = photographed(Ball(), ring(24))
-    depth = render_images(Ball(), ring(24), CAMERA).depth
+    depth = Ball().render(ring(24), CAMERA).depth
     depth[depth == 0] = 0.9  # a wall behind, so that every pixel is measured
     measured = Views(views.camera, views.T_norm_cam, views.rgb, None, views.seen, depth)
     kept = measured_surface(measured, BOX, 40)

@@ -5,18 +5,17 @@ import pytest
 import torch
 from blobs import CAMERA, Blobs, ring
 
+from caldiff_ros.nerf.field import RayField, Rendering
 from caldiff_ros.nerf.surface import surface_points
 
 
-class Sphere:
+class Sphere(RayField):
     """An opaque ball around the origin, red where z is positive and blue below."""
 
     kind, background = 'sphere', 'white'
     radius = 0.2
 
-    def render(self, origins, directions, sampling=1.0):
-        from caldiff_ros.nerf.field import Rendering
-
+    def render_rays(self, origins, directions, sampling=1.0):
         a = (directions**2).sum(-1)
         b = (origins * directions).sum(-1)
         c = (origins**2).sum(-1) - self.radius**2

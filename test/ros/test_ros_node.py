@@ -15,7 +15,7 @@ from node_driver import Driver, LocalizerProcess
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from caldiff_ros.localization.calibrating import RIGHT
+from caldiff_ros.localization.correctness import RIGHT
 from caldiff_ros.ros.demo_data import shipped_folder
 from caldiff_ros.ros.demo_results import compare
 from caldiff_ros.ros.images import rgb_to_image

@@ -18,7 +18,7 @@ from caldiff_ros.baselines.hloc.matching import Matcher
 from caldiff_ros.baselines.hloc.pairs import choose_pairs
 from caldiff_ros.baselines.hloc.reconstruction import Points, triangulate
 from caldiff_ros.geometry import Camera
-from caldiff_ros.training import Checkpoint, Report
+from caldiff_ros.mapping.context import Checkpoint, Report
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_cam
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
 from caldiff_ros.baselines.hloc.reconstruction import load_pycolmap
 from caldiff_ros.baselines.setup import Setup
+from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.run import Run
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
-from caldiff_ros.training import pick_device
 
 
 class HlocLocalizer:

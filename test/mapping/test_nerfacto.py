@@ -19,11 +19,13 @@ from caldiff_ros.localization.presets import configuration
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import refine
-from caldiff_ros.nerf.field import render_directions, render_images
-from caldiff_ros.nerf.nerfacto import NerfactoField, SurfaceDepth
-from caldiff_ros.nerf.nerfacto_training import CPU_NERFACTO, train_nerfacto
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.field_training import FieldViews
+from caldiff_ros.mapping.nerfacto_run import nerfacto_from_run
+from caldiff_ros.mapping.nerfacto_training import CPU_NERFACTO, train_nerfacto
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
+from caldiff_ros.mapping.views import Views
+from caldiff_ros.nerf.nerfacto import SurfaceDepth
 from caldiff_ros.scenes import open_scene
 from maps import make_map
 
@@ -62,6 +64,10 @@ def views(tmp_path_factory):
     return Views.load(scene.frames, scene.frames[0].camera, normalization)
 
 
+def field_views(views: Views) -> FieldViews:
+    return FieldViews(views=views, aabb=torch.tensor([[-0.5] * 3, [0.5] * 3]), background='none')
+
+
 @pytest.fixture(scope='module')
 def run(views, tmp_path_factory):
     losses = []
@@ -70,10 +76,11 @@ def run(views, tmp_path_factory):
         losses.append(numbers['loss'])
 
     folder = tmp_path_factory.mktemp('work')
-    run = train_nerfacto(views, 'none', TINY, folder, report=report)
+    data, context = field_views(views), BuildContext(report=report)
+    run = train_nerfacto(data, TINY, folder, context)
     assert len(losses) == 60
     assert np.mean(losses[-10:]) < 0.8 * losses[0]
-    again = train_nerfacto(views, 'none', TINY, folder, report=report)
+    again = train_nerfacto(data, TINY, folder, context)
     assert len(losses) == 60 and again.config_path == run.config_path  # it was finished
     return run
 
@@ -87,9 +94,9 @@ def test_renders_are_those_of_nerfstudio(run, views):
 
     with without_image_metrics():
         _, pipeline, _, _ = eval_setup(run.config_path, test_mode='test')
-    field = NerfactoField.from_run(run, None)
+    field = nerfacto_from_run(run, None)
     field.model.renderer_expected_depth = DepthRenderer('expected')  # ours has its own test
-    out = render_images(field, views.T_norm_cam, views.camera)
+    out = field.render(views.T_norm_cam, views.camera)
     cameras = pipeline.datamanager.train_dataset.cameras
     scale = float(pipeline.datamanager.train_dataparser_outputs.dataparser_scale)
     for i in range(0, len(views), 3):
@@ -104,15 +111,16 @@ def test_renders_are_those_of_nerfstudio(run, views):
 
 
 def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
-    field = NerfactoField.from_run(run, None)
-    directions = torch.tensor([[0.05, 0.1, 1.0], [-0.2, 0.1, 1.0], [0.1, -0.2, 1.0]])
+    field = nerfacto_from_run(run, None)
+    width, height = views.camera.width, views.camera.height
+    pixels = torch.tensor([width // 2, width * height // 3, width * height - width // 4])
     pose = views.T_norm_cam[2:3]
     delta = torch.zeros(1, 6, requires_grad=True)
-    render_directions(field, pose.retract(delta), directions).rgb.sum().backward()
+    field.render_pixels(pose.retract(delta), views.camera, pixels).rgb.sum().backward()
 
     def brightness(offset):
         with torch.no_grad():
-            return float(render_directions(field, pose.retract(offset), directions).rgb.sum())
+            return float(field.render_pixels(pose.retract(offset), views.camera, pixels).rgb.sum())
 
     eps = 2e-4  # hash cells are linear only inside
     numeric = [
@@ -126,9 +134,9 @@ def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
 
 def test_refinement_through_the_field_recovers_the_pose(run, views):
     """From 3 degrees and 0.02 away to a view that the field itself shows."""
-    built = make_map(field=NerfactoField.from_run(run, None))
+    built = make_map(field=nerfacto_from_run(run, None))
     true = views.T_norm_cam[3:4]
-    image = (render_images(built.field, true, views.camera).rgb[0] * 255).round().to(torch.uint8)
+    image = (built.field.render(true, views.camera).rgb[0] * 255).round().to(torch.uint8)
     query = Query(image.numpy(), views.seen[3].numpy(), views.camera, 'cpu', affine_exposure=True)
     offset = 0.02 * torch.tensor([0.6, -0.48, 0.64])
     turn = math.radians(3) * torch.tensor([-0.64, 0.6, 0.48])
@@ -165,7 +173,7 @@ def test_transforms_of_the_dataparser_are_undone(run, views, tmp_path, orientati
     loaded = NerfstudioRun.load(folder, data)
     T_map_cam = opengl_to_optical(np.stack(RING))
     normalization = Normalization.from_camera_centers(T_map_cam[:, :3, 3])
-    field = NerfactoField.from_run(loaded, normalization)
+    field = nerfacto_from_run(loaded, normalization)
     norm = normalization.to_norm(Pose.from_matrix(T_map_cam))
     A, b = field.nerf_from_norm[:, :3].double(), field.nerf_from_norm[:, 3].double()
     theirs = outputs.cameras.camera_to_worlds.double()
@@ -190,7 +198,7 @@ def test_depth_is_the_mean_of_the_middle_fifth():
 
 
 def test_a_stopped_training_goes_on_where_it_was_saved(views, tmp_path, monkeypatch):
-    monkeypatch.setattr('caldiff_ros.nerf.nerfacto_training._SAVE_INTERVAL', 3)
+    monkeypatch.setattr('caldiff_ros.mapping.nerfacto_training._SAVE_INTERVAL', 3)
     steps = []
 
     def report(stage, step, n_steps, numbers):
@@ -200,8 +208,8 @@ def test_a_stopped_training_goes_on_where_it_was_saved(views, tmp_path, monkeypa
 
     short = replace(TINY, iterations=7)
     with pytest.raises(KeyboardInterrupt):
-        train_nerfacto(views, 'none', short, tmp_path, report=report)
-    train_nerfacto(views, 'none', short, tmp_path, report=report)
+        train_nerfacto(field_views(views), short, tmp_path, BuildContext(report=report))
+    train_nerfacto(field_views(views), short, tmp_path, BuildContext(report=report))
     assert steps == [1, 2, 3, 4, 5, 5, 6, 7]  # saved after the fourth
 
 
@@ -211,7 +219,7 @@ def test_building_the_model_fetches_nothing(run, tmp_path, monkeypatch):
     from nerfstudio.models.nerfacto import NerfactoModel, NerfactoModelConfig
 
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))  # nothing was fetched before
-    NerfactoField.from_run(run, None)
+    nerfacto_from_run(run, None)
     box = SceneBox(aabb=torch.tensor([[-1.0] * 3, [1.0] * 3]))
     with pytest.raises(AssertionError, match='reach the network'):
         NerfactoModel(NerfactoModelConfig(implementation='torch'), scene_box=box, num_train_data=1)
@@ -222,18 +230,16 @@ def test_a_checkpoint_of_another_size_is_refused(run):
 
     other = replace(run, settings={**run.settings, 'num_levels': 6})
     with pytest.raises(CaldiffError, match='does not fit its configuration'):
-        NerfactoField.from_run(other, None)
+        nerfacto_from_run(other, None)
     tcnn = replace(run, weights={**run.weights, 'field.mlp_base.tcnn_encoding.params': None})
     if not torch.cuda.is_available():
         with pytest.raises(CaldiffError, match='trained with tiny-cuda-nn'):
-            NerfactoField.from_run(tcnn, None)
+            nerfacto_from_run(tcnn, None)
 
 
 def test_a_map_keeps_the_field(run, views, tmp_path):
-    made = make_map(field=NerfactoField.from_run(run, None))
+    made = make_map(field=nerfacto_from_run(run, None))
     made.save(tmp_path / 'map')
     loaded = LocalizationMap.load(tmp_path / 'map')
-    before, after = (
-        render_images(m.field, views.T_norm_cam[:2], views.camera) for m in (made, loaded)
-    )
+    before, after = (m.field.render(views.T_norm_cam[:2], views.camera) for m in (made, loaded))
     assert float(((before.rgb - after.rgb) ** 2).mean()) < 1e-5

@@ -1,20 +1,19 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where poses come from: uniform particles, and views around the training cameras."""
+"""Views rendered around the training cameras, to train the diffusion model on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.geometry.screw import screw_exp, screw_log
-from caldiff_ros.nerf.field import RadianceField, Rendering, render_images
-from caldiff_ros.nerf.rendering import RenderingJob, render_job
-from caldiff_ros.training import Checkpoint, Report, no_report, weights_digest
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.rendering import RenderingJob, render_job
+from caldiff_ros.nerf.field import RadianceField, Rendering
 
 #: How far a turn by one radian counts, in normalized units, when neighbours are sought.
 _RADIAN = 0.5
@@ -27,16 +26,6 @@ _CHECKPOINT_INTERVAL = 500
 _DISTANCE_DOWNSCALE = 4
 #: How much the mean upward axis counts beside the horizontal ones in telling the vertical.
 _UP_WEIGHT = 1e-3
-
-
-def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
-    """Pose vectors (n, 7), uniform in the cube and over rotations (section 3.3, equation 1)."""
-    position = torch.rand(n, 3, generator=generator) - 0.5
-    u, v, w = torch.rand(3, n, generator=generator)
-    v, w = 2 * torch.pi * v, 2 * torch.pi * w
-    a, b = (1 - u).sqrt(), u.sqrt()
-    quaternion = torch.stack([a * v.sin(), a * v.cos(), b * w.sin(), b * w.cos()], dim=-1)
-    return torch.cat([position, quaternion], dim=-1)
 
 
 @dataclass(frozen=True)
@@ -123,23 +112,20 @@ def render_views(
     cameras: Pose,
     camera: Camera,
     config: RenderedViewsConfig,
-    seed: int,
-    checkpoint: Path | None = None,
-    report: Report = no_report,
+    context: BuildContext,
 ) -> tuple[Tensor, Pose]:
     """Images (V, H, W, 3) uint8 and poses (V,) around the training cameras, both on the CPU.
 
     Views that show next to nothing or lie in matter are left out, so V is at most
-    ``config.count``. A ``checkpoint`` is a file to resume from and to save to.
+    ``config.count``.
     """
     device = cameras.t.device
     small = camera.downscaled(_DISTANCE_DOWNSCALE)
-    distances = _distances(render_images(field, cameras, small), config)
+    distances = _distances(field.render(cameras, small), config)
     nearest = config.min_distance * distances.min()
-    generator = torch.Generator().manual_seed(seed)
+    generator = context.generator()
     poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances.cpu())
-    made_from = f'{weights_digest(field)} {cameras.matrix().tolist()} {config} {camera} {seed}'
-    saved = Checkpoint(checkpoint, made_from)
+    saved = context.checkpoint('views', field, cameras, config, camera)
 
     def keep(out: Rendering) -> dict[str, Tensor]:
         return {
@@ -150,7 +136,7 @@ def render_views(
     job = RenderingJob(
         'views', poses.to(device), camera, _RENDERED_AT_ONCE, _CHECKPOINT_INTERVAL, _SAMPLING
     )
-    kept = render_job(field, job, keep, saved, report)
+    kept = render_job(field, job, keep, saved, context)
     return kept['images'][kept['good']], poses[kept['good']]
 
 

@@ -7,31 +7,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
+from caldiff_ros.devices import mixed_precision
 from caldiff_ros.diffusion.conditioning import drop_out
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import add_noise, alpha_bars
+from caldiff_ros.diffusion.vectors import pose_vectors
 from caldiff_ros.geometry import Pose
-from caldiff_ros.training import (
-    Checkpoint,
-    Convergence,
-    Course,
-    Report,
-    mixed_precision,
-    no_report,
-)
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.training_loop import PlateauRule, Trainer, TrainingSchedule, train
 
-_CHECKPOINT_INTERVAL = 500
-_DESCRIBE_AT_ONCE = 32
+_IMAGES_AT_ONCE = 32
 #: Shares of the images that are blurred and that are occluded, and the least blur that is one.
-_DISTURBED, _MIN_SIGMA_PX = (0.5, 0.3), 0.1
+_BLURRED_AND_OCCLUDED = (0.5, 0.3)
+_MIN_SIGMA_PX = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiffusionTraining:
     """How to train the pose diffusion model."""
 
@@ -39,7 +36,7 @@ class DiffusionTraining:
     iterations: int = 3000
     """Most optimizer steps: the training ends when the loss has ceased to fall, see
     ``convergence``."""
-    convergence: Convergence | None = field(default_factory=lambda: Convergence(window=150))
+    convergence: PlateauRule | None = field(default_factory=lambda: PlateauRule(window=150))
     """When it has; None takes all ``iterations`` at a constant learning rate."""
     images: int = 128
     """Images in a step."""
@@ -67,16 +64,6 @@ class DiffusionTraining:
     most."""
     mixed_precision: bool = True
     """Multiply matrices in bfloat16 where the device is faster with it."""
-
-
-def pose_vectors(T_norm_cam: Pose) -> Tensor:
-    """Poses (P,) as vectors (P, 7); of the two quaternions of a rotation, the one with w >= 0."""
-    return torch.cat([T_norm_cam.t, T_norm_cam.quaternion_wxyz()], dim=-1)
-
-
-def poses_of(vectors: Tensor) -> Pose:
-    """Vectors (P, 7) as poses (P,); the quaternions need no unit norm."""
-    return Pose.from_quaternion(vectors[..., 3:], vectors[..., :3])
 
 
 def balanced_loss(
@@ -111,7 +98,7 @@ def jitter_colors(images: Tensor, amount: float, generator: torch.Generator) -> 
     return (images * brightness * balance).clamp(0, 1)
 
 
-def disturbed(images: Tensor, training: DiffusionTraining, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, training: DiffusionTraining, generator: torch.Generator) -> Tensor:
     """Images (B, H, W, 3) in 0..1 as a robot may take them: relit, some blurred, some occluded."""
     images = jitter_colors(images, training.color_jitter, generator).permute(0, 3, 1, 2)
     height, width = images.shape[2:]
@@ -120,7 +107,7 @@ def disturbed(images: Tensor, training: DiffusionTraining, generator: torch.Gene
     area = training.occlusion * strength[:, 1]
     place = torch.rand(len(images), 2, generator=generator)
     color = torch.rand(len(images), 3, 1, 1, generator=generator)
-    for i, (blurs, hides) in enumerate((chosen < torch.tensor(_DISTURBED)).tolist()):
+    for i, (blurs, hides) in enumerate((chosen < torch.tensor(_BLURRED_AND_OCCLUDED)).tolist()):
         if blurs and sigma[i] > _MIN_SIGMA_PX:
             kernel = 2 * math.ceil(2 * float(sigma[i])) + 1
             images[i] = gaussian_blur(images[i], [kernel, kernel], [float(sigma[i])])
@@ -135,11 +122,8 @@ def train_diffusion(
     images: Tensor,
     T_norm_cam: Pose,
     training: DiffusionTraining,
-    seed: int = 0,
-    device: torch.device | str = 'cpu',
+    context: BuildContext,
     weights: Path | None = None,
-    checkpoint: Path | None = None,
-    report: Report = no_report,
 ) -> PoseDiffusion:
     """Train a pose diffusion model on images with known poses, real or rendered.
 
@@ -147,107 +131,109 @@ def train_diffusion(
         images: (V, H, W, 3) uint8.
         T_norm_cam: poses (V,), normalized coordinates.
         training: the model and how to train it.
-        seed: of initialization, batches and noise.
-        device: where to compute.
+        context: receives the progress of 'features' and the 'loss' of 'diffusion'.
         weights: file with ImageNet weights of the backbone, see `make_conditioning`.
-        checkpoint: file to resume from and to save to.
-        report: receives 'loss' at every step.
 
     Returns:
-        The model on ``device``, its parameters frozen.
+        The model on the context's device, its parameters frozen.
     """
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = PoseDiffusion.make(training.model, weights).to(device).train()
-    model.conditioning.backbone.requires_grad_(training.train_backbone)
-    targets = pose_vectors(T_norm_cam).to(device)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=training.learning_rate, fused=True)
-    course = Course(training.convergence, training.iterations)
-    saved = Checkpoint(
-        checkpoint, f'{training} {seed} {len(images)} {model.conditioning.backbone_name}'
+    with context.seeded():
+        model = PoseDiffusion.make(training.model, weights).to(context.device).train()
+    saved = context.checkpoint(
+        'diffusion', training, images, T_norm_cam, model.conditioning.backbone_name
     )
-    state = saved.load()
-    if state is not None:
-        course.restore(state['course'])
-        model.load_state_dict(state['model'])
-        optimizer.load_state_dict(state['optimizer'])
-    described = (
-        None
-        if training.train_backbone
-        else _describe_all(model, images, training, generator, report)
-    )
-    bars = alpha_bars(training.model.schedule).to(device, torch.float32)
-    if state is not None:
-        generator.set_state(state['generator'])
-    while not course.ended:
-        optimizer.param_groups[0]['lr'] = training.learning_rate * course.learning_rate
-        batch = torch.randint(
-            len(images), (min(training.images, len(images)),), generator=generator
-        )
-        if described is None:
-            inputs = disturbed(images[batch].float() / 255, training, generator)
-            seen = model.describe(inputs.to(device))
+
+    trainer = DiffusionTrainer(training, model, images, T_norm_cam, context)
+    train(trainer, TrainingSchedule(training.convergence, training.iterations), context, saved)
+    return model
+
+
+class DiffusionTrainer(Trainer):
+    """Takes denoising steps on a batch of images, each with several noisy poses.
+
+    Args:
+        training: its numbers.
+        module: the model, untrained.
+        images: (V, H, W, 3) uint8.
+        T_norm_cam: their poses (V,).
+        context: device and seed.
+    """
+
+    stage = 'diffusion'
+    checkpoint_interval = 500
+
+    def __init__(
+        self,
+        training: DiffusionTraining,
+        module: PoseDiffusion,
+        images: Tensor,
+        T_norm_cam: Pose,
+        context: BuildContext,
+    ) -> None:
+        module.conditioning.backbone.requires_grad_(training.train_backbone)
+        self.module: PoseDiffusion = module
+        self.generator = context.generator()
+        self._training = training
+        self._images = images
+        self._device = context.device
+        self._targets = pose_vectors(T_norm_cam).to(context.device)
+        self._bars = alpha_bars(training.model.schedule).to(context.device, torch.float32)
+        self._features = None if training.train_backbone else self._extract_features(context)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is not frozen."""
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        return [{'params': trained, 'lr': self._training.learning_rate}]
+
+    def loss(self, schedule: TrainingSchedule) -> Tensor:
+        """Equation 4 for several noisy poses (equation 2) of each image of a random batch."""
+        training, n = self._training, len(self._images)
+        batch = torch.randint(n, (min(training.images, n),), generator=self.generator)
+
+        if self._features is None:
+            inputs = augment(self._images[batch].float() / 255, training, self.generator)
+            features = self.module.describe(inputs.to(self._device))
         else:
-            seen = described[batch.to(device)]
-        loss = _denoising_loss(model, seen, targets[batch.to(device)], bars, training, generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        numbers = {'loss': loss.item()}
-        course.advance(numbers['loss'])
-        report('diffusion', course.steps, course.expected, numbers)
-        if course.steps % _CHECKPOINT_INTERVAL == 0:
-            saved.save(
-                {
-                    'course': course.state(),
-                    'model': model.state_dict(),
-                    'optimizer': optimizer.state_dict(),
-                    'generator': generator.get_state(),
-                }
-            )
-    return model.requires_grad_(False).eval()
+            features = self._features[batch.to(self._device)]
 
+        return self._denoising_loss(features, self._targets[batch.to(self._device)])
 
-def _denoising_loss(
-    model: PoseDiffusion,
-    described: Tensor,
-    targets: Tensor,
-    bars: Tensor,
-    training: DiffusionTraining,
-    generator: torch.Generator,
-) -> Tensor:
-    """Equation 4 for several noisy poses (equation 2) of each image."""
-    device = targets.device
-    clean = targets.repeat(training.poses_per_image, 1)
-    t = torch.randint(1, len(bars), (len(clean),), generator=generator).to(device)
-    noise = torch.randn(clean.shape, generator=generator).to(device)
-    alpha_bar = bars[t][:, None]
-    noisy = add_noise(clean, noise, alpha_bar)
-    seen = drop_out(
-        described.repeat(training.poses_per_image, 1), training.feature_dropout, generator
-    )
-    with mixed_precision(device, training.mixed_precision):
-        features = model.conditioning.project(seen)
-        predicted = model.predict_clean(noisy, alpha_bar, t.float(), features).float()
-    bounds = training.snr_weights
-    weights = 1.0 if bounds is None else snr_weights(alpha_bar, bounds)
-    return balanced_loss(predicted, clean, training.balance, weights)
+    def _denoising_loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        training = self._training
 
+        # 1. Noisy poses
+        clean = targets.repeat(training.poses_per_image, 1)
+        t = torch.randint(1, len(self._bars), (len(clean),), generator=self.generator)
+        t = t.to(self._device)
+        noise = torch.randn(clean.shape, generator=self.generator).to(self._device)
+        alpha_bar = self._bars[t][:, None]
+        noisy = add_noise(clean, noise, alpha_bar)
 
-@torch.no_grad()
-def _describe_all(
-    model: PoseDiffusion,
-    images: Tensor,
-    training: DiffusionTraining,
-    generator: torch.Generator,
-    report: Report,
-) -> Tensor:
-    """What the frozen backbone says of every image, `disturbed`, (V, D)."""
-    device = next(model.parameters()).device
-    described = []
-    for part in images.split(_DESCRIBE_AT_ONCE):
-        inputs = disturbed(part.float() / 255, training, generator)
-        described.append(model.describe(inputs.to(device)))
-        report('features', sum(map(len, described)), len(images), {})
-    return torch.cat(described)
+        # 2. What the model makes of them
+        seen = drop_out(
+            features.repeat(training.poses_per_image, 1), training.feature_dropout, self.generator
+        )
+        with mixed_precision(self._device, training.mixed_precision):
+            projected = self.module.conditioning.project(seen)
+            predicted = self.module.predict_clean(
+                noisy, alpha_bar, t.float(), features=projected
+            ).float()
+
+        # 3. How far that is off
+        bounds = training.snr_weights
+        weights = 1.0 if bounds is None else snr_weights(alpha_bar, bounds)
+        return balanced_loss(predicted, clean, training.balance, weights)
+
+    @torch.no_grad()
+    def _extract_features(self, context: BuildContext) -> Tensor:
+        """Features of the frozen backbone for every image, augmented, (V, D)."""
+        features: list[Tensor] = []
+        done = 0
+
+        for part in self._images.split(_IMAGES_AT_ONCE):
+            inputs = augment(part.float() / 255, self._training, self.generator)
+            features.append(self.module.describe(inputs.to(self._device)))
+            done += len(part)
+            context.progress('features', done, len(self._images))
+
+        return torch.cat(features)

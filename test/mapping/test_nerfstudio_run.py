@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun, read_config
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun, read_config
 
 #: The parts of a config.yml that matter, in the words of nerfstudio 1.1.5.
 CONFIG = """\

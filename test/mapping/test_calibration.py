@@ -9,16 +9,16 @@ import pytest
 import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
-from caldiff_ros.localization.calibrating import (
+from caldiff_ros.localization.confidence import Evidence
+from caldiff_ros.localization.correctness import is_wrong
+from caldiff_ros.mapping.calibration import (
     CalibrationConfig,
     calibrate,
     covariance_scale,
-    is_wrong,
     queries_of,
     scrambled,
 )
-from caldiff_ros.localization.confidence import Evidence
-from caldiff_ros.nerf.field import render_images
+from caldiff_ros.mapping.context import BuildContext
 from maps import CALIBRATION
 
 SMALL = CAMERA.downscaled(2)
@@ -30,7 +30,7 @@ def test_right_and_wrong_answers_are_told_apart():
     views = photographed(field, ring(3), SMALL)
     noise = 0.02 * torch.randn(views.rgb.shape, generator=torch.Generator().manual_seed(0))
     views = replace(views, rgb=(views.rgb + noise).clamp_min(0).minimum(views.alpha[..., None]))
-    calibration = calibrate(field, views, CALIBRATION.image, seed=0)
+    calibration = calibrate(field, views, CALIBRATION.image, BuildContext())
     assert calibration.n_right == 3
     assert calibration.n_wrong > 15
     # the noise has the mean square 0.0004, less where it was cut off
@@ -38,8 +38,8 @@ def test_right_and_wrong_answers_are_told_apart():
     assert calibration.covariance_scale > 0
     others = ring(4, phase=0.4)[:2]
     for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
-        right = Evidence.of(render_images(field, others[i : i + 1], query.camera), query)
-        wrong = Evidence.of(render_images(field, others[[1 - i]], query.camera), query)
+        right = Evidence.of(field.render(others[i : i + 1], query.camera), query)
+        wrong = Evidence.of(field.render(others[[1 - i]], query.camera), query)
         confidences = [calibration.confidence(e.squared_error.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Direct alignment: Levenberg-Marquardt on image gradients, from coarse to fine.
+"""Direct alignment by Levenberg-Marquardt on image gradients, from coarse to fine.
 
 Each iteration renders colour and depth at the current pose. The depth says how every pixel moves
 with the pose, the image gradient how its colour changes with that, so no gradient through the field
@@ -17,18 +17,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.query import Query, blurred, robust_loss, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
-from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions, render_images
+from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions
 
 #: Ratio of the depths around a pixel from which it is at an edge, and the depth of empty space.
 _EDGE_RATIO, _FAR = 1.04, 1e3
 #: Small: turning a camera and shifting it look alike, and damping stalls along that valley.
 _FIRST_DAMPING = 1e-5
+#: How the damping falls after a step that was better and rises after one that was not.
+_DAMPING_FALL, _DAMPING_RISE = 4, 16
+_DAMPING_RANGE = (_FIRST_DAMPING / 100, 1e6)
+#: A step moves a camera by this at most, in normalized units and in radians.
+_MAX_SHIFT, _MAX_TURN_RAD = 0.1, 0.35
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Level:
     """One resolution of the alignment."""
 
@@ -52,38 +58,93 @@ class Level:
     min_step_px: float
     """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, takes
     it unseen and is done with the level."""
-    kept: int
-    """Hypotheses that enter the level, the best by photometric error."""
 
 
-@dataclass(frozen=True)
-class GaussNewtonConfig:
-    """Coarse-to-fine alignment."""
+#: Levels that serve in general, on images of 100 to 200 pixels.
+_LEVELS = (
+    Level(
+        longer_side=25,
+        iterations=16,
+        blur_px=0.8,
+        robust_scale=0.5,
+        sampling=1.0,
+        edge_weight=1.0,
+        min_step_px=0.2,
+    ),
+    Level(
+        longer_side=50,
+        iterations=8,
+        blur_px=0.8,
+        robust_scale=0.5,
+        sampling=1.0,
+        edge_weight=1.0,
+        min_step_px=0.2,
+    ),
+    Level(
+        longer_side=100,
+        iterations=5,
+        blur_px=0.0,
+        robust_scale=0.5,
+        sampling=1.0,
+        edge_weight=0.4,
+        min_step_px=0.5,
+    ),
+    Level(
+        longer_side=100,
+        iterations=2,
+        blur_px=0.0,
+        robust_scale=0.15,
+        sampling=2.0,
+        edge_weight=0.4,
+        min_step_px=0.2,
+    ),
+)
 
-    levels: tuple[Level, ...] = (
-        Level(25, 16, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=5),
-        Level(50, 8, 0.8, 0.5, sampling=1.0, edge_weight=1.0, min_step_px=0.2, kept=3),
-        Level(100, 5, 0.0, 0.5, sampling=1.0, edge_weight=0.4, min_step_px=0.5, kept=2),
-        Level(100, 2, 0.0, 0.15, sampling=2.0, edge_weight=0.4, min_step_px=0.2, kept=2),
-    )
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentConfig:
+    """Coarse-to-fine alignment.
+
+    Raises:
+        CaldiffError: if there is not one number of survivors between any two levels.
+    """
+
+    levels: tuple[Level, ...] = _LEVELS
     """From coarse to fine."""
+    survivors: tuple[int, ...] = (3, 2, 2)
+    """Hypotheses that go on from each level to the next, the best by cost."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
 
-    def keeping(self, *kept: int) -> GaussNewtonConfig:
-        """The same with other numbers of hypotheses that enter the levels."""
-        levels = zip(self.levels, kept, strict=True)
-        return replace(self, levels=tuple(replace(level, kept=n) for level, n in levels))
+    def __post_init__(self) -> None:
+        if len(self.survivors) != len(self.levels) - 1:
+            raise CaldiffError(
+                f'survivors are {self.survivors} for {len(self.levels)} levels, expected one '
+                'number between any two of them; correct it'
+            )
 
-    def survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
+    def keeping(self, *survivors: int) -> AlignmentConfig:
+        """The same with other numbers of hypotheses that go on."""
+        return replace(self, survivors=survivors)
+
+    def select_survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""
-        distinct = SelectionConfig(count, None, self.copy_distance, self.copy_angle_deg)
+        distinct = SelectionConfig(
+            count=count, min_distance=self.copy_distance, min_angle_deg=self.copy_angle_deg
+        )
         chosen = select(aligned.T_norm_cam, aligned.cost, distinct)
         cost = aligned.cost[chosen]
         return aligned.T_norm_cam[chosen[cost <= max(rival_ratio, 1) * cost[0]]]
+
+
+#: Alignment that maps are calibrated with and that covariances are measured at. It does not follow
+#: the presets: a calibration holds for all of them, and those in existing maps were made with it.
+CALIBRATION_ALIGNMENT = AlignmentConfig(
+    levels=_LEVELS, survivors=(3, 2, 2), copy_distance=0.005, copy_angle_deg=0.75
+)
 
 
 @dataclass(frozen=True)
@@ -233,34 +294,52 @@ def align_level(
 ) -> Aligned:
     """Align poses (P,) with a query of the level; a step that makes it worse is undone."""
     target = Target.of(query, level.blur_px)
-    R, t = poses.R.clone(), poses.t.clone()
-    cost, damping = t.new_full((len(t),), torch.inf), t.new_full((len(t),), _FIRST_DAMPING)
-    H, g = t.new_zeros(len(t), 6, 6), t.new_zeros(len(t), 6)
+    R = poses.R.clone()
+    t = poses.t.clone()
+    cost = t.new_full((len(t),), torch.inf)
+    damping = t.new_full((len(t),), _FIRST_DAMPING)
+    H = t.new_zeros(len(t), 6, 6)
+    g = t.new_zeros(len(t), 6)
+
     # of those that are not done: where they are in the arrays above, and where to look next
-    active, trial = torch.arange(len(t), device=t.device), poses
+    active = torch.arange(len(t), device=t.device)
+    trial = poses
+
     for step in range(level.iterations + 1):
-        rendering = render_images(field, trial, query.camera, level.sampling)
+        # 1. Compare what is seen from the trial poses with the query
+        rendering = field.render(trial, query.camera, level.sampling)
         here = Linearization.at(trial, rendering, target, level)
+        H_here, g_here = here.normal_equations()
+
+        # 2. Keep those that are better than before
         better = here.cost < cost[active]
         improved = active[better]
-        H_here, g_here = here.normal_equations()
-        R[improved], t[improved], cost[improved] = (
-            trial.R[better],
-            trial.t[better],
-            here.cost[better],
-        )
-        H[improved], g[improved] = H_here[better], g_here[better]
+        R[improved] = trial.R[better]
+        t[improved] = trial.t[better]
+        cost[improved] = here.cost[better]
+        H[improved] = H_here[better]
+        g[improved] = g_here[better]
         on_step(step, Pose(R.clone(), t.clone()))
-        changed = torch.where(better, damping[active] / 4, damping[active] * 16)
-        damping[active] = changed.clamp(_FIRST_DAMPING / 100, 1e6)
+
+        # 3. Trust the model more where it was right, and less where it was not
+        changed = torch.where(
+            better, damping[active] / _DAMPING_FALL, damping[active] * _DAMPING_RISE
+        )
+        damping[active] = changed.clamp(*_DAMPING_RANGE)
+
+        # 4. Solve for the next trial; who moves by less than a step worth taking is done
         delta = _solve(H[active], g[active], damping[active])
         trial = Pose(R[active], t[active]).retract(delta)
         moving = query.camera.fx * delta.abs().amax(-1) >= level.min_step_px
         done = active[~moving]
-        R[done], t[done] = trial.R[~moving], trial.t[~moving]
-        active, trial = active[moving], trial[moving]
+        R[done] = trial.R[~moving]
+        t[done] = trial.t[~moving]
+
+        active = active[moving]
+        trial = trial[moving]
         if len(active) == 0:
             break
+
     return Aligned(Pose(R, t), cost)
 
 
@@ -270,7 +349,9 @@ def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
     floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
     damped = H + torch.diag_embed(damping[:, None] * diagonal + floor)
     delta = -torch.linalg.solve(damped.double(), g.double()).to(g.dtype)
-    longest = torch.maximum(delta[:, :3].norm(dim=-1) / 0.1, delta[:, 3:].norm(dim=-1) / 0.35)
+    longest = torch.maximum(
+        delta[:, :3].norm(dim=-1) / _MAX_SHIFT, delta[:, 3:].norm(dim=-1) / _MAX_TURN_RAD
+    )
     return delta / longest.clamp_min(1)[:, None]
 
 
@@ -278,7 +359,7 @@ def align(
     field: RadianceField,
     query: Query,
     poses: Pose,
-    config: GaussNewtonConfig,
+    config: AlignmentConfig,
     rival_ratio: float = float('inf'),
     on_step: Callable[[int, Pose], None] = lambda step, poses: None,
 ) -> Aligned:
@@ -287,8 +368,10 @@ def align(
     Those with more than ``rival_ratio`` times the cost of the best at the end of a level are given
     up: one that is clearly right needs no company.
     """
-    aligned, visited = None, None
-    for level in config.levels:
+    aligned: Aligned | None = None
+    visited: tuple[object, ...] | None = None
+
+    for i, level in enumerate(config.levels):
         reduced = query.level(level.longer_side)
         comparison = (
             reduced.camera,
@@ -299,10 +382,15 @@ def align(
         )
         if visited == comparison:  # the image has no more pixels than that
             continue
+
         visited = comparison
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
-            poses = config.survivors(aligned, level.kept, rival_ratio)
+            poses = config.select_survivors(aligned, config.survivors[i - 1], rival_ratio)
         aligned = align_level(field, reduced, poses, level, on_step)
+
+    if aligned is None:
+        raise CaldiffError('the alignment has no levels, expected at least one; give one')
+
     order = aligned.cost.argsort()
     return Aligned(aligned.T_norm_cam[order], aligned.cost[order])

@@ -5,10 +5,12 @@
 import pytest
 import torch
 
-from caldiff_ros import training
+from caldiff_ros import devices
+from caldiff_ros.devices import mixed_precision
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.nerf.training import FactorizedTraining
-from caldiff_ros.training import Checkpoint, Convergence, Course, TimedReport, mixed_precision
+from caldiff_ros.mapping.context import Checkpoint, TimedReport
+from caldiff_ros.mapping.factorized_training import FactorizedTraining
+from caldiff_ros.mapping.training_loop import PlateauRule, TrainingSchedule
 
 
 def test_only_the_same_training_resumes(tmp_path):
@@ -30,7 +32,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, full_disk):
 
 def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
     now = iter([10.0, 11.0, 13.0, 16.0, 20.0])
-    monkeypatch.setattr('caldiff_ros.training.time.perf_counter', lambda: next(now))
+    monkeypatch.setattr('caldiff_ros.mapping.context.time.perf_counter', lambda: next(now))
     told = []
     timed = TimedReport(lambda *progress: told.append(progress))
     for stage, step in (('views', 1), ('views', 2), ('features', 1), ('views', 3)):
@@ -40,7 +42,7 @@ def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
     assert told[-1] == ('views', 3, 3, {'loss': 0.5})
 
 
-def followed(course: Course, loss) -> list[tuple[int, float]]:
+def followed(course: TrainingSchedule, loss) -> list[tuple[int, float]]:
     """Stage and learning rate of every step, where ``loss`` tells that of a step."""
     seen = []
     while not course.ended:
@@ -51,7 +53,7 @@ def followed(course: Course, loss) -> list[tuple[int, float]]:
 
 def test_stages_end_when_the_loss_ceases_to_fall():
     """Two windows of 10 at least each; then half as many steps again, ever smaller."""
-    course = Course(Convergence(window=10, tolerance=0.05, decay=0.5), 1000, (0.0, 0.5))
+    course = TrainingSchedule(PlateauRule(window=10, tolerance=0.05, decay=0.5), 1000, (0.0, 0.5))
     seen = followed(course, lambda step: 1.0)
     assert [stage for stage, _ in seen] == [0] * 20 + [1] * 40
     rates = [rate for _, rate in seen]
@@ -62,11 +64,15 @@ def test_stages_end_when_the_loss_ceases_to_fall():
 
 def test_stages_go_on_while_the_loss_falls_and_end_in_time():
     """A fall of 10 % in 10 steps is enough, one of 4 % is not; 90 of 90 steps at most."""
-    convergence = Convergence(window=10, tolerance=0.05, decay=0.5)
-    falls = followed(Course(convergence, 90, (0.0, 1 / 3)), lambda step: 0.9 ** (step / 10))
+    convergence = PlateauRule(window=10, tolerance=0.05, decay=0.5)
+    falls = followed(
+        TrainingSchedule(convergence, 90, (0.0, 1 / 3)), lambda step: 0.9 ** (step / 10)
+    )
     assert [stage for stage, _ in falls] == [0] * 30 + [1] * 60
     assert [rate < 1 for _, rate in falls].count(True) == 29  # from step 60 on, the first one at 1
-    hardly = followed(Course(convergence, 90, (0.0, 1 / 3)), lambda step: 0.96 ** (step / 10))
+    hardly = followed(
+        TrainingSchedule(convergence, 90, (0.0, 1 / 3)), lambda step: 0.96 ** (step / 10)
+    )
     assert [stage for stage, _ in hardly] == [0] * 20 + [1] * 40
 
 
@@ -75,33 +81,33 @@ def test_stages_go_on_while_the_loss_falls_and_end_in_time():
 )
 def test_impossible_convergence_is_explained(wrong):
     with pytest.raises(CaldiffError, match='convergence is window'):
-        Convergence(**wrong)
+        PlateauRule(**wrong)
 
 
 @pytest.mark.parametrize(('pixels', 'steps'), [(500_000, 450), (4096 * 600, 900)])
 def test_many_pixels_are_given_time(pixels, steps):
     """Three stages of two windows each, 50 steps or a sixth of all pixels, and half of it again."""
-    course = FactorizedTraining(rays=4096).course(pixels)
+    course = FactorizedTraining(rays=4096).schedule(pixels)
     assert len(followed(course, lambda step: 1.0)) == steps
 
 
 def test_without_convergence_a_course_is_as_long_as_was_said():
-    assert followed(Course(None, 7), lambda step: 1.0) == [(0, 1.0)] * 7
+    assert followed(TrainingSchedule(None, 7), lambda step: 1.0) == [(0, 1.0)] * 7
 
 
 def test_a_course_goes_on_where_it_was_stopped():
     def loss(step: int) -> float:
         return 1 + 0.1 * (step % 3)
 
-    convergence = Convergence(window=10, tolerance=0.05, decay=0.5)
-    whole = followed(Course(convergence, 300, (0.0, 0.5)), loss)
+    convergence = PlateauRule(window=10, tolerance=0.05, decay=0.5)
+    whole = followed(TrainingSchedule(convergence, 300, (0.0, 0.5)), loss)
     for stop in (5, 25, 45):
-        course = Course(convergence, 300, (0.0, 0.5))
+        course = TrainingSchedule(convergence, 300, (0.0, 0.5))
         before = []
         for _ in range(stop):
             before.append((course.stage, course.learning_rate))
             course.advance(loss(course.steps))
-        resumed = Course(convergence, 300, (0.0, 0.5))
+        resumed = TrainingSchedule(convergence, 300, (0.0, 0.5))
         resumed.restore(course.state())
         assert before + followed(resumed, loss) == whole
 
@@ -123,9 +129,9 @@ def test_bfloat16_only_where_it_is_native_faster_and_wanted(
         return seconds if dtype == torch.bfloat16 else 1.0
 
     monkeypatch.setattr(torch.cpu, 'get_capabilities', lambda: capabilities, raising=False)
-    monkeypatch.setattr(training, '_seconds_of_product', seconds_of_product)
-    uncached = training._multiplies_faster.__wrapped__
-    monkeypatch.setattr(training, '_multiplies_faster', uncached)
+    monkeypatch.setattr(devices, '_seconds_of_product', seconds_of_product)
+    uncached = devices._multiplies_faster.__wrapped__
+    monkeypatch.setattr(devices, '_multiplies_faster', uncached)
     layer = torch.nn.Linear(3, 2)
     with mixed_precision(torch.device('cpu'), wanted):
         out = layer(torch.ones(1, 3))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Normalization, Pose
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
-from caldiff_ros.nerf.views import Views
 
 #: A voxel outside every picture proves nothing: it must lie in this share of the views.
 _MIN_SEEN = 0.5

@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar
 from unittest import mock
 
 import cv2
@@ -21,11 +21,13 @@ import torch
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import optical_to_opengl
+from caldiff_ros.mapping.context import BuildContext, digest
+from caldiff_ros.mapping.field_training import FieldTraining, FieldViews
+from caldiff_ros.mapping.nerfacto_run import nerfacto_from_run
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
-from caldiff_ros.nerf.nerfacto import without_image_metrics
-from caldiff_ros.nerf.nerfstudio_run import NerfstudioRun
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.nerf.nerfacto import NerfactoField, without_image_metrics
 
 if TYPE_CHECKING:
     from nerfstudio.engine.trainer import Trainer, TrainerConfig
@@ -35,9 +37,11 @@ _DEPTH_UNIT = 1e-4
 _SAVE_INTERVAL = 200
 
 
-@dataclass(frozen=True)
-class NerfactoTraining:
+@dataclass(frozen=True, kw_only=True)
+class NerfactoTraining(FieldTraining):
     """How nerfstudio trains nerfacto; the defaults are the paper's (section 4.2), for a GPU."""
+
+    kind: ClassVar[str] = 'nerfacto'
 
     iterations: int = 10_000
     """Optimizer steps."""
@@ -58,6 +62,38 @@ class NerfactoTraining:
     depth_weight: float = 0.001
     """Weight of depth-nerfacto's loss where the dataset has depth images."""
 
+    def train(self, data: FieldViews, context: BuildContext) -> NerfactoField:
+        """See `FieldTraining.train`."""
+        with ExitStack() as stack:
+            folder = context.folder('nerfacto')
+            if folder is None:
+                folder = Path(stack.enter_context(TemporaryDirectory()))
+            run = train_nerfacto(data, self, folder, context)
+
+        return nerfacto_from_run(run, None, data.background).to(context.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdoptedNerfacto(FieldTraining):
+    """The field of an ns-train run, as it is."""
+
+    kind: ClassVar[str] = 'nerfacto'
+
+    run: NerfstudioRun
+
+    def train(self, data: FieldViews, context: BuildContext) -> NerfactoField:
+        """See `FieldTraining.train`; nothing is trained."""
+        adopted = nerfacto_from_run(self.run, data.normalization, data.background)
+        return adopted.to(context.device)
+
+    def origin(self) -> dict[str, Any]:
+        """See `FieldTraining.origin`."""
+        return {'nerfstudio_run': self.run.config_path.parent.name}
+
+    def described(self) -> dict[str, Any]:
+        """See `FieldTraining.described`; the weights are in the map."""
+        return self.origin()
+
 
 #: Small enough for two cores: minutes instead of days, and blurred compared with the real size.
 CPU_NERFACTO = NerfactoTraining(
@@ -72,53 +108,48 @@ CPU_NERFACTO = NerfactoTraining(
 )
 
 
+#: By build preset.
+PRESETS = {'fast': CPU_NERFACTO, 'paper': NerfactoTraining()}
+
+
 def train_nerfacto(
-    views: Views,
-    background: str,
-    training: NerfactoTraining,
-    folder: Path,
-    seed: int = 0,
-    device: torch.device | str = 'cpu',
-    report: Report = no_report,
+    data: FieldViews, training: NerfactoTraining, folder: Path, context: BuildContext
 ) -> NerfstudioRun:
-    """Train nerfacto on ``views``, or depth-nerfacto if they have depth.
+    """Train nerfacto on views, or depth-nerfacto if they have depth.
 
     Args:
-        views: training images; they are written to ``folder`` in nerfstudio's form.
-        background: 'white', 'black' or 'none', what is put behind images with alpha.
+        data: training images; they are written to ``folder`` in nerfstudio's form.
         training: size and length.
         folder: of the dataset and the run; a training that was stopped resumes there.
-        seed: of everything random.
-        device: where to compute.
-        report: receives 'loss' at every step.
+        context: receives 'loss' at every step.
 
     Returns:
-        The run; the frame of its poses is that of ``views``, normalized coordinates.
+        The run; the frame of its poses is that of the views, normalized coordinates.
 
     Raises:
         CaldiffError: if nerfstudio is not installed.
     """
-    data = folder / 'dataset'
-    _write_dataset(views, background, data)
-    device = torch.device(device)
-    config = _trainer_config(training, data, folder / 'runs', views.depth is not None, seed, device)
-    identity = f'{training} {seed} {background} {views.T_norm_cam.t.tolist()} {views.camera}'
-    config.timestamp = hashlib.sha256(identity.encode()).hexdigest()[:12]  # another starts afresh
+    views, background = data.views, data.background
+    dataset = folder / 'dataset'
+    _write_dataset(views, background, dataset)
+    config = _trainer_config(training, dataset, folder / 'runs', views.depth is not None, context)
+    # another training starts afresh
+    identity = digest(context.seed, training, views, background)
+    config.timestamp = identity[:12]
     run = config.get_base_dir()
     checkpoints = config.get_checkpoint_dir()
     if (checkpoints / f'step-{training.iterations - 1:09d}.ckpt').is_file():
-        return NerfstudioRun.load(run / 'config.yml', data)
+        return NerfstudioRun.load(run / 'config.yml', dataset)
     if any(checkpoints.glob('step-*.ckpt')):
         config.load_dir = checkpoints
-    torch.manual_seed(seed)
-    with without_image_metrics(), _quiet():
+    with context.seeded(), without_image_metrics(), _quiet():
         config.save_config()
         trainer = config.setup(local_rank=0, world_size=1)
         trainer.setup()
         config.max_num_iterations -= trainer._start_step  # it counts from where it resumes
-        _report_steps(trainer, training.iterations, report)
+        _report_steps(trainer, training.iterations, context)
         trainer.train()
-    return NerfstudioRun.load(run / 'config.yml', data)
+    return NerfstudioRun.load(run / 'config.yml', dataset)
 
 
 def _write_dataset(views: Views, background: str, folder: Path) -> None:
@@ -159,8 +190,7 @@ def _trainer_config(
     data: Path,
     runs: Path,
     with_depth: bool,
-    seed: int,
-    device: torch.device,
+    context: BuildContext,
 ) -> TrainerConfig:
     try:
         from nerfstudio.configs.method_configs import method_configs
@@ -175,6 +205,7 @@ def _trainer_config(
             f'nerfstudio cannot be imported ({error}), expected it to train nerfacto; install it '
             'with pip install nerfstudio'
         ) from error
+    device = context.device
     method = 'depth-nerfacto' if with_depth else 'nerfacto'
     config = deepcopy(method_configs[method])
     config.output_dir, config.experiment_name = runs, 'views'
@@ -186,7 +217,7 @@ def _trainer_config(
     config.steps_per_eval_all_images = 10**9
     config.logging.local_writer.enable = False
     config.logging.profiler = 'none'
-    config.machine.device_type, config.machine.seed = device.type, seed
+    config.machine.device_type, config.machine.seed = device.type, context.seed
     config.mixed_precision = device.type == 'cuda'
     config.pipeline.datamanager = VanillaDataManagerConfig(
         _target=VanillaDataManager[DepthDataset] if with_depth else VanillaDataManager,
@@ -214,12 +245,12 @@ def _trainer_config(
     return config
 
 
-def _report_steps(trainer: Trainer, n_steps: int, report: Report) -> None:
+def _report_steps(trainer: Trainer, n_steps: int, context: BuildContext) -> None:
     iterate = trainer.train_iteration
 
     def reported(step: int):
         result = iterate(step)
-        report('field', step + 1, n_steps, {'loss': result[0].item()})
+        context.progress('field', step + 1, n_steps, {'loss': result[0].item()})
         return result
 
     trainer.train_iteration = reported

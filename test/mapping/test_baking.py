@@ -4,21 +4,25 @@
 
 import pytest
 import torch
-from blobs import CAMERA, Blobs, ring
+from blobs import CAMERA, Blobs, photographed, ring
 
-from caldiff_ros.nerf.baking import bake
-from caldiff_ros.nerf.factorized import FactorizedConfig
-from caldiff_ros.nerf.field import render_images
-from caldiff_ros.nerf.training import FactorizedTraining
-from caldiff_ros.training import weights_digest
+from caldiff_ros.mapping.baking import bake
+from caldiff_ros.mapping.context import BuildContext, weights_digest
+from caldiff_ros.mapping.factorized_training import FactorizedSize, FactorizedTraining
+from caldiff_ros.mapping.field_training import FieldViews
 
 ROOM = torch.tensor([[-0.6] * 3, [0.6] * 3])
 TRAINING = FactorizedTraining(
-    FactorizedConfig(resolution=32, occupancy_resolution=32),
+    field=FactorizedSize(resolution=32, occupancy_resolution=32),
     iterations=150,
     rays=1024,
     exact_depth=True,
 )
+
+
+def room(aabb) -> FieldViews:
+    """What is known of the room before it is baked: its box, and the camera of the renders."""
+    return FieldViews(views=photographed(Blobs(), ring(2)), aabb=aabb, background='white')
 
 
 @pytest.fixture(scope='module')
@@ -30,8 +34,7 @@ def baked(tmp_path_factory):
         stages.append((stage, step))
 
     def run():
-        torch.manual_seed(0)
-        return bake(Blobs(), ring(20), CAMERA, ROOM, TRAINING, 'white', work=work, report=report)
+        return bake(Blobs(), ring(20), room(ROOM), TRAINING, BuildContext(work=work, report=report))
 
     return run, stages
 
@@ -39,7 +42,7 @@ def baked(tmp_path_factory):
 def test_colour_and_depth_are_those_of_the_original(baked):
     run, _ = baked
     new = ring(4, phase=0.15)
-    was, now = (render_images(field, new, CAMERA) for field in (Blobs(), run()))
+    was, now = (field.render(new, CAMERA) for field in (Blobs(), run()))
     assert -10 * torch.log10(((was.rgb - now.rgb) ** 2).mean()) > 24
     solid = was.opacity > 0.95
     assert solid.float().mean() > 0.2
@@ -53,7 +56,7 @@ def test_the_box_is_what_the_renders_show_of_the_room(baked):
     assert (aabb.abs() < 0.35).all()  # the blobs lie within 0.3
     flat = ROOM.clone()
     flat[1, 2] = 0.02
-    cut = bake(Blobs(), ring(20), CAMERA, flat, TRAINING, 'white').aabb
+    cut = bake(Blobs(), ring(20), room(flat), TRAINING, BuildContext()).aabb
     assert cut[1, 2] == 0.02
 
 

@@ -10,37 +10,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caldiff_ros.diffusion.training import poses_of
+from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
+from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, align
 from caldiff_ros.localization.confidence import Calibration, Evidence
+from caldiff_ros.localization.correctness import is_wrong, nees
 from caldiff_ros.localization.covariance import curvature_covariance
-from caldiff_ros.localization.gauss_newton import GaussNewtonConfig, align
 from caldiff_ros.localization.image_quality import ImageQuality
-from caldiff_ros.localization.presets import LocalizerConfig
+from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
-from caldiff_ros.localization.sampling import RenderedViewsConfig, poses_around, uniform_particles
-from caldiff_ros.localization.selection import select
-from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField, render_images
-from caldiff_ros.nerf.views import Views
-from caldiff_ros.training import Report, no_report
+from caldiff_ros.localization.selection import SelectionConfig, select
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
+from caldiff_ros.mapping.views import Views
+from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
 
-#: A pose farther than this from the truth (normalized units, or degrees) is wrong, and must not be
-#: trusted.
-RIGHT = (0.05, 10.0)
 #: Starts about the truth, from which the right pose is refined, and their standard deviations. One
 #: start may end in a minimum beside the right one, where a localization has others as well.
 _STARTS = 4
 _START = torch.tensor([0.01] * 3 + [0.02] * 3)
 #: Random poses from which the most deceptive ones are refined, and how many of these.
 _RANDOM_POSES, _REFINED = 80, 5
-#: They are chosen on a coarse image, as the localizer does.
-_CHOICE = replace(LocalizerConfig().selection, count=_REFINED, screening_side=None)
+#: How poses are compared and chosen. Like `CALIBRATION_ALIGNMENT` it does not follow the presets.
+_AFFINE_EXPOSURE = True
+_ROBUST_SCALE = 0.3
+_CHOICE_SIDE = 25
+_CHOICE = SelectionConfig(
+    count=_REFINED, longer_side=_CHOICE_SIDE, min_distance=0.06, min_angle_deg=8.0
+)
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
-#: A squared error of more than so many times the median belongs to another minimum; the theory has
-#: 1 of 10^9 there, and a mean must not hang on a single alignment.
-_MOST_SQUARED_ERROR = 10.0
+#: A NEES of more than this many times the median is an outlier from another minimum (chi-square
+#: probability 1e-9), which must not dominate the mean.
+_MOST_NEES = 10.0
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ def calibrate(
     field: RadianceField,
     held_out: Views,
     quality: ImageQuality,
-    seed: int = 0,
-    report: Report = no_report,
+    context: BuildContext,
 ) -> Calibration:
     """Calibrate on views whose poses are known.
 
@@ -77,78 +79,83 @@ def calibrate(
         field: a field that was not trained on the views.
         held_out: the views.
         quality: the worst of the map's images.
-        seed: of everything random.
-        report: receives the progress of 'calibration'.
+        context: seed, and receives the progress of 'calibration'.
 
     Raises:
         CaldiffError: if no right pose could be found.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = context.generator()
     true = held_out.T_norm_cam.to(field.aabb.device)
-    right, wrong, squared_errors = [], [], []
+    right: list[Evidence] = []
+    wrong: list[Evidence] = []
+    nees_values: list[float] = []
+
     for i, query in enumerate(queries_of(held_out, field)):
+        # 1. Right: refined from near the truth
         truth = true[i : i + 1]
         noise = _START * torch.randn(_STARTS, 6, generator=generator)
         starts = truth[[0] * _STARTS].retract(noise.to(truth.t))
-        found = align(field, query, starts, GaussNewtonConfig()).T_norm_cam[:1]
+        found = align(field, query, starts, CALIBRATION_ALIGNMENT).T_norm_cam[:1]
         if not is_wrong(found, truth[0])[0]:
-            rendering = render_images(field, found, query.camera)
+            rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
             covariance = curvature_covariance(rendering, query, found)
-            squared_errors.append(squared_error(found[0], truth[0], covariance))
+            nees_values.append(nees(found[0], truth[0], covariance))
+
+        # 2. Wrong: the most deceptive of random poses
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
         deceived = refine_wrong(field, query, particles[is_wrong(particles, truth[0])])
         still_wrong = is_wrong(deceived, truth[0])
         if bool(still_wrong.any()):
-            rendering = render_images(field, deceived[still_wrong], query.camera)
+            rendering = field.render(deceived[still_wrong], query.camera)
             wrong.append(Evidence.of(rendering, query))
+
+        # 3. Wrong: an image of no place
         around = poses_around(held_out.T_norm_cam, _RANDOM_POSES, RenderedViewsConfig(), generator)
         nowhere = replace(query, image=scrambled(query.image, generator))
         deceived = refine_wrong(field, nowhere, around.to(true.t.device))
-        wrong.append(Evidence.of(render_images(field, deceived, query.camera), nowhere))
-        report('calibration', i + 1, len(held_out), {})
+        wrong.append(Evidence.of(field.render(deceived, query.camera), nowhere))
+        context.progress('calibration', i + 1, len(held_out))
     if not right:
         raise CaldiffError(
             f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
             'says what a right answer looks like; check the poses, or give more and sharper images'
         )
-    scale = covariance_scale(np.array(squared_errors))
+    scale = covariance_scale(np.array(nees_values))
     return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
 
 
-def covariance_scale(squared_errors: np.ndarray) -> float:
-    """How many times covariances are too small, from the normalized squared errors (N,) of poses.
+def covariance_scale(nees_values: np.ndarray) -> float:
+    """How many times covariances are too small, from the NEES (N,) of poses, see `nees`.
 
     Their mean over its expectation, the 6 degrees of freedom, without those that ended beside the
     right minimum, which no covariance at the minimum explains.
     """
-    explained = squared_errors <= _MOST_SQUARED_ERROR * np.median(squared_errors)
-    return float(squared_errors[explained].mean()) / 6
+    explained = nees_values <= _MOST_NEES * np.median(nees_values)
+    return float(nees_values[explained].mean()) / 6
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:
     """The views as images to localize."""
     images = (views.on_background(BACKGROUND_COLORS[field.background]) * 255).round()
-    device, config = field.aabb.device, LocalizerConfig()
     return [
-        Query(image, seen, views.camera, device, config.affine_exposure, config.robust_scale)
+        Query(
+            image=image,
+            seen=seen,
+            camera=views.camera,
+            device=field.aabb.device,
+            affine_exposure=_AFFINE_EXPOSURE,
+            robust_scale=_ROBUST_SCALE,
+        )
         for image, seen in zip(images.to(torch.uint8).numpy(), views.seen.numpy(), strict=True)
     ]
 
 
-def is_wrong(poses: Pose, truth: Pose) -> Tensor:
-    """Which of poses (P,) are too far from the truth, bool (P,)."""
-    distance, angle_deg = RIGHT
-    too_far = poses.translation_error(truth) > distance
-    return too_far | (poses.rotation_error_deg(truth) > angle_deg)
-
-
 def refine_wrong(field: RadianceField, query: Query, poses: Pose) -> Pose:
     """The most deceptive of poses (P,), refined by alignment alone, at most five."""
-    errors = query.level(_CHOICE.longer_side).photometric_error(field, poses)
+    errors = query.level(_CHOICE_SIDE).photometric_error(field, poses)
     chosen = poses[select(poses, errors, _CHOICE)]
-    config = GaussNewtonConfig()
-    everyone = config.keeping(*[len(chosen)] * len(config.levels))
+    everyone = CALIBRATION_ALIGNMENT.keeping(*[len(chosen)] * len(CALIBRATION_ALIGNMENT.survivors))
     return align(field, query, chosen, everyone).T_norm_cam
 
 
@@ -162,13 +169,3 @@ def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:
     result = image.copy()
     result[:height, :width] = tiles.swapaxes(1, 2).reshape(height, width, 3)
     return result
-
-
-def squared_error(found: Pose, truth: Pose, covariance: Tensor) -> float:
-    """Normalized estimation error squared of a pose, batch shape (); 6 on average is right.
-
-    ``covariance`` (6, 6) is in the parameters of `Pose.retract`.
-    """
-    found, truth = (pose.to('cpu', torch.float64) for pose in (found, truth))
-    delta = found.offset_to(truth)
-    return float(delta @ torch.linalg.solve(covariance, delta))

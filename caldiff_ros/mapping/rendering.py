@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf.field import RadianceField, Rendering, render_images
-from caldiff_ros.training import Checkpoint, Report
+from caldiff_ros.mapping.context import BuildContext, Checkpoint
+from caldiff_ros.nerf.field import RadianceField, Rendering
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def render_job(
     job: RenderingJob,
     keep: Callable[[Rendering], dict[str, Tensor]],
     saved: Checkpoint,
-    report: Report,
+    context: BuildContext,
 ) -> dict[str, Tensor]:
     """Render views and keep something of each.
 
@@ -50,7 +50,7 @@ def render_job(
         job: the views.
         keep: what is kept of a batch, (B, ...) each, by name.
         saved: to resume from and to save to.
-        report: receives the progress.
+        context: receives the progress.
 
     Returns:
         What was kept of all views, (V, ...) each, on the CPU.
@@ -60,10 +60,10 @@ def render_job(
     n = len(job.T_norm_cam)
     for start in range(done, n, job.at_once):
         stop = min(start + job.at_once, n)
-        rendered = render_images(field, job.T_norm_cam[start:stop], job.camera, job.sampling)
+        rendered = field.render(job.T_norm_cam[start:stop], job.camera, job.sampling)
         for name, value in keep(rendered).items():
             parts.setdefault(name, []).append(value.cpu())
-        report(job.stage, stop, n, {})
+        context.progress(job.stage, stop, n)
         if stop // job.between_saves > start // job.between_saves or stop == n:
             parts = {name: [torch.cat(values)] for name, values in parts.items()}
             saved.save({name: values[0] for name, values in parts.items()})

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization
-from caldiff_ros.nerf.bounds import scene_bounds
-from caldiff_ros.nerf.views import Views
+from caldiff_ros.mapping.bounds import scene_bounds
+from caldiff_ros.mapping.field_training import FieldViews
+from caldiff_ros.mapping.views import Views
 from caldiff_ros.scenes.scene import Frame, Scene
 
 Background = Literal['auto', 'white', 'black', 'none']
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingData:
     """A scene made ready: views in normalized coordinates and where the scene lies.
 
@@ -74,11 +75,22 @@ class TrainingData:
         unseen = [frame for frame in test if frame.name not in names]
         held_out = Views.load(unseen, camera, normalization) if unseen else None
         return cls(
-            scene,
-            camera,
-            normalization,
-            views,
-            held_out,
-            scene_bounds(views, normalization, scene.aabb),
-            scene.background if background == 'auto' else background,
+            scene=scene,
+            camera=camera,
+            normalization=normalization,
+            views=views,
+            held_out=held_out,
+            aabb=scene_bounds(views, normalization, scene.aabb),
+            background=scene.background if background == 'auto' else background,
+        )
+
+    @property
+    def field_views(self) -> FieldViews:
+        """What a field is trained on."""
+        return FieldViews(
+            views=self.views,
+            aabb=self.aabb,
+            background=self.background,
+            held_out=self.held_out,
+            normalization=self.normalization,
         )

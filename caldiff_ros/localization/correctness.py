@@ -1,0 +1,31 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""When a pose is right, and how well its covariance says how far off it is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.geometry import Pose
+
+#: A pose farther than this from the truth (normalized units, or degrees) is wrong, and must not be
+#: trusted.
+RIGHT = (0.05, 10.0)
+
+
+def is_wrong(poses: Pose, truth: Pose) -> Tensor:
+    """Which of poses (P,) are too far from the truth, bool (P,)."""
+    distance, angle_deg = RIGHT
+    too_far = poses.translation_error(truth) > distance
+    return too_far | (poses.rotation_error_deg(truth) > angle_deg)
+
+
+def nees(found: Pose, truth: Pose, covariance: Tensor) -> float:
+    """Normalized estimation error squared of a pose, batch shape (); 6 on average is right.
+
+    ``covariance`` (6, 6) is in the parameters of `Pose.retract`.
+    """
+    found, truth = (pose.to('cpu', torch.float64) for pose in (found, truth))
+    delta = found.offset_to(truth)
+    return float(delta @ torch.linalg.solve(covariance, delta))

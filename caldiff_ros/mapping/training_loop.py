@@ -1,0 +1,233 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The one training loop: what is trained by gradient steps brings its loss and its parameters."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.mapping.context import BuildContext, Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlateauRule:
+    """When a training has learned what it can at a learning rate, and how it then ends."""
+
+    window: int = 50
+    """Steps, at least, whose mean loss is compared with that of as many steps before."""
+    tolerance: float = 0.05
+    """A loss that falls by a smaller share from one window to the next has ceased to fall."""
+    decay: float = 0.5
+    """Length of the decay of the learning rate to zero, as a fraction of the steps before it."""
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or not 0 <= self.tolerance < 1 or not 0 < self.decay < float('inf'):
+            raise CaldiffError(
+                f'convergence is window {self.window}, tolerance {self.tolerance}, decay '
+                f'{self.decay}, expected at least 1 step, a share from 0 to 1, and a positive '
+                'share; correct it'
+            )
+
+
+class TrainingSchedule:
+    """The stages of a training, each until the loss ceases to fall; then the learning rate falls.
+
+    Args:
+        plateau: when a stage is over; None for a single one of a fixed length, at a constant
+            learning rate.
+        iterations: most steps in all.
+        starts: at which shares of ``iterations`` the stages begin at the latest, from 0 on.
+
+    Attributes:
+        stage: the present one.
+        steps: taken so far.
+    """
+
+    def __init__(
+        self, plateau: PlateauRule | None, iterations: int, starts: Sequence[float] = (0.0,)
+    ) -> None:
+        self._plateau = plateau
+        self._iterations = iterations
+        self._ends = [round(share * iterations) for share in starts[1:]]
+        if plateau is not None:
+            self._ends.append(round(iterations / (1 + plateau.decay)))
+
+        self.stage = 0
+        self.steps = 0
+        self._losses: list[float] = []
+        self._decays_from: int | None = None
+
+    @property
+    def expected(self) -> int:
+        """Most steps in all, as far as is known by now."""
+        if self._plateau is None or self._decays_from is None:
+            return self._iterations
+
+        decay = max(1, round(self._plateau.decay * self._decays_from))
+        return min(self._iterations, self._decays_from + decay)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the training is over."""
+        return self.steps >= self.expected
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step, as a share of the first one's."""
+        if self._decays_from is None:
+            return 1.0
+        return 1 - (self.steps - self._decays_from) / (self.expected - self._decays_from)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the last stage is over and the learning rate falls."""
+        return self._decays_from is not None
+
+    def advance(self, loss: float) -> None:
+        """Count a step that had this loss."""
+        self.steps += 1
+        if self._plateau is None or self.settled:
+            return
+
+        self._losses.append(loss)
+        if self._ceased_to_fall(self._plateau) or self.steps >= self._ends[self.stage]:
+            self._losses = []
+            if self.stage + 1 < len(self._ends):
+                self.stage += 1
+            else:
+                self._decays_from = self.steps
+
+    def _ceased_to_fall(self, plateau: PlateauRule) -> bool:
+        n = plateau.window
+        if len(self._losses) < 2 * n or len(self._losses) % n:
+            return False
+
+        before = sum(self._losses[-2 * n : -n])
+        now = sum(self._losses[-n:])
+        return now > (1 - plateau.tolerance) * before
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            'stage': self.stage,
+            'steps': self.steps,
+            'losses': self._losses,
+            'decays_from': self._decays_from,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.stage = state['stage']
+        self.steps = state['steps']
+        self._losses = list(state['losses'])
+        self._decays_from = state['decays_from']
+
+
+class Trainer(ABC):
+    """What `train` needs to know of a training.
+
+    Attributes:
+        stage: name of its progress.
+        module: what is trained, on its device.
+        generator: draws everything random; part of the checkpoints.
+    """
+
+    stage: str
+    module: nn.Module
+    generator: torch.Generator
+
+    #: Steps between two checkpoints.
+    checkpoint_interval = 200
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for Adam, each with its learning rate 'lr'."""
+
+    @abstractmethod
+    def loss(self, schedule: TrainingSchedule) -> Tensor:
+        """Loss of the next step."""
+
+    def begin_stage(self, schedule: TrainingSchedule) -> None:  # noqa: B027 - optional
+        """Prepare the module for the stage of the schedule; may replace its parameters."""
+
+    def after_step(self, schedule: TrainingSchedule) -> dict[str, float]:
+        """Called once a step was taken and counted; returns numbers for the report."""
+        return {}
+
+    def finish(self) -> None:  # noqa: B027 - optional
+        """Called once at the end."""
+
+
+def train(
+    trainer: Trainer, schedule: TrainingSchedule, context: BuildContext, saved: Checkpoint
+) -> None:
+    """Take gradient steps until the schedule ends, or resume where a stopped training was.
+
+    The module of the trainer is left in evaluation mode, with its parameters frozen.
+
+    Args:
+        trainer: what is trained.
+        schedule: how long, in which stages, at which learning rate.
+        context: receives 'loss' at every step, and what the trainer measures.
+        saved: to resume from and to save to.
+    """
+    # 1. Resume
+    state = saved.load()
+    if state is not None:
+        schedule.restore(state['schedule'])
+
+    trainer.begin_stage(schedule)
+    optimizer = _optimizer(trainer)
+
+    if state is not None:
+        trainer.module.load_state_dict(state['module'])
+        optimizer.load_state_dict(state['optimizer'])
+        trainer.generator.set_state(state['generator'])
+
+    while not schedule.ended:
+        # 2. Take a step
+        for group in optimizer.param_groups:
+            group['lr'] = group['initial_lr'] * schedule.learning_rate
+
+        loss = trainer.loss(schedule)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+        # 3. Let schedule and trainer follow
+        stage = schedule.stage
+        numbers = {'loss': loss.item()}
+        schedule.advance(numbers['loss'])
+        numbers |= trainer.after_step(schedule)
+
+        if schedule.stage != stage:
+            trainer.begin_stage(schedule)
+            optimizer = _optimizer(trainer)
+
+        # 4. Report and save
+        context.progress(trainer.stage, schedule.steps, schedule.expected, numbers)
+
+        if schedule.ended or schedule.steps % trainer.checkpoint_interval == 0:
+            saved.save(
+                {
+                    'schedule': schedule.state(),
+                    'module': trainer.module.state_dict(),
+                    'optimizer': optimizer.state_dict(),
+                    'generator': trainer.generator.get_state(),
+                }
+            )
+
+    trainer.finish()
+    trainer.module.requires_grad_(False).eval()
+
+
+def _optimizer(trainer: Trainer) -> torch.optim.Optimizer:
+    groups = [{**group, 'initial_lr': group['lr']} for group in trainer.parameter_groups()]
+    return torch.optim.Adam(groups, fused=True)
