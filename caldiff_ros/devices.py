@@ -28,6 +28,7 @@ def mixed_precision(device: torch.device, wanted: bool = True) -> torch.autocast
         capabilities = torch.cpu.get_capabilities()
         native = any(capabilities.get(name, False) for name in ('avx512_bf16', 'amx_bf16'))
         pays = native and _multiplies_faster(torch.bfloat16)
+
     return torch.autocast(device.type, torch.bfloat16, enabled=pays)
 
 
@@ -41,10 +42,12 @@ def _seconds_of_product(dtype: torch.dtype) -> float:
     """Least time of a matrix product of the size that training has."""
     a, b = (torch.ones(_PRODUCT_SIZE, _PRODUCT_SIZE, dtype=dtype) for _ in range(2))
     spent = []
+
     for _ in range(_PRODUCTS):
         began = time.perf_counter()
         a @ b
         spent.append(time.perf_counter() - began)
+
     return min(spent)
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import caldiff_ros
 
 PACKAGE = Path(caldiff_ros.__file__).parent
@@ -60,3 +62,24 @@ def test_every_source_file_carries_the_licence():
     for path in sources:
         lines = path.read_text().splitlines()
         assert lines[:2] == HEADER, path
+
+
+#: Prints which of our packages a module loads.
+LOADED = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+print(*{name.split('.')[1] for name in sys.modules if name.startswith('caldiff_ros.')})
+"""
+
+
+@pytest.mark.parametrize('module', ['caldiff_ros.localization', 'caldiff_ros.ros.localizer'])
+def test_a_robot_loads_neither_trainers_nor_dataset_readers(module):
+    if module.startswith('caldiff_ros.ros'):
+        pytest.importorskip('rclpy')
+    result = subprocess.run(
+        [sys.executable, '-c', LOADED, module], capture_output=True, text=True, cwd=PACKAGE.parent
+    )
+    assert result.returncode == 0, result.stderr
+    loaded = set(result.stdout.split())
+    assert {'localization', 'nerf', 'diffusion'} <= loaded
+    assert not loaded & {'mapping', 'scenes', 'evaluation', 'baselines', 'cli', 'demo'}

@@ -85,21 +85,25 @@ class BuildArguments:
         """Read the images, after everything that could fail has been checked."""
         check_output(self.output)
         FIELD_KINDS[self.build.field.kind].check_installed()
+
         if self.scale is not None and not 0 < self.scale < float('inf'):
             raise CaldiffError(
                 f'the scale is {self.scale}, expected metres per unit of the training poses; give '
                 'a positive number, or omit it where it is not known'
             )
+
         path = self.data or (self.run.data if self.run else None)
         if path is None:
             raise CaldiffError(
                 'no dataset is given, expected the folder of one; give it after the verb, or --nerf'
             )
+
         scene = open_scene(path)
         train, test = scene.split(self.split, self.variant)
         background = self.config.background
         if self.run is not None and background == 'auto':
             background = 'none'  # nerfacto takes what is transparent for black
+
         data = TrainingData.load(scene, train, test, self.downscale_factor, background)
         self.work.mkdir(parents=True, exist_ok=True)
         return data
@@ -126,7 +130,9 @@ class BuildArguments:
         origin = {'split': self.split, 'variant': self.variant, 'preset': self.preset}
         built.provenance.update(origin, downscale_factor=self.downscale_factor)
         if self.scale is not None:
-            built.scale, built.metric = self.scale, True
+            built.scale = self.scale
+            built.metric = True
+
         built.save(self.output)
 
 
@@ -143,11 +149,13 @@ def defaults(kind: type[Arguments], argv: Sequence[str]) -> Arguments:
     parser.add_argument('--preset', default='fast')
     parser.add_argument('--field', default=NATIVE_KIND)
     named, _ = parser.parse_known_args(argv)
+
     if named.preset not in BUILD_PRESETS:
         raise CaldiffError(
             f'preset {named.preset!r} is not known, expected one of {", ".join(BUILD_PRESETS)}; '
             'give one'
         )
+
     if named.field not in FIELD_KINDS:
         raise CaldiffError(
             f'field {named.field!r} is not known, expected one of {", ".join(FIELD_KINDS)}; give '

@@ -78,7 +78,9 @@ class _EfficientNetLite0(nn.Module):
         from efficientnet_lite_pytorch import EfficientNet
 
         network = EfficientNet.from_name('efficientnet-lite0')
-        self.stem, self.norm, self.act = network._conv_stem, network._bn0, network._swish
+        self.stem = network._conv_stem
+        self.norm = network._bn0
+        self.act = network._swish
         self.blocks = nn.Sequential(*network._blocks[: self._blocks])
 
     def load_imagenet(self, weights: dict[str, Tensor]) -> None:
@@ -86,10 +88,12 @@ class _EfficientNetLite0(nn.Module):
         names = {'_conv_stem': 'stem', '_bn0': 'norm', '_blocks': 'blocks'}
         own = self.state_dict()
         renamed = {}
+
         for name, value in weights.items():
             head, _, rest = name.partition('.')
             if f'{names.get(head)}.{rest}' in own:
                 renamed[f'{names[head]}.{rest}'] = value
+
         self.load_state_dict(renamed)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -110,7 +114,8 @@ class ConditioningNetwork(nn.Module):
 
     def __init__(self, backbone: str, config: ConditioningConfig) -> None:
         super().__init__()
-        self.backbone_name, self.config = backbone, config
+        self.backbone_name = backbone
+        self.config = config
         self.backbone = _BACKBONES[backbone]()
         self.pool = nn.AdaptiveAvgPool2d(config.grid)
         self.projection = nn.Linear(self.backbone.channels * config.grid**2, config.width)
@@ -134,6 +139,7 @@ def drop_out(described: Tensor, share: float, generator: torch.Generator) -> Ten
     """What `describe` returned without a random ``share`` of it, different for each row (B, D)."""
     if share == 0:
         return described
+
     kept = torch.rand(described.shape, generator=generator) >= share
     return described * kept.to(described.device) / (1 - share)
 
@@ -155,15 +161,20 @@ def make_conditioning(
         name = 'resnet18' if config.backbone == 'auto' else config.backbone
         state = _read_weights(weights)
     elif config.backbone == 'efficientnet_lite0':
-        name, state = config.backbone, _efficientnet_weights()
+        name = config.backbone
+        state = _efficientnet_weights()
     else:
-        name, state = 'resnet18', _resnet_weights()
+        name = 'resnet18'
+        state = _resnet_weights()
         if state is None and config.backbone == 'auto':
-            name, state = 'efficientnet_lite0', _efficientnet_weights()
+            name = 'efficientnet_lite0'
+            state = _efficientnet_weights()
+
     network = ConditioningNetwork(name, config)
     if state is None:
         _log.warning('No ImageNet weights for %s here: it is trained from scratch.', name)
         return network
+
     try:
         network.backbone.load_imagenet(state)
     except (RuntimeError, KeyError) as error:
@@ -171,6 +182,7 @@ def make_conditioning(
             f'{weights} does not hold the weights of {name}, expected the state dict of its '
             'ImageNet model; give the right file or another backbone'
         ) from error
+
     return network
 
 
@@ -205,6 +217,7 @@ def _resnet_weights() -> dict[str, Tensor] | None:
 def _socket_timeout(seconds: float):
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
+
     try:
         yield
     finally:

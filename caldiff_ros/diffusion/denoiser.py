@@ -65,6 +65,7 @@ class Denoiser(nn.Module):
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
             layers += [nn.Linear(before, after), nn.SiLU()]
+
         self.layers = nn.Sequential(*layers, nn.Linear(config.width, 7))
 
     def forward(self, vectors: Tensor, t: Tensor, features: Tensor) -> Tensor:

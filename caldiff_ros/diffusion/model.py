@@ -45,7 +45,8 @@ class PoseDiffusion(nn.Module):
 
     def __init__(self, config: DiffusionConfig, conditioning: ConditioningNetwork) -> None:
         super().__init__()
-        self.config, self.conditioning = config, conditioning
+        self.config = config
+        self.conditioning = conditioning
         self.denoiser = Denoiser(config.denoiser, config.conditioning.width)
         self._bars = alpha_bars(config.schedule).numpy()
 
@@ -70,6 +71,7 @@ class PoseDiffusion(nn.Module):
         described = self.describe(images)
         if dropout == 0:
             return self.conditioning.project(described)[shown]
+
         return self.conditioning.project(drop_out(described[shown], dropout, generator))
 
     def describe(self, images: Tensor) -> Tensor:

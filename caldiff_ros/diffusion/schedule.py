@@ -38,10 +38,12 @@ def alpha_bars(config: ScheduleConfig) -> Tensor:
     """
     t = torch.arange(1, config.steps + 1, dtype=torch.float64)
     betas = config.beta_start + t * (config.beta_end - config.beta_start) / config.steps
+
     if config.zero_terminal_snr:
         from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
         betas = rescale_zero_terminal_snr(betas)
+
     return torch.cat([torch.ones(1, dtype=torch.float64), (1 - betas).cumprod(0)])
 
 
@@ -86,6 +88,7 @@ class ReverseStep:
         alpha = self.alpha_bar / self.alpha_bar_next
         psi = implied_noise(noisy, clean, alpha_bar)
         mean = (noisy - (1 - alpha) / (1 - alpha_bar).sqrt() * psi) / alpha**0.5
+
         return normalize_quaternion(mean + (1 - alpha) * noise)
 
     def ddim(self, noisy: Tensor, clean: Tensor) -> Tensor:

@@ -137,6 +137,7 @@ class AlignmentConfig:
         )
         chosen = select(aligned.T_norm_cam, aligned.cost, distinct)
         cost = aligned.cost[chosen]
+
         return aligned.T_norm_cam[chosen[cost <= max(rival_ratio, 1) * cost[0]]]
 
 
@@ -208,17 +209,21 @@ class Linearization:
         rgb = blurred(rendering.rgb, target.blur_px)
         flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
         rgb = flat.view_as(rgb)
+
         # of the render: that of the image has its noise, which the residual has as well
         gradient = image_gradient(rgb)
         J = pose_jacobian(_filled_depth(rendering), gradient, camera, poses)
         residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
         compared = target.seen
+
         if level.edge_weight < 1:
             edges = depth_edges(rendering).flatten(1, 2)[..., None]
             compared = compared * torch.where(edges, level.edge_weight, 1.0)
+
         squared = (residual**2).sum(-1, keepdim=True)
         robust = compared * robust_loss(squared, level.robust_scale)
         weight = compared * robust_weight(squared, level.robust_scale)
+
         return cls(J, residual, weight, robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1))
 
     def normal_equations(self) -> tuple[Tensor, Tensor]:
@@ -245,16 +250,19 @@ def pose_jacobian(rendering: Rendering, rgb_gradient: Tensor, camera: Camera, po
     xy1 = pixel_directions(camera, depth.device)[None]
     x, y = xy1[..., 0], xy1[..., 1]
     inverse = 1 / depth[..., 0].clamp_min(1e-3)
+
     # pixel motion over motion of the point in the camera frame
     zero = torch.zeros_like(inverse)
     du = torch.stack([camera.fx * inverse, zero, -camera.fx * x * inverse], dim=-1)
     dv = torch.stack([zero, camera.fy * inverse, -camera.fy * y * inverse], dim=-1)
     gradient = rgb_gradient.reshape(P, -1, 3, 2)
     g = gradient[..., :1] * du[:, :, None] + gradient[..., 1:] * dv[:, :, None]
+
     # the point moves by -R^T dt + p x dw, and the image is carried along: dI = -gradient . motion
     by_translation = g @ pose.R.transpose(-1, -2)[:, None]
     point = (xy1 * depth)[:, :, None].expand_as(g)
     by_rotation = torch.linalg.cross(point, g)
+
     return torch.cat([by_translation, by_rotation], dim=-1)
 
 
@@ -273,6 +281,7 @@ def depth_edges(rendering: Rendering) -> Tensor:
     depth = torch.where(rendering.opacity > 0.5, rendering.depth, _FAR)
     log_depth = depth.clamp_min(1e-6).log()[:, None]
     farthest, nearest = (F.max_pool2d(x, 3, stride=1, padding=1) for x in (log_depth, -log_depth))
+
     return (farthest + nearest)[:, 0] > math.log(_EDGE_RATIO)
 
 
@@ -352,6 +361,7 @@ def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
     longest = torch.maximum(
         delta[:, :3].norm(dim=-1) / _MAX_SHIFT, delta[:, 3:].norm(dim=-1) / _MAX_TURN_RAD
     )
+
     return delta / longest.clamp_min(1)[:, None]
 
 
@@ -380,6 +390,7 @@ def align(
             level.sampling,
             level.edge_weight,
         )
+
         if visited == comparison:  # the image has no more pixels than that
             continue
 
@@ -387,7 +398,8 @@ def align(
         if aligned is not None:
             # what has met at one pose goes on once: other places are not crowded out by copies
             poses = config.select_survivors(aligned, config.survivors[i - 1], rival_ratio)
-        aligned = align_level(field, reduced, poses, level, on_step)
+
+        aligned = align_level(field, reduced, poses, level=level, on_step=on_step)
 
     if aligned is None:
         raise CaldiffError('the alignment has no levels, expected at least one; give one')

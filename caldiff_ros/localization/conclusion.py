@@ -23,13 +23,15 @@ _SAME_PLACE = (0.05, 10.0)
 
 def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) -> Answer:
     """The best of the refined poses, judged by the map's calibration."""
-    run.notify('answer', 1, 1, refined.T_norm_cam[:1], refined.evidence.error[:1])
+    run.notify('answer', 1, 1, T_norm_cam=refined.T_norm_cam[:1], errors=refined.evidence.error[:1])
     timings = dict(run.timings)
     if not math.isfinite(refined.evidence.error[0]):
         return Answer(Status.FAILED, 'The refinement gave no finite pose.', timings=timings)
+
     hypotheses = _distinct(refined, run)
     best = hypotheses[0]
     status, message = _verdict(hypotheses, config, run.map.name)
+
     return Answer(
         status=status,
         message=message,
@@ -45,12 +47,14 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
 
 def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     """The refined poses without those that are near a better one."""
-    poses, evidence = refined.T_norm_cam, refined.evidence
+    poses = refined.T_norm_cam
+    evidence = refined.evidence
     distance, angle_deg = _SAME_PLACE
     distinct = SelectionConfig(count=len(poses), min_distance=distance, min_angle_deg=angle_deg)
     kept = select(poses, evidence.error, distinct)
     matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
     confidences = run.map.calibration.confidences(evidence)
+
     return [
         Hypothesis(*parts)
         for parts in zip(matrices, evidence.error.tolist(), confidences, strict=True)
@@ -59,7 +63,8 @@ def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
 
 def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
     """Of the best pose in the map, (6, 6), see `Answer`."""
-    poses, best = refined.T_norm_cam, refined.T_norm_cam[0]
+    poses = refined.T_norm_cam
+    best = refined.T_norm_cam[0]
     scale = run.map.calibration.covariance_scale
     here = near(poses, best, *_SAME_PLACE)
     n_observations = query.seen.sum() / (BLOCK_PX**2 * max(scale, 1.0))
@@ -67,6 +72,7 @@ def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
     covariance = covariance_in_map(scale * refined.covariance + spread, best, run.map.unit)
     turn = torch.eye(6).double()
     turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])
+
     return (turn @ covariance @ turn.T).numpy()
 
 
@@ -75,12 +81,15 @@ def _verdict(
 ) -> tuple[Status, str]:
     """Status and the sentence that explains it."""
     best = hypotheses[0]
-    error, confidence = best.photometric_error, best.confidence
+    error = best.photometric_error
+    confidence = best.confidence
+
     if confidence < config.min_confidence:
         return Status.NOT_LOCALIZED, (
             f'The best pose in {name} has confidence {confidence:.2f} (photometric error '
             f'{error:.4f}), below the {config.min_confidence:g} from which poses are trusted.'
         )
+
     rivals = [
         other
         for other in hypotheses[1:]
@@ -92,6 +101,7 @@ def _verdict(
             f'{1 + len(rivals)} places in {name} look alike from here: photometric errors '
             f'{error:.4f} and {rivals[0].photometric_error:.4f}.'
         )
+
     return Status.LOCALIZED, (
         f'The pose in {name} has confidence {confidence:.2f} (photometric error {error:.4f}).'
     )

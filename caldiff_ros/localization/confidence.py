@@ -50,6 +50,7 @@ class Evidence:
         rgb = rendering.rgb
         pixels = query.seen_pixels
         squared = query.squared_differences(rgb.flatten(1, 2)[:, pixels], pixels)
+
         return cls(
             error=error_of(squared, query.robust_scale),
             squared_error=error_of(squared, robust_scale=None),
@@ -81,6 +82,7 @@ def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
     correlation = covariance / ((variance_a + _NOISE) * (variance_b + _NOISE)).sqrt()
     covered = mean(torch.from_numpy(seen)[None].to(a)) > 0.999
     weight = (variance_a.sqrt() + variance_b.sqrt()) * covered
+
     return (correlation * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-9)
 
 
@@ -99,8 +101,9 @@ class Logistic:
     def fit(cls, right: np.ndarray, wrong: np.ndarray) -> Logistic:
         """Logistic regression on the numbers of right (R,) and wrong ones (W,), of equal weight.
 
-        The targets are Platt's (1999): so many examples do not prove certainty, and where right and
-        wrong are far apart the boundary lies between them. The slope is never negative.
+        The targets are Platt's (1999): a finite number of examples does not prove certainty, and
+        where right and wrong are far apart the boundary lies between them. The slope is never
+        negative.
         """
         x = np.concatenate([right, wrong])
         is_right = np.arange(len(x)) < len(right)

@@ -45,6 +45,7 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     H = H[0].double().cpu()
     nothing = _NOTHING * (1 + H.diagonal().max())
     H_inv = torch.linalg.inv(H + nothing * torch.eye(6).double())
+
     return H_inv @ (blocks @ blocks.T + nothing**2 * torch.eye(6).double()) @ H_inv.T
 
 
@@ -54,13 +55,14 @@ def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Ten
     Args:
         poses: of one place, best first.
         errors: their photometric errors (P,).
-        n_observations: independent ones in the image; with so many residuals of unknown variance, a
-            pose is (best error / its error)^(n / 2) times as likely as the best.
+        n_observations: independent ones in the image; with this many residuals of unknown variance,
+            a pose is (best error / its error)^(n / 2) times as likely as the best.
     """
     poses = poses.to('cpu', torch.float64)
     delta = poses[0].offset_to(poses)
     likelihood = (errors[0] / errors).double().cpu() ** (n_observations / 2)
     weights = likelihood / likelihood.sum()
+
     return delta.T @ (weights[:, None] * delta)
 
 
@@ -77,4 +79,5 @@ def covariance_in_map(covariance: Tensor, T_norm_cam: Pose, unit: float) -> Tens
     turn[:3, :3] *= unit
     turn[3:, 3:] = T_norm_cam.R.double().cpu()
     covariance = turn @ covariance @ turn.T
+
     return (covariance + covariance.T) / 2

@@ -46,6 +46,7 @@ class ImageQuality:
         inner = cv2.erode(seen.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         if not inner.any():
             return cls(0.0, 0.0, 1.0, 1.0)
+
         contrast = float(gray[seen].std())
         edge_strength = max(float(edges[inner].var()) - _ROUNDING, 0.0) ** 0.5
         return cls(
@@ -82,11 +83,13 @@ class ImageQuality:
                     f'{share:.0%} of the image is {what}, expected at most {limit:.0%} in this '
                     f'map; it needs {remedy}'
                 )
+
         if got.contrast < _CONTRAST * self.contrast:
             raise CaldiffError(
                 f'the image has next to no contrast ({got.contrast:.1f} of 255), expected at least '
                 f'{_CONTRAST * self.contrast:.1f} in this map; check lens cap, light and exposure'
             )
+
         if got.sharpness < _SHARPNESS * self.sharpness:
             raise CaldiffError(
                 f'the image is blurred (sharpness {got.sharpness:.3f}), expected at least '

@@ -39,7 +39,8 @@ class Localizer:
         seed: int = 0,
     ) -> None:
         self.config = configuration(preset)
-        self.device, self.seed = pick_device(device), seed
+        self.device = pick_device(device)
+        self.seed = seed
         self.map = localization_map.to(self.device)
 
     def localize(
@@ -66,16 +67,20 @@ class Localizer:
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
         with run.stage('preparation'):
             query = prepare(image, camera, self.config, run)
+
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
             n_guessed = round(self.config.prior_share * self.config.particles) if prior else 0
             poses = diffused_particles(self.config.particles - n_guessed, query, self.config, run)
             if prior is not None:
                 poses = Pose.cat([poses, prior.sample(n_guessed, self.map, run.generator)])
+
         with run.stage('selection'):
             # 4. Select the good-to-refine subset P_s of P_0.
             subset = choose(poses, query, self.config, run)
+
         with run.stage('refinement'):
             # 5. Refine P_s and select the best.  6. Return it.
             refined = refine(subset, query, self.config, run)
+
         return conclude(refined, query, self.config, run)

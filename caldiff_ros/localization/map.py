@@ -106,6 +106,7 @@ class LocalizationMap:
             raise CaldiffError(
                 f'the image is {image.dtype} {image.shape}, expected uint8 RGB (H, W, 3); convert'
             )
+
         return resample(image, camera, self.camera)
 
     def render(self, T_map_cam: np.ndarray) -> np.ndarray:
@@ -123,6 +124,7 @@ class LocalizationMap:
         check_output(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
+
         try:
             _save_weights(self.field, partial / _FIELD)
             _save_weights(self.diffusion, partial / _DIFFUSION)
@@ -137,6 +139,7 @@ class LocalizationMap:
             old = partial.with_name(f'{partial.name}.old')
             if path.exists():
                 path.rename(old)
+
             partial.rename(path)
             shutil.rmtree(old, ignore_errors=True)
         finally:
@@ -177,8 +180,10 @@ class LocalizationMap:
         """
         path = Path(path)
         content = _read_content(path)
+
         try:
-            field, diffusion = _make_field(content), _make_diffusion(content['diffusion'])
+            field = _make_field(content)
+            diffusion = _make_diffusion(content['diffusion'])
             _load_weights(field, path / _FIELD)
             _load_weights(diffusion, path / _DIFFUSION)
             calibration = Calibration.from_dict(json.loads((path / _CALIBRATION).read_text()))
@@ -205,6 +210,7 @@ class LocalizationMap:
                 f'{path / _MAP} does not describe the files beside it ({error}), expected a map '
                 'made by caldiff build-map; build or copy it again'
             ) from error
+
         return loaded.to(device)
 
 
@@ -216,6 +222,7 @@ def check_output(path: Path) -> None:
     """
     if path.is_dir() and ((path / _MAP).is_file() or not any(path.iterdir())):
         return
+
     if path.exists():
         raise CaldiffError(
             f'{path} exists and is not a map, expected a new name or an older map to replace; '
@@ -229,6 +236,7 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise CaldiffError(
             f'{path} holds no {_MAP}, expected the folder of a map; make one with caldiff build-map'
         )
+
     try:
         content = yaml.safe_load((path / _MAP).read_text())
         version = content['format_version']
@@ -237,11 +245,13 @@ def _read_content(path: Path) -> dict[str, Any]:
         raise CaldiffError(
             f'{path / _MAP} cannot be read, expected the YAML of a map; build or copy it again'
         ) from error
+
     if version != FORMAT_VERSION:
         raise CaldiffError(
             f'{path} has map format {version}, expected {FORMAT_VERSION}; update caldiff_ros or '
             'build the map again'
         )
+
     for name, expected in sums.items():
         file = path / Path(name).name
         if not file.is_file() or _sha256(file) != expected:
@@ -249,6 +259,7 @@ def _read_content(path: Path) -> dict[str, Any]:
                 f'{file} is missing or damaged, expected the file that was written with the map; '
                 'build or copy the map again'
             )
+
     return content
 
 
@@ -259,6 +270,7 @@ def _checked_scale(scale: object, path: Path) -> float:
             f'the scale in {path} is {scale!r}, expected metres per unit of the training poses; '
             'write a positive number'
         )
+
     return float(scale)
 
 
@@ -276,6 +288,7 @@ def _save_weights(module: nn.Module, path: Path) -> None:
         else:
             # copies, as safetensors takes no tensor twice
             packed[name] = value.half() if _is_weight(module, name) else value.clone()
+
     path.write_bytes(save(packed))  # an OSError if the disk is full, unlike save_file
 
 
@@ -286,12 +299,14 @@ def _is_weight(module: nn.Module, name: str) -> bool:
 def _load_weights(module: nn.Module, path: Path) -> None:
     stored = load_file(path)
     state: dict[str, Tensor] = {}
+
     for name, value in module.state_dict().items():
         if value.dtype == torch.bool:
             bits = np.unpackbits(stored[f'{name}.bits'].numpy(), count=value.numel())
             state[name] = torch.from_numpy(bits.astype(bool)).view(value.shape)
         else:
             state[name] = stored[name].to(value.dtype)
+
     module.load_state_dict(state)
     module.requires_grad_(False).eval()
 

@@ -45,6 +45,7 @@ def _features(image: np.ndarray, config: MatchingConfig) -> _Features:
     """SIFT of uint8 RGB (H, W, 3): continuous image coordinates (N, 2), descriptors (N, 128)."""
     scale = config.longer_side / max(image.shape[:2])
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+
     if scale > 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     else:
@@ -53,6 +54,7 @@ def _features(image: np.ndarray, config: MatchingConfig) -> _Features:
     sift = cv2.SIFT_create(contrastThreshold=config.contrast_threshold)
     keypoints, descriptors = sift.detectAndCompute(gray, None)
     points = np.array([keypoint.pt for keypoint in keypoints]).reshape(-1, 2)
+
     return (points + 0.5) / scale, descriptors
 
 
@@ -60,6 +62,7 @@ def _matches(a: _Features, b: _Features, ratio: float) -> tuple[np.ndarray, np.n
     """Points (M, 2) of a and of b that belong together."""
     if a[1] is None or b[1] is None or len(b[1]) < 2:
         return np.empty((0, 2)), np.empty((0, 2))
+
     pairs = cv2.BFMatcher().knnMatch(a[1], b[1], k=2)
     good = [first for first, second in pairs if first.distance < ratio * second.distance]
     return a[0][[m.queryIdx for m in good]], b[0][[m.trainIdx for m in good]]
@@ -69,6 +72,7 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
     """T_norm_cam, (1,), of the camera that sees points (M, 3) at uv (M, 2)."""
     if len(points) < config.min_inliers:
         return None
+
     K = query.camera.matrix()
     try:
         found, rotvec, t, inliers = cv2.solvePnPRansac(
@@ -83,14 +87,17 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
         )
     except cv2.error:  # samples of one and the same point, as repeated patterns give
         return None
+
     if not found or inliers is None or len(inliers) < config.min_inliers:
         return None
+
     rows = inliers[:, 0]
     rotvec, t = cv2.solvePnPRefineLM(points[rows], uv[rows], K, None, rotvec, t)
     T_cam_norm = Pose(
         torch.from_numpy(cv2.Rodrigues(rotvec)[0]).float(), torch.from_numpy(t[:, 0]).float()
     )
     pose = T_cam_norm.inverse()
+
     return Pose(pose.R[None], pose.t[None])
 
 
@@ -102,7 +109,8 @@ def match_and_solve_pnp(
     images = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     depth = out.depth.cpu().numpy()
     opacity = out.opacity.cpu().numpy()
-    height, width = query.camera.height, query.camera.width
+    height = query.camera.height
+    width = query.camera.width
     directions = query.directions.cpu().view(height, width, 3).numpy()
     query_features = _features(query.image, config)
     found = []

@@ -10,7 +10,8 @@ import numpy as np
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 #: Sizes in pixels of the picture, large enough to be read on a screen.
 _MIN_HEIGHT, _MIN_WIDTH, _LINE, _MARGIN = 240, 640, 24, 8
-_DARK, _LIGHT = 32, (240, 240, 240)
+_DARK = 32
+_LIGHT = (240, 240, 240)
 _FONT_SCALE = 0.5
 
 
@@ -35,17 +36,20 @@ def draw_overlay(query: np.ndarray, render: np.ndarray, text: str) -> np.ndarray
         ],
         axis=1,
     )
+
     lines = _broken(text, row.shape[1] - 2 * _MARGIN)
     bar = np.full((_LINE * (len(lines) + 1), row.shape[1], 3), _DARK, np.uint8)
     for i, line in enumerate(lines):
         _write(bar, line, _MARGIN, i)
+
     for i, name in enumerate(panels):
         _write(bar, name, i * scale * width + _MARGIN, len(lines))
+
     return np.concatenate([bar, row], axis=0)
 
 
 def _broken(text: str, width: int) -> list[str]:
-    """The text in lines of at most so many pixels, broken between words."""
+    """The text in lines of at most this many pixels, broken between words."""
     lines: list[str] = []
     for word in text.split(' '):
         longer = f'{lines[-1]} {word}' if lines else word
@@ -53,6 +57,7 @@ def _broken(text: str, width: int) -> list[str]:
             lines[-1] = longer
         else:
             lines.append(word)
+
     return lines
 
 

@@ -15,4 +15,5 @@ def uniform_particles(n: int, generator: torch.Generator) -> Tensor:
     v, w = 2 * torch.pi * v, 2 * torch.pi * w
     a, b = (1 - u).sqrt(), u.sqrt()
     quaternion = torch.stack([a * v.sin(), a * v.cos(), b * w.sin(), b * w.cos()], dim=-1)
+
     return torch.cat([position, quaternion], dim=-1)

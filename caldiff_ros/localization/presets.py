@@ -24,7 +24,7 @@ class LocalizerConfig:
     """Share of the image's features that a particle does not see, another one for each: the
     particles spread where the diffusion model is unsure. 0 as in the paper."""
     rolls: int = 8
-    """The particles are shown the image turned by so many multiples of 360 / rolls degrees, as a
+    """The particles are shown the image turned by this many multiples of 360 / rolls degrees, as a
     camera may be held at any angle; 1 takes it to be as upright as the training cameras."""
     affine_exposure: bool = True
     """Whether the query may be exposed and white-balanced otherwise than the map: colours are
@@ -59,8 +59,8 @@ class LocalizerConfig:
     min_confidence: float = 0.5
     """Confidence from which a pose is trusted."""
     ambiguity_ratio: float = 2.0
-    """A pose at another place that is trusted as well, with an error at most so many times that of
-    the best, makes the answer ambiguous. Others need not be refined to the end."""
+    """A pose at another place that is trusted as well, with an error at most this many times that
+    of the best, makes the answer ambiguous. Others need not be refined to the end."""
 
     def __post_init__(self) -> None:
         if self.matching is not None and isinstance(self.refinement, InerfConfig):
@@ -121,8 +121,10 @@ def configuration(preset: str | LocalizerConfig) -> LocalizerConfig:
     """
     if isinstance(preset, LocalizerConfig):
         return preset
+
     if preset not in PRESETS:
         raise CaldiffError(
             f'preset {preset!r} is not known, expected one of {", ".join(PRESETS)}; give one'
         )
+
     return PRESETS[preset]

@@ -31,14 +31,17 @@ class Prior:
     covariance: np.ndarray
 
     def __post_init__(self) -> None:
-        T, covariance = self.T_map_cam, self.covariance
+        T = self.T_map_cam
+        covariance = self.covariance
         R = np.nan_to_num(T[:3, :3])
         rigid = np.abs(R @ R.T - np.eye(3)).max() < 1e-3 and np.linalg.det(R) > 0
+
         if not (np.isfinite(T).all() and rigid):
             raise CaldiffError(
                 f'the prior pose {np.asarray(T).tolist()} is no rigid transform of finite numbers, '
                 'expected one; check who sends it'
             )
+
         tolerance = 1e-6 * max(1.0, float(np.abs(np.nan_to_num(covariance)).max()))
         if (
             not np.isfinite(covariance).all()
@@ -51,7 +54,7 @@ class Prior:
                 'who sends it'
             )
 
-    def sample(self, n: int, place: LocalizationMap, generator: torch.Generator) -> Pose:
+    def sample(self, n: int, localization_map: LocalizationMap, generator: torch.Generator) -> Pose:
         """Poses T_norm_cam (n,), the first at the mean, on the device of the map."""
         values, vectors = np.linalg.eigh(self.covariance)
         root = torch.from_numpy(vectors * np.sqrt(values.clip(min=0)))
@@ -59,6 +62,7 @@ class Prior:
         delta[:1] = 0
         mean = Pose.from_matrix(np.asarray(self.T_map_cam, dtype=np.float64))
         turned = Pose(mean.R.expand(n, 3, 3), torch.zeros(n, 3).double())
+
         # the rotation is about the map's axes: it multiplies from the left
         about_map = (
             Pose.identity(n)
@@ -66,4 +70,4 @@ class Prior:
             .retract(torch.cat([torch.zeros(n, 3).double(), delta[:, 3:]], dim=1))
         )
         R = (about_map @ turned).R
-        return place.to_norm(Pose(R, mean.t + delta[:, :3]).matrix().numpy())
+        return localization_map.to_norm(Pose(R, mean.t + delta[:, :3]).matrix().numpy())

@@ -70,10 +70,12 @@ class Query:
         factor = max(self.camera.width, self.camera.height) / longer_side
         if factor <= 1:
             return self
+
         camera = self.camera.downscaled(factor)
         size = (camera.width, camera.height)
         image = cv2.resize(self.image, size, interpolation=cv2.INTER_AREA)
         share = cv2.resize(self.seen.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+
         return replace(self, image=image, seen=share > 0.99, camera=camera)
 
     def keypoint_region(self, n_keypoints: int = 100, radius_px: int = 5) -> Tensor:
@@ -84,9 +86,11 @@ class Query:
         gray = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
         sift = cv2.SIFT_create(nfeatures=n_keypoints, contrastThreshold=1e-4)
         mask = np.zeros(gray.shape, np.uint8)
+
         for keypoint in sift.detect(gray, self.seen.astype(np.uint8) * 255)[:n_keypoints]:
             u, v = keypoint.pt
             mask[min(round(v), len(mask) - 1), min(round(u), mask.shape[1] - 1)] = 255
+
         around = cv2.dilate(mask, np.ones((2 * radius_px + 1,) * 2, np.uint8)) > 0
         pixels = np.flatnonzero(around & self.seen)
         return torch.from_numpy(pixels).to(self.device) if len(pixels) else self.seen_pixels
@@ -116,6 +120,7 @@ class Query:
         """
         if not self.affine_exposure:
             return rgb
+
         gain, offset = fit_exposure(rgb.detach(), target, weight)
         return (gain * rgb + offset).clamp(0, 1)
 
@@ -127,6 +132,7 @@ class Query:
             rgb = field.render_pixels(poses, self.camera, self.seen_pixels).rgb
             squared = self.squared_differences(rgb, self.seen_pixels)
             errors.append(error_of(squared, self.robust_scale))
+
         return torch.cat(errors)
 
 
@@ -139,6 +145,7 @@ def error_of(squared: Tensor, robust_scale: float | None) -> Tensor:
     """
     if robust_scale is None:
         return squared.mean(dim=(1, 2))
+
     return robust_loss(squared.sum(-1), robust_scale).mean(-1) / 3
 
 
@@ -153,12 +160,14 @@ def fit_exposure(
     """
     given = torch.ones_like(target[:, :1]) if weight is None else weight
     gain, offset = _least_squares_exposure(rgb, target, given[None])
+
     for _ in range(_REWEIGHTINGS):
         exposed = gain * rgb + offset
         clipped = (exposed >= 1) & (target >= _WHITE) | (exposed <= 0) & (target <= 1 - _WHITE)
         squared = ((exposed.clamp(0, 1) - target) ** 2).sum(-1, keepdim=True)
         robust = robust_weight(squared, _ROBUST_SCALE)
         gain, offset = _least_squares_exposure(rgb, target, given * robust * ~clipped)
+
     return gain, offset
 
 
@@ -171,6 +180,7 @@ def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tupl
     covariance = (w * centered * (target - target_mean)).sum(1, keepdim=True)
     gain = (covariance + _CONTRAST) / (variance + _CONTRAST)
     gain = gain.clamp(*_GAINS)
+
     return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
 
 
@@ -188,6 +198,7 @@ def blurred(images: Tensor, sigma_px: float) -> Tensor:
     """Images (B, H, W, C) blurred by a 5 x 5 Gaussian, borders repeated; by none if that is 0."""
     if sigma_px == 0:
         return images
+
     x = torch.arange(-2.0, 3.0, device=images.device)
     kernel = torch.exp(-(x**2) / (2 * sigma_px**2))
     kernel = kernel / kernel.sum()
@@ -195,4 +206,5 @@ def blurred(images: Tensor, sigma_px: float) -> Tensor:
     B, C, H, W = planes.shape
     flat = F.pad(planes.reshape(B * C, 1, H, W), (2, 2, 2, 2), mode='replicate')
     flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, 5, 1)), kernel.view(1, 1, 1, 5))
+
     return flat.view(B, C, H, W).permute(0, 2, 3, 1)

@@ -25,14 +25,19 @@ def turned_images(query: Query, n: int) -> tuple[Tensor, Pose]:
         saw nothing, and T_cam_turned, (n,), the pose of each turned camera in the query's.
     """
     angles = 2 * torch.pi * torch.arange(n) / n
-    zero, cos, sin = torch.zeros(n), angles.cos(), angles.sin()
+    zero = torch.zeros(n)
+    cos = angles.cos()
+    sin = angles.sin()
     rows = [cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1]
     R = torch.stack(rows, dim=-1).view(n, 3, 3)
     images = [query.rgb, *(_warped(query, one) for one in R[1:])]
+
     return torch.stack(images), Pose(R, torch.zeros(n, 3)).to(query.device)
 
 
 def _warped(query: Query, R_cam_turned: Tensor) -> Tensor:
     R = R_cam_turned.double().numpy()
-    image = turned(query.image, query.camera, query.camera, R, cv2.BORDER_REFLECT)
+    image = turned(
+        query.image, query.camera, query.camera, R_source_target=R, border=cv2.BORDER_REFLECT
+    )
     return torch.from_numpy(image).to(query.device).float() / 255

@@ -76,7 +76,7 @@ class Run:
         if self.observer is not None:
             poses = self.map.to_map(T_norm_cam)
             shown = None if errors is None else errors.detach().cpu().numpy()
-            self.observer(Particles(stage, step, n_steps, poses, shown))
+            self.observer(Particles(stage, step, n_steps, T_map_cam=poses, photometric_error=shown))
 
 
 class _Watched:

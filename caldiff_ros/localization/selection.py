@@ -19,15 +19,15 @@ class SelectionConfig:
     count: int = 5
     """B, the poses that go on."""
     longer_side: int | None = None
-    """The error is measured on the image reduced to so many pixels; None takes the whole image."""
+    """The error is measured on the image reduced to this many pixels; None takes all of it."""
     min_distance: float = 0.0
     """Poses nearer to a better one than this (normalized units, both this and ``min_angle_deg``)
     are its copies and dropped; 0 keeps copies, as the paper does."""
     min_angle_deg: float = 0.0
     """See ``min_distance``, in degrees."""
     screening_side: int | None = None
-    """Before that, all poses are compared on the image reduced to so many pixels, and only the best
-    ``screened`` go on; None lets all of them go on."""
+    """Before that, all poses are compared on the image reduced to this many pixels, and only the
+    best ``screened`` go on; None lets all of them go on."""
     screened: int = 25
     """See ``screening_side``."""
 
@@ -49,7 +49,9 @@ def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
     for i in errors.argsort(stable=True).tolist():
         if len(chosen) == config.count:
             break
+
         copied = near(poses[chosen], poses[i], config.min_distance, config.min_angle_deg)
         if not bool(copied.any()):
             chosen.append(i)
+
     return torch.tensor(chosen, device=errors.device)

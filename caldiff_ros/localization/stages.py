@@ -16,7 +16,7 @@ from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.covariance import curvature_covariance
-from caldiff_ros.localization.inerf import InerfConfig, inerf
+from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.matching import match_and_solve_pnp
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.presets import LocalizerConfig
@@ -26,7 +26,7 @@ from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.selection import select
 from caldiff_ros.nerf.field import Rendering
 
-#: Observers see every so many steps of the refinement.
+#: Steps of the refinement from one that observers see to the next.
 _SHOWN_EVERY = 10
 
 
@@ -56,6 +56,7 @@ def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run
     run.map.calibration.image.check(*view)
     device = run.map.field.aabb.device
     image, seen = view
+
     return Query(
         image=image,
         seen=seen,
@@ -74,7 +75,8 @@ def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) 
     images, T_cam_turned = turned_images(query, config.rolls)
     features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
     T_turned_cam = T_cam_turned.inverse()[torch.arange(n) % config.rolls]
-    return diffuse(particles, features, T_turned_cam, query, config, run)
+
+    return diffuse(particles, features, T_turned_cam, query=query, config=config, run=run)
 
 
 def diffuse(
@@ -99,25 +101,31 @@ def diffuse(
     Returns:
         The particles P_0, (P,).
     """
-    diffusion, device = run.map.diffusion, vectors.device
+    diffusion = run.map.diffusion
+    device = vectors.device
     inside = config.integrated_inerf
-    region = query.keypoint_region(inside.keypoints, inside.radius_px) if inside else None
+    problem = None if inside is None else _inverse_problem(query, inside, run)
     steps = reverse_steps(config.schedule, config.diffusion_steps)
+
     for i, step in enumerate(steps):
         alpha_bar = vectors.new_full((len(vectors), 1), step.alpha_bar)
         t = vectors.new_full((len(vectors),), diffusion.time_of(step.alpha_bar))
         with torch.no_grad():
             clean = diffusion.predict_clean(vectors, alpha_bar, t, features)
+
         if config.sampler == 'ancestral':
             noise = torch.randn(vectors.shape, generator=run.generator).to(device)
             vectors = step.ancestral(vectors, clean, noise)
         else:
             vectors = step.ddim(vectors, clean)
+
         poses = poses_of(vectors) @ T_turned_cam
-        if inside is not None:
-            poses = inerf(run.field, query, poses, region, inside, run.generator)
+        if inside is not None and problem is not None:
+            poses = inerf(problem, poses, inside)
             vectors = pose_vectors(poses @ T_turned_cam.inverse())
+
         run.notify('diffusion', i + 1, len(steps), poses)
+
     return poses
 
 
@@ -126,13 +134,15 @@ def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose
     selection = config.selection
     if selection.screening_side:
         errors = query.level(selection.screening_side).photometric_error(run.field, poses)
-        run.notify('selection', 1, 3, poses, errors)
+        run.notify('selection', 1, 3, T_norm_cam=poses, errors=errors)
         poses = poses[errors.argsort(stable=True)[: selection.screened]]
+
     level = query.level(selection.longer_side) if selection.longer_side else query
     errors = level.photometric_error(run.field, poses)
-    run.notify('selection', 2, 3, poses, errors)
+    run.notify('selection', 2, 3, T_norm_cam=poses, errors=errors)
     chosen = select(poses, errors, selection)
-    run.notify('selection', 3, 3, poses[chosen], errors[chosen])
+    run.notify('selection', 3, 3, T_norm_cam=poses[chosen], errors=errors[chosen])
+
     return poses[chosen]
 
 
@@ -158,8 +168,9 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 
     order = evidence.error.argsort(stable=True)
     refined, evidence = refined[order], evidence[order]
-    run.notify('refinement', 2, 2, refined, evidence.error)
+    run.notify('refinement', 2, 2, T_norm_cam=refined, errors=evidence.error)
     covariance = curvature_covariance(rendering[order[:1]], query, refined[:1])
+
     return Refined(refined, evidence, covariance)
 
 
@@ -175,8 +186,12 @@ def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> P
         if step % _SHOWN_EVERY == 0 or step == config.steps:
             run.notify('refinement', step, config.steps, now)
 
+    return inerf(_inverse_problem(query, config, run), poses, config, on_step=show)
+
+
+def _inverse_problem(query: Query, config: InerfConfig, run: Run) -> InverseProblem:
     region = query.keypoint_region(config.keypoints, config.radius_px)
-    return inerf(run.field, query, poses, region, config, run.generator, show)
+    return InverseProblem(field=run.field, query=query, region=region, generator=run.generator)
 
 
 def _refine_aligned(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
@@ -185,4 +200,6 @@ def _refine_aligned(poses: Pose, query: Query, config: LocalizerConfig, run: Run
 
     # whoever is beyond the ratio could not make the answer ambiguous either
     ratio = config.ambiguity_ratio
-    return align(run.field, query, poses, config.refinement, ratio, show).T_norm_cam
+    return align(
+        run.field, query, poses, config=config.refinement, rival_ratio=ratio, on_step=show
+    ).T_norm_cam

@@ -43,7 +43,9 @@ def bake(
         The field on the context's device, its parameters frozen.
     """
     renders = context.checkpoint('baking', field, data.views.camera, T_norm_cam)
-    views = photographed(field, T_norm_cam.to(context.device), data.views.camera, renders, context)
+    views = photographed(
+        field, T_norm_cam.to(context.device), data.views.camera, saved=renders, context=context
+    )
 
     shown = depth_bounds(views)
     low = torch.maximum(shown[0], data.aabb[0])
@@ -77,6 +79,9 @@ def photographed(
         return {'rgb': out.rgb.clamp(0, 1), 'depth': depth}
 
     job = RenderingJob('baking', T_norm_cam, camera, at_once=1, between_saves=_CHECKPOINT_INTERVAL)
-    kept = render_job(field, job, keep, saved, context)
+    kept = render_job(field, job, keep, saved=saved, context=context)
     seen = torch.ones_like(kept['depth']).bool()
-    return Views(camera, T_norm_cam.to('cpu'), kept['rgb'], None, seen, kept['depth'])
+
+    return Views(
+        camera, T_norm_cam.to('cpu'), kept['rgb'], alpha=None, seen=seen, depth=kept['depth']
+    )

@@ -33,13 +33,15 @@ def _looked_up(
     image: Tensor, views: Views, view: int, points: Tensor, mode: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Value of an image (H, W) of a view at points (N, 3): values, whether inside, z-depth."""
-    camera, pose = views.camera, views.T_norm_cam[view]
+    camera = views.camera
+    pose = views.T_norm_cam[view]
     x, y, z = ((points - pose.t) @ pose.R).unbind(-1)
     u = (x / z * camera.fx + camera.cx) / camera.width * 2 - 1
     v = (y / z * camera.fy + camera.cy) / camera.height * 2 - 1
     inside = (z > 0) & (u.abs() < 1) & (v.abs() < 1)
     uv = torch.stack([u, v], dim=-1)[None, None]
     values = F.grid_sample(image[None, None], uv, mode=mode, align_corners=False)[0, 0, 0]
+
     return values, inside, z
 
 
@@ -57,11 +59,13 @@ def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     points = _voxel_centers(aabb, resolution)
     empty = torch.zeros(len(points), dtype=torch.bool)
     seen = torch.zeros(len(points))
+
     for i, alpha in enumerate(views.alpha):
         around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)[0, 0]
-        at, inside, _ = _looked_up(around, views, i, points, 'bilinear')
+        at, inside, _ = _looked_up(around, views, i, points=points, mode='bilinear')
         empty |= inside & (at < _EMPTY)
         seen += inside
+
     hull = ~empty & (seen >= _MIN_SEEN * len(views))
     return hull.view(resolution, resolution, resolution)
 
@@ -76,13 +80,15 @@ def measured_surface(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     near = torch.zeros(len(points), dtype=torch.bool)
     free = torch.zeros(len(points), dtype=torch.bool)
     seen, unknown = torch.zeros(len(points)), torch.zeros(len(points))
+
     for i, depth in enumerate(views.depth):
-        measured, inside, z = _looked_up(depth, views, i, points, 'nearest')
+        measured, inside, z = _looked_up(depth, views, i, points=points, mode='nearest')
         known = inside & (measured > 0)
         near |= known & ((z - measured).abs() < margin)
         free |= known & (z < measured - margin)
         seen += inside
         unknown += inside & (measured == 0)
+
     kept = near | (~free & (seen > 0) & (unknown >= _MIN_SEEN * seen))
     return kept.view(resolution, resolution, resolution)
 
@@ -98,6 +104,7 @@ def initial_occupancy(views: Views, aabb: Tensor, resolution: int) -> Tensor | N
         kept = measured_surface(views, aabb, resolution)
     else:
         return None
+
     return F.max_pool3d(kept[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
@@ -116,11 +123,14 @@ def silhouette_bounds(views: Views) -> Tensor:
     Raises:
         CaldiffError: if there is no such point.
     """
-    camera, normals, offsets = views.camera, [], []
+    camera = views.camera
+    normals = []
+    offsets = []
     for alpha, R, t in zip(views.alpha, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
         covered = alpha >= _EMPTY
         if not bool(covered.any()):
             continue
+
         sides = [
             *_sides(covered.any(0), camera.fx, camera.cx, torch.tensor([1.0, 0.0, 0.0])),
             *_sides(covered.any(1), camera.fy, camera.cy, torch.tensor([0.0, 1.0, 0.0])),
@@ -128,18 +138,22 @@ def silhouette_bounds(views: Views) -> Tensor:
         ]
         normals.append(torch.stack(sides) @ R.T)
         offsets.append(normals[-1] @ t)
+
     if not normals:
         raise _nothing_in_common(views)
+
     # the points p inside, normal @ p >= offset, as linprog wants them
     A, b = (-torch.cat(rows).double().numpy() for rows in (normals, offsets))
     reach = _reach(views.T_norm_cam).double().numpy()
     corners = np.empty((2, 3))
+
     for axis, direction in enumerate(np.eye(3)):
         for end, sign in ((0, 1.0), (1, -1.0)):
             found = linprog(sign * direction, A, b, bounds=reach.T)
             if not found.success:
                 raise _nothing_in_common(views)
             corners[end, axis] = found.x[axis]
+
     return torch.from_numpy(corners).float()
 
 
@@ -159,14 +173,17 @@ def _sides(covered: Tensor, focal: float, center: float, axis: Tensor) -> list[T
         sides.append(axis + (center - (first - 1)) / focal * forward)
     if last < len(covered) - 1:
         sides.append(-axis + (last + 2 - center) / focal * forward)
+
     return sides
 
 
 def _hull_bounds(views: Views) -> Tensor:
-    coarse, around = 96, silhouette_bounds(views)
+    coarse = 96
+    around = silhouette_bounds(views)
     voxels = visual_hull(views, around, coarse).nonzero()
     if len(voxels) == 0:
         raise _nothing_in_common(views)
+
     share = torch.stack([voxels.amin(0) - 1, voxels.amax(0) + 2]) / coarse
     return around[0] + share * (around[1] - around[0])
 
@@ -182,12 +199,15 @@ def depth_bounds(views: Views) -> Tensor:
     """Box around what the depth of views shows, (2, 3), normalized coordinates."""
     directions = pixel_directions(views.camera)
     points = []
+
     for depth, R, t in zip(views.depth, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
         known = depth.view(-1) > 0
         points.append((directions[known] * depth.view(-1)[known, None]) @ R.T + t)
+
     points = torch.cat(points)[:: max(1, len(points) // 4)].numpy()
     low, high = np.percentile(points, [0.2, 99.8], axis=0)
     margin = 0.02 * (high - low)
+
     return torch.from_numpy(np.stack([low - margin, high + margin])).float()
 
 
@@ -203,6 +223,7 @@ def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarra
         return normalization.points_to_norm(torch.as_tensor(aabb_map)).float()
     if views.depth is not None and bool((views.depth > 0).any()):
         return depth_bounds(views)
+
     return _reach(views.T_norm_cam)
 
 

@@ -57,11 +57,11 @@ class BuildConfig:
     background: Background = 'auto'
     """Colour behind images with alpha; auto is white for them and none for photographs."""
 
-    def described(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Any]:
         """As plain values, for the provenance of a map."""
         content = asdict(replace(self, field=FactorizedTraining(), backbone_weights=None))
         # JSON and back: YAML has no tuples
-        return json.loads(json.dumps({**content, 'field': self.field.described()}))
+        return json.loads(json.dumps({**content, 'field': self.field.as_plain()}))
 
 
 #: Ways to train the diffusion model. 'paper': section 4.2, on the real images, whole network, one
@@ -116,7 +116,7 @@ def require_finished_field(data: TrainingData, config: BuildConfig, context: Bui
 
 
 def _field_inputs(data: TrainingData, config: BuildConfig) -> tuple[object, ...]:
-    field_config = (config.field.described(), config.bake, config.baking)
+    field_config = (config.field.as_plain(), config.bake, config.baking)
     return field_config, data.views, data.aabb, data.background
 
 
@@ -139,6 +139,7 @@ def build_map(data: TrainingData, config: BuildConfig, context: BuildContext) ->
 
     localization_map = _assemble(data, built, diffusion, calibration)
     localization_map.provenance = _provenance(data, built, config, context)
+
     # of the last run, where a build was stopped and resumed
     seconds = {stage: round(spent, 1) for stage, spent in timed.seconds.items()}
     localization_map.provenance['build_stage_seconds'] = seconds
@@ -225,6 +226,6 @@ def _provenance(
         'seed': context.seed,
         'torch': torch.__version__.split('+')[0],
         'machine': f'{platform.machine()}, {torch.get_num_threads()} threads, {device}',
-        'config': config.described(),
+        'config': config.as_plain(),
         **built.origin,
     }

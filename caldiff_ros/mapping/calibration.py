@@ -96,6 +96,7 @@ def calibrate(
         noise = _START * torch.randn(_STARTS, 6, generator=generator)
         starts = truth[[0] * _STARTS].retract(noise.to(truth.t))
         found = align(field, query, starts, CALIBRATION_ALIGNMENT).T_norm_cam[:1]
+
         if not is_wrong(found, truth[0])[0]:
             rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
@@ -106,6 +107,7 @@ def calibrate(
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
         deceived = refine_wrong(field, query, particles[is_wrong(particles, truth[0])])
         still_wrong = is_wrong(deceived, truth[0])
+
         if bool(still_wrong.any()):
             rendering = field.render(deceived[still_wrong], query.camera)
             wrong.append(Evidence.of(rendering, query))
@@ -116,11 +118,13 @@ def calibrate(
         deceived = refine_wrong(field, nowhere, around.to(true.t.device))
         wrong.append(Evidence.of(field.render(deceived, query.camera), nowhere))
         context.progress('calibration', i + 1, len(held_out))
+
     if not right:
         raise CaldiffError(
             f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
             'says what a right answer looks like; check the poses, or give more and sharper images'
         )
+
     scale = covariance_scale(np.array(nees_values))
     return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
 
@@ -168,4 +172,5 @@ def scrambled(image: np.ndarray, generator: torch.Generator) -> np.ndarray:
     tiles = tiles.reshape(-1, h, w, 3)[order].reshape(_TILES, _TILES, h, w, 3)
     result = image.copy()
     result[:height, :width] = tiles.swapaxes(1, 2).reshape(height, width, 3)
+
     return result

@@ -164,6 +164,7 @@ def digest(*values: object) -> str:
     sha = hashlib.sha256()
     for value in values:
         _add(sha, value)
+
     return sha.hexdigest()
 
 
@@ -204,4 +205,5 @@ def weights_digest(module: nn.Module) -> str:
     for name, value in module.state_dict().items():
         sha.update(f'{name} {value.dtype} {list(value.shape)}'.encode())
         sha.update(value.detach().cpu().contiguous().numpy().tobytes())
+
     return sha.hexdigest()

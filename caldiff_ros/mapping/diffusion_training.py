@@ -57,11 +57,11 @@ class DiffusionTraining:
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
     blur: float = 0.025
-    """Half of the images are blurred by a Gaussian of so large a standard deviation at most, as a
+    """Half of the images are blurred by a Gaussian of at most this standard deviation, as a
     share of their longer side."""
     occlusion: float = 0.35
-    """Three of ten images are hidden by a rectangle of one colour over so large a share of them at
-    most."""
+    """Three of ten images are hidden by a rectangle of one colour, over at most this share of
+    them."""
     mixed_precision: bool = True
     """Multiply matrices in bfloat16 where the device is faster with it."""
 
@@ -105,16 +105,19 @@ def augment(images: Tensor, training: DiffusionTraining, generator: torch.Genera
     chosen, strength = torch.rand(2, len(images), 2, generator=generator)
     sigma = training.blur * max(height, width) * strength[:, 0]
     area = training.occlusion * strength[:, 1]
-    place = torch.rand(len(images), 2, generator=generator)
+    corner = torch.rand(len(images), 2, generator=generator)
     color = torch.rand(len(images), 3, 1, 1, generator=generator)
+
     for i, (blurs, hides) in enumerate((chosen < torch.tensor(_BLURRED_AND_OCCLUDED)).tolist()):
         if blurs and sigma[i] > _MIN_SIGMA_PX:
             kernel = 2 * math.ceil(2 * float(sigma[i])) + 1
             images[i] = gaussian_blur(images[i], [kernel, kernel], [float(sigma[i])])
+
         if hides:
             h, w = (round(float(area[i].sqrt()) * side) for side in (height, width))
-            top, left = int(place[i, 0] * (height - h + 1)), int(place[i, 1] * (width - w + 1))
+            top, left = int(corner[i, 0] * (height - h + 1)), int(corner[i, 1] * (width - w + 1))
             images[i, :, top : top + h, left : left + w] = color[i]
+
     return images.permute(0, 2, 3, 1)
 
 
@@ -139,11 +142,12 @@ def train_diffusion(
     """
     with context.seeded():
         model = PoseDiffusion.make(training.model, weights).to(context.device).train()
+
     saved = context.checkpoint(
         'diffusion', training, images, T_norm_cam, model.conditioning.backbone_name
     )
 
-    trainer = DiffusionTrainer(training, model, images, T_norm_cam, context)
+    trainer = DiffusionTrainer(training, model, images, T_norm_cam=T_norm_cam, context=context)
     train(trainer, TrainingSchedule(training.convergence, training.iterations), context, saved)
     return model
 
@@ -187,7 +191,8 @@ class DiffusionTrainer(Trainer):
 
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Equation 4 for several noisy poses (equation 2) of each image of a random batch."""
-        training, n = self._training, len(self._images)
+        training = self._training
+        n = len(self._images)
         batch = torch.randint(n, (min(training.images, n),), generator=self.generator)
 
         if self._features is None:

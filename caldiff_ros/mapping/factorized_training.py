@@ -65,6 +65,7 @@ class FactorizedSize:
         """The size for these images of a scene in a box (2, 3)."""
         resolution = self.resolution or _resolution_of(views, aabb)
         near = self.near
+
         if near is None:
             near = 0.05
             if views.depth is not None and bool((views.depth > 0).any()):
@@ -126,6 +127,7 @@ class FactorizedTraining(FieldTraining):
         sizes = [size for _, size in self.growth]
         ascending = starts == sorted(starts) and sizes == sorted(sizes)
         complete = starts[:1] == [0] and starts[-1] < 1 and sizes[-1] == 1
+
         if not (complete and ascending and sizes[0] > 0):
             raise CaldiffError(
                 f'growth is {self.growth}, expected pairs of a start and a size, both ascending, '
@@ -158,6 +160,7 @@ class FactorizedTraining(FieldTraining):
         trainer = FactorizedTrainer(self, module, data, context)
         saved = context.checkpoint('field', self, data.views, data.aabb)
         train(trainer, self.schedule(trainer.n_rays), context, saved)
+
         return module
 
 
@@ -207,7 +210,9 @@ class FactorizedTrainer(Trainer):
             for name, parameter in self.module.named_parameters()
             if not name.startswith('color_net')
         ]
-        training, betas = self._training, (0.9, 0.99)
+
+        training = self._training
+        betas = (0.9, 0.99)
         return [
             {'params': factors, 'lr': training.learning_rate, 'betas': betas},
             {'params': network, 'lr': training.network_learning_rate, 'betas': betas},
@@ -220,7 +225,8 @@ class FactorizedTrainer(Trainer):
 
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Colour error of random rays, and what keeps the geometry sound."""
-        training, module = self._training, self.module
+        training = self._training
+        module = self.module
         device = self._pool.pixels.device
         chosen = torch.randint(
             len(self._pool), (training.rays,), generator=self.generator, device=device
@@ -237,9 +243,11 @@ class FactorizedTrainer(Trainer):
 
         depth_error: Tensor | float = 0.0
         spread: Tensor | float = 0.0
+
         if training.exact_depth or not self._grown(schedule):
             depth = rays.pixels[:, 4]
             depth_error = ((out.depth - depth).abs() * (depth > 0)).mean()
+
         if self._grown(schedule):
             step = module.occupancy.step / sampling
             spread = distortion(samples, weights, step, n_rays=len(rays))
@@ -260,6 +268,7 @@ class FactorizedTrainer(Trainer):
 
         if self._held_out is None or not (schedule.ended or schedule.steps % PSNR_INTERVAL == 0):
             return {}
+
         return {'psnr': psnr(self.module, self._held_out, MAX_PSNR_VIEWS)}
 
     def finish(self) -> None:
@@ -277,4 +286,5 @@ def _hits(module: FactorizedField, pool: RayPool) -> Tensor:
         rays = pool[part]
         samples = module.occupancy.sample(rays.origins, rays.directions, module.config.near)
         hits[part[samples.ray]] = True
+
     return hits

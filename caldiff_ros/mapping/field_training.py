@@ -59,7 +59,7 @@ class FieldTraining(ABC):
         """What a map remembers of a field that was not trained on its own images."""
         return {}
 
-    def described(self) -> dict[str, Any]:
+    def as_plain(self) -> dict[str, Any]:
         """The configuration as plain values, for the provenance of a map."""
         return asdict(self)
 
@@ -110,6 +110,7 @@ def on_random_background(
     random = torch.rand(len(pixels), 2, generator=generator, device=pixels.device)
     background = random[:, :1]
     colors = pixels[:, :3] + (1 - pixels[:, 3:4]) * background
+
     return colors, background, random[:, 1]
 
 

@@ -36,11 +36,13 @@ def nerfacto_from_run(
     if normalization is not None:
         map_from_norm[:3, :3] *= normalization.side
         map_from_norm[:3, 3] = normalization.center
+
     nerf_from_norm = (run.nerf_from_map @ map_from_norm)[:3]
     weights = {
         name: value for name, value in run.weights.items() if not name.startswith(_TRAINING_ONLY)
     }
     tcnn = any('tcnn_encoding' in name for name in weights)
+
     try:
         box = weights['field.aabb']
         embedding = weights.get('field.embedding_appearance.embedding.weight')
@@ -49,6 +51,7 @@ def nerfacto_from_run(
             f'the checkpoint of {run.config_path} has no {error}, expected a nerfacto model; '
             'train again with ns-train nerfacto'
         ) from error
+
     config = NerfactoConfig(
         {**run.settings, 'implementation': 'tcnn' if tcnn else 'torch'},
         tuple(map(tuple, nerf_from_norm.tolist())),
@@ -57,6 +60,7 @@ def nerfacto_from_run(
     )
     field = NerfactoField(config, torch.tensor([[-0.5] * 3, [0.5] * 3]), background)
     _load(field.model, weights, run)
+
     return field.requires_grad_(False).eval()
 
 

@@ -90,8 +90,8 @@ class AdoptedNerfacto(FieldTraining):
         """See `FieldTraining.origin`."""
         return {'nerfstudio_run': self.run.config_path.parent.name}
 
-    def described(self) -> dict[str, Any]:
-        """See `FieldTraining.described`; the weights are in the map."""
+    def as_plain(self) -> dict[str, Any]:
+        """See `FieldTraining.as_plain`; the weights are in the map."""
         return self.origin()
 
 
@@ -129,10 +129,14 @@ def train_nerfacto(
     Raises:
         CaldiffError: if nerfstudio is not installed.
     """
-    views, background = data.views, data.background
+    views = data.views
+    background = data.background
     dataset = folder / 'dataset'
     _write_dataset(views, background, dataset)
-    config = _trainer_config(training, dataset, folder / 'runs', views.depth is not None, context)
+    config = _trainer_config(
+        training, dataset, folder / 'runs', with_depth=views.depth is not None, context=context
+    )
+
     # another training starts afresh
     identity = digest(context.seed, training, views, background)
     config.timestamp = identity[:12]
@@ -142,6 +146,7 @@ def train_nerfacto(
         return NerfstudioRun.load(run / 'config.yml', dataset)
     if any(checkpoints.glob('step-*.ckpt')):
         config.load_dir = checkpoints
+
     with context.seeded(), without_image_metrics(), _quiet():
         config.save_config()
         trainer = config.setup(local_rank=0, world_size=1)
@@ -149,6 +154,7 @@ def train_nerfacto(
         config.max_num_iterations -= trainer._start_step  # it counts from where it resumes
         _report_steps(trainer, training.iterations, context)
         trainer.train()
+
     return NerfstudioRun.load(run / 'config.yml', dataset)
 
 
@@ -159,15 +165,19 @@ def _write_dataset(views: Views, background: str, folder: Path) -> None:
     colors = (views.on_background(BACKGROUND_COLORS[background]) * 255).round().to(torch.uint8)
     poses = optical_to_opengl(views.T_norm_cam.matrix().double().cpu().numpy())
     frames = []
+
     for i, (color, pose) in enumerate(zip(colors.numpy(), poses, strict=True)):
         name = f'{i:05d}'
         cv2.imwrite(str(folder / f'{name}.png'), color[..., ::-1])
         frame = {'file_path': f'{name}.png', 'transform_matrix': pose.tolist()}
+
         if views.depth is not None:
             counts = (views.depth[i].numpy() / _DEPTH_UNIT).round().clip(0, 65535)
             cv2.imwrite(str(folder / f'{name}-depth.png'), counts.astype(np.uint16))
             frame['depth_file_path'] = f'{name}-depth.png'
+
         frames.append(frame)
+
     names = [frame['file_path'] for frame in frames]
     content = {
         'camera_model': 'OPENCV',
@@ -182,6 +192,7 @@ def _write_dataset(views: Views, background: str, folder: Path) -> None:
         'val_filenames': names[:1],
         'test_filenames': names[:1],
     }
+
     (folder / 'transforms.json').write_text(json.dumps(content))
 
 
@@ -205,19 +216,23 @@ def _trainer_config(
             f'nerfstudio cannot be imported ({error}), expected it to train nerfacto; install it '
             'with pip install nerfstudio'
         ) from error
+
     device = context.device
     method = 'depth-nerfacto' if with_depth else 'nerfacto'
     config = deepcopy(method_configs[method])
-    config.output_dir, config.experiment_name = runs, 'views'
+    config.output_dir = runs
+    config.experiment_name = 'views'
     config.max_num_iterations = training.iterations
     config.steps_per_save = _SAVE_INTERVAL
+
     # no viewer; evaluation on images is ours
     config.vis = 'tensorboard'
     config.steps_per_eval_batch = config.steps_per_eval_image = 10**9
     config.steps_per_eval_all_images = 10**9
     config.logging.local_writer.enable = False
     config.logging.profiler = 'none'
-    config.machine.device_type, config.machine.seed = device.type, context.seed
+    config.machine.device_type = device.type
+    config.machine.seed = context.seed
     config.mixed_precision = device.type == 'cuda'
     config.pipeline.datamanager = VanillaDataManagerConfig(
         _target=VanillaDataManager[DepthDataset] if with_depth else VanillaDataManager,
@@ -231,10 +246,12 @@ def _trainer_config(
         train_num_rays_per_batch=training.rays,
         eval_num_rays_per_batch=training.rays,
     )
+
     model = config.pipeline.model
     model.num_nerf_samples_per_ray = training.samples
     model.num_proposal_samples_per_ray = tuple(training.proposal_samples)
-    model.num_levels, model.base_res = training.levels, training.base_resolution
+    model.num_levels = training.levels
+    model.base_res = training.base_resolution
     model.max_res = training.max_resolution
     model.log2_hashmap_size = training.log2_hashmap_size
     model.camera_optimizer.mode = 'off'  # the poses are those that answers are compared with
@@ -242,6 +259,7 @@ def _trainer_config(
         model.implementation = 'torch'
     if with_depth:
         model.depth_loss_mult = training.depth_weight
+
     return config
 
 

@@ -22,6 +22,7 @@ import yaml
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.scenes.reading import read_json
 
 #: Models that `NerfactoField` can rebuild.
 METHODS = ('nerfacto', 'depth-nerfacto')
@@ -64,9 +65,11 @@ class NerfstudioRun:
         config_path = Path(config_path).expanduser().resolve()
         if config_path.is_dir():
             config_path = config_path / 'config.yml'
+
         config = read_config(config_path)
         found = Path(data).expanduser().resolve() if data else _data_path(config, config_path)
         folder = config_path.parent / str(config.get('relative_model_dir') or 'nerfstudio_models')
+
         return cls(
             config_path,
             found,
@@ -86,11 +89,13 @@ def _construct_python(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any
         return name.rpartition('.')[2] or loader.construct_scalar(node)
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
+
     values = loader.construct_sequence(node, deep=True)
     if kind == 'tuple':
         return tuple(values)
     if name.startswith('pathlib.'):
         return str(Path(*map(str, values)))
+
     return values
 
 
@@ -114,21 +119,25 @@ def read_config(path: Path) -> dict[str, Any]:
         raise CaldiffError(
             f'{path} is not YAML, expected the config.yml of an ns-train run; check the path'
         ) from error
+
     if not isinstance(config, dict) or not isinstance(config.get('pipeline'), dict):
         raise CaldiffError(
             f'{path} has no "pipeline", expected the config.yml of an ns-train run; check the path'
         )
+
     return config
 
 
 def _settings(config: dict[str, Any], path: Path) -> dict[str, Any]:
     model = config['pipeline'].get('model')
     kind = model.get('_target') if isinstance(model, dict) else None
+
     if kind not in _MODELS:
         raise CaldiffError(
             f'{path} is a run of {config.get("method_name")} ({kind}), expected '
             f'{" or ".join(METHODS)}; train with ns-train nerfacto'
         )
+
     return {key: _jsonable(value) for key, value in model.items() if _is_plain(value)}
 
 
@@ -137,6 +146,7 @@ def _is_plain(value: Any) -> bool:
         return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item) for item in value)
+
     return value is None or isinstance(value, (bool, int, float, str))
 
 
@@ -148,12 +158,15 @@ def _data_path(config: dict[str, Any], config_path: Path) -> Path | None:
     """Dataset of a run; relative paths count from where ns-train ran, or from above the run."""
     manager = config['pipeline'].get('datamanager') or {}
     parser = manager.get('dataparser') or {}
+
     for named in (manager.get('data'), parser.get('data'), config.get('data')):
         if not isinstance(named, str) or named == '.':
             continue
+
         for base in (Path.cwd(), *config_path.parents):
             if (base / named).exists():
                 return (base / named).resolve()
+
     return None
 
 
@@ -183,10 +196,12 @@ def _weights(folder: Path) -> dict[str, Tensor]:
             f'{folder} holds no checkpoint, expected step-*.ckpt of an ns-train run; copy the '
             'whole folder of the run'
         )
+
     path = steps[max(steps)]
     try:
         with torch.serialization.safe_globals(_NUMPY_NUMBERS):
             state = torch.load(path, map_location='cpu', weights_only=True)['pipeline']
+
         prefix = '_model.'
         named = {key.removeprefix('module.'): value for key, value in state.items()}
         return {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(prefix)}
@@ -219,14 +234,17 @@ def _nerf_from_map(config: dict[str, Any], config_path: Path, data: Path | None)
             f'{path} cannot be read ({type(error).__name__}), expected the transform and scale '
             'that ns-train writes beside config.yml; copy the whole folder of the run'
         ) from error
+
     if not valid:
         raise CaldiffError(
             f'{path} holds no 3x4 transform and positive scale, expected what ns-train writes; '
             'copy the folder of the run again'
         )
+
     applied, applied_scale = _applied_transform(config, data)
     nerf_from_map = transform @ np.linalg.inv(applied)
     nerf_from_map[:3] *= scale / applied_scale
+
     return nerf_from_map
 
 
@@ -237,15 +255,18 @@ def _applied_transform(config: dict[str, Any], data: Path | None) -> tuple[np.nd
         parser = (config['pipeline'].get('datamanager') or {}).get('dataparser') or {}
         if parser.get('_target') == 'Blender':
             return np.eye(4), 1.0
+
         raise CaldiffError(
             f'the dataset of the run is not at {data}, expected its transforms.json, which tells '
             'the frame of the poses; give the dataset beside --nerf'
         )
-    content = json.loads(file.read_text())
+
+    content = read_json(file)
     if 'applied_transform' in content:
         applied = np.vstack([np.array(content['applied_transform'], float)[:3], [0, 0, 0, 1]])
     elif (file.parent / 'colmap/sparse/0').exists():
         applied = _COLMAP_TRANSFORM
     else:
         applied = np.eye(4)
+
     return applied, float(content.get('applied_scale', 1.0))

@@ -35,7 +35,7 @@ class RenderedViewsConfig:
     count: int = 3000
     """How many; 0 trains on the real images only, as the paper does."""
     neighbors: int = 5
-    """A view is reached from a training camera by the motions to two of so many nearest ones."""
+    """A view is reached from a training camera by the motions to two of this many nearest ones."""
     reach: float = 1.0
     """Each motion is followed so far at most, forwards or backwards; 1 is all the way. Backwards
     leads beyond the region of the training cameras."""
@@ -87,10 +87,12 @@ def poses_around(
     poses = poses.retract(torch.cat([config.position_jitter * noise[:, :3], turn], dim=-1))
     if distances is None:
         return poses
+
     led = torch.rand(n, generator=generator) < config.orbit_share
     angle = torch.pi * (2 * torch.rand(n, generator=generator) - 1) * led
     shown = poses.t + distances[first, None] * poses.R[..., 2]
     turn = angle[:, None] * vertical(cameras)
+
     # about the axis through what is shown
     return screw_exp(torch.cat([torch.linalg.cross(shown, turn), turn], dim=-1)) @ poses
 
@@ -104,6 +106,7 @@ def vertical(cameras: Pose) -> Tensor:
     x, up = cameras.R[..., 0], -cameras.R[..., 1].mean(0)
     tilt = x.mT @ x / len(x) - _UP_WEIGHT * torch.outer(up, up)
     axis = torch.linalg.eigh(tilt).eigenvectors[:, 0]
+
     return axis if axis @ up >= 0 else -axis
 
 
@@ -124,7 +127,9 @@ def render_views(
     distances = _distances(field.render(cameras, small), config)
     nearest = config.min_distance * distances.min()
     generator = context.generator()
-    poses = poses_around(cameras.to('cpu'), config.count, config, generator, distances.cpu())
+    poses = poses_around(
+        cameras.to('cpu'), config.count, config, generator=generator, distances=distances.cpu()
+    )
     saved = context.checkpoint('views', field, cameras, config, camera)
 
     def keep(out: Rendering) -> dict[str, Tensor]:
@@ -134,9 +139,14 @@ def render_views(
         }
 
     job = RenderingJob(
-        'views', poses.to(device), camera, _RENDERED_AT_ONCE, _CHECKPOINT_INTERVAL, _SAMPLING
+        'views',
+        poses.to(device),
+        camera,
+        at_once=_RENDERED_AT_ONCE,
+        between_saves=_CHECKPOINT_INTERVAL,
+        sampling=_SAMPLING,
     )
-    kept = render_job(field, job, keep, saved, context)
+    kept = render_job(field, job, keep, saved=saved, context=context)
     return kept['images'][kept['good']], poses[kept['good']]
 
 
@@ -147,7 +157,8 @@ def _shows_enough(out: Rendering, config: RenderedViewsConfig) -> Tensor:
 
 def _distances(out: Rendering, config: RenderedViewsConfig) -> Tensor:
     """`_distance` of training cameras; one that shows too little has the median of the others."""
-    distances, shown = _distance(out), _shows_enough(out, config)
+    distances = _distance(out)
+    shown = _shows_enough(out, config)
     return distances.where(shown, distances[shown].median()) if shown.any() else distances
 
 

@@ -58,13 +58,16 @@ def render_job(
     parts = {name: [value] for name, value in (saved.load() or {}).items()}
     done = len(next(iter(parts.values()))[0]) if parts else 0
     n = len(job.T_norm_cam)
+
     for start in range(done, n, job.at_once):
         stop = min(start + job.at_once, n)
         rendered = field.render(job.T_norm_cam[start:stop], job.camera, job.sampling)
         for name, value in keep(rendered).items():
             parts.setdefault(name, []).append(value.cpu())
+
         context.progress(job.stage, stop, n)
         if stop // job.between_saves > start // job.between_saves or stop == n:
             parts = {name: [torch.cat(values)] for name, values in parts.items()}
             saved.save({name: values[0] for name, values in parts.items()})
+
     return {name: torch.cat(values) for name, values in parts.items()}

@@ -46,6 +46,7 @@ class TinyNerfTraining(FieldTraining):
         trainer = TinyNerfTrainer(self, tiny, data, context)
         saved = context.checkpoint('field', self, data.views, data.aabb)
         train(trainer, TrainingSchedule(None, self.iterations), context, saved)
+
         return tiny
 
     def shortened(self, share: float) -> TinyNerfTraining:

@@ -62,11 +62,13 @@ class TrainingData:
                 f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
                 '15 or more; take more images'
             )
+
         if downscale_factor <= 0:
             raise CaldiffError(
                 f'the downscale factor is {downscale_factor}, expected a positive number; give 1 '
                 'for full resolution'
             )
+
         camera = train[0].camera.pinhole().downscaled(downscale_factor)
         centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
         normalization = Normalization.from_camera_centers(centers)
@@ -74,6 +76,7 @@ class TrainingData:
         names = {frame.name for frame in train}
         unseen = [frame for frame in test if frame.name not in names]
         held_out = Views.load(unseen, camera, normalization) if unseen else None
+
         return cls(
             scene=scene,
             camera=camera,

@@ -47,6 +47,7 @@ class Views:
             color, seen = resample(image, source, camera)
             colors.append(color)
             masks.append(seen)
+
         T_map_cam = Pose.from_matrix(np.stack([frame.T_map_cam for frame in frames]))
         depth = _stack([load_depth(frame, camera) for frame in frames])
         return cls(
@@ -65,7 +66,7 @@ class Views:
         """Those of the views that are ``chosen``, bool (V,)."""
         parts = (self.rgb, self.alpha, self.seen, self.depth)
         rgb, alpha, seen, depth = (None if part is None else part[chosen] for part in parts)
-        return Views(self.camera, self.T_norm_cam[chosen], rgb, alpha, seen, depth)
+        return Views(self.camera, self.T_norm_cam[chosen], rgb, alpha=alpha, seen=seen, depth=depth)
 
     def on_background(self, color: float) -> Tensor:
         """Colours (V, H, W, 3) with transparent pixels in ``color`` (0 black, 1 white)."""

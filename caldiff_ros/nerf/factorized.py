@@ -67,7 +67,8 @@ class FactorizedField(RayField, nn.Module):
 
     def __init__(self, config: FactorizedConfig, aabb: Tensor, background: str) -> None:
         super().__init__()
-        self.config, self.background = config, background
+        self.config = config
+        self.background = background
         aabb = aabb.float()
         voxel = float((aabb[1] - aabb[0]).prod() ** (1 / 3)) / config.occupancy_resolution
         self.occupancy = OccupancyGrid(
@@ -78,6 +79,7 @@ class FactorizedField(RayField, nn.Module):
         self.density_lines = self._factor(D, R, 1)
         self.color_planes = self._factor(C, R, R)
         self.color_lines = self._factor(C, R, 1)
+
         # softplus of the bias is the optical depth of a step before anything is learned
         n_steps = config.occupancy_resolution * config.steps_per_voxel
         self._initial_step = config.initial_optical_depth / n_steps
@@ -94,7 +96,7 @@ class FactorizedField(RayField, nn.Module):
 
     @torch.no_grad()
     def resample(self, resolution: int) -> None:
-        """Interpolate the factors to so many cells; they are new parameters after that."""
+        """Interpolate the factors to this many cells; they are new parameters after that."""
         for name in ('density_planes', 'density_lines', 'color_planes', 'color_lines'):
             factor = getattr(self, name)
             width = 1 if factor.shape[3] == 1 else resolution
@@ -114,6 +116,7 @@ class FactorizedField(RayField, nn.Module):
         line_x = torch.stack([torch.zeros_like(line_x), line_x], dim=-1)
         on_plane = F.grid_sample(planes, plane_x, align_corners=True)[:, :, 0]
         on_line = F.grid_sample(lines, line_x, align_corners=True)[:, :, 0]
+
         return on_plane * on_line
 
     def _to_box(self, points: Tensor) -> Tensor:
@@ -162,6 +165,7 @@ class FactorizedField(RayField, nn.Module):
         """What rays (N, 3) show whose `march` gave samples and weights."""
         if background is None:
             background = BACKGROUND_COLORS[self.background]
+
         visible = (weights.detach() > _MIN_WEIGHT).nonzero()[:, 0]
         ray, t, weights = samples.ray[visible], samples.t[visible], weights[visible]
         points = origins[ray] + t[:, None] * directions[ray]
@@ -170,6 +174,7 @@ class FactorizedField(RayField, nn.Module):
         sums = origins.new_zeros(len(origins), 5).index_add(0, ray, values * weights[:, None])
         opacity = sums[:, 4]
         rgb = sums[:, :3] + (1 - opacity)[:, None] * background
+
         return Rendering(rgb, sums[:, 3] / opacity.clamp_min(1e-6), opacity)
 
     @property

@@ -42,7 +42,8 @@ class OccupancyGrid(nn.Module):
 
     def __init__(self, aabb: Tensor, resolution: int, step: float) -> None:
         super().__init__()
-        self.resolution, self.step = resolution, step
+        self.resolution = resolution
+        self.step = step
         self.register_buffer('aabb', aabb.clone())
         self.register_buffer('occupied', torch.ones(resolution, resolution, resolution).bool())
         self._refresh_coarse()
@@ -73,11 +74,13 @@ class OccupancyGrid(nn.Module):
         """Occupancy at ``origins + t * directions``; (N, 3), (N, 3) and (N, K) give (N, K)."""
         n = grid.shape[0]
         scale = n / (self.aabb[1] - self.aabb[0])
-        start, slope = (origins - self.aabb[0]) * scale, directions * scale
+        start = (origins - self.aabb[0]) * scale
+        slope = directions * scale
         cells = [
             torch.addcmul(start[:, i : i + 1], t, slope[:, i : i + 1]).long().clamp_(0, n - 1)
             for i in range(3)
         ]
+
         return grid.view(-1)[(cells[0] * n + cells[1]).mul_(n).add_(cells[2])]
 
     @torch.no_grad()
@@ -103,6 +106,7 @@ class OccupancyGrid(nn.Module):
         hit = n_segments.nonzero()[:, 0]
         if len(hit) == 0:
             return Samples(hit, t_in[hit])
+
         rays = (origins, directions, t_in, t_out, dt, n_segments)
         o, d, t_in, t_out, dt, n_segments = (x[hit] for x in rays)
         k = torch.arange(int(n_segments.max()), device=o.device, dtype=o.dtype)
@@ -116,6 +120,7 @@ class OccupancyGrid(nn.Module):
         t = torch.addcmul(first[:, None], fine, dt[ray][:, None])
         occupied = self._lookup(self.occupied, o[ray], d[ray], t) & (t < t_out[ray][:, None])
         segment, fine = occupied.nonzero(as_tuple=True)
+
         return Samples(hit[ray[segment]], t[segment, fine])
 
 
@@ -145,8 +150,10 @@ def _sum_in_front(values: Tensor, samples: Samples, n_rays: int) -> Tensor:
     """Of each sample, the sum of ``values`` (M,) in front of it on its ray, (M,)."""
     if len(values) == 0:
         return values
+
     total = values.double().cumsum(0)
     in_front = total - values
     count = torch.bincount(samples.ray, minlength=n_rays)
     first = (count.cumsum(0) - count).clamp_max(len(total) - 1)
+
     return (in_front - in_front[first][samples.ray]).to(values.dtype)

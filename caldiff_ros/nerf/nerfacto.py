@@ -61,7 +61,8 @@ class NerfactoField(RayField, nn.Module):
 
     def __init__(self, config: NerfactoConfig, aabb: Tensor, background: str = 'none') -> None:
         super().__init__()
-        self.config, self.background = config, background
+        self.config = config
+        self.background = background
         self.register_buffer('aabb', aabb.float().clone())
         similarity = torch.tensor(config.nerf_from_norm, dtype=torch.float32)
         self.register_buffer('nerf_from_norm', similarity, persistent=False)
@@ -86,6 +87,7 @@ class NerfactoField(RayField, nn.Module):
             camera_indices=torch.zeros(n, 1, dtype=torch.long, device=origins.device),
             metadata={'directions_norm': length},
         )
+
         out = self.model(bundle)
         depth = out['expected_depth'] / length
         return Rendering(out['rgb'], depth[:, 0], out['accumulation'][:, 0])
@@ -102,20 +104,24 @@ def _make_model(config: NerfactoConfig) -> nn.Module:
             'it with pip install nerfstudio, or bake the run into a map that does not need it with '
             'caldiff build-map --bake'
         ) from error
+
     known = {field.name for field in fields(NerfactoModelConfig)}
     settings = {
         name: tuple(value) if name == 'num_proposal_samples_per_ray' else value
         for name, value in config.settings.items()
         if name in known and not name.startswith('_') and name != 'camera_optimizer'
     }
+
     if settings.get('implementation') == 'tcnn':
         _require_tcnn()
+
     half = config.box_side / 2
     box = SceneBox(aabb=torch.tensor([[-half] * 3, [half] * 3]))
     model_config = NerfactoModelConfig(**settings)
     model_config.camera_optimizer.mode = 'off'
     with without_image_metrics():
         model = NerfactoModel(model_config, scene_box=box, num_train_data=config.n_images)
+
     model.renderer_expected_depth = SurfaceDepth()
     return model.eval()
 

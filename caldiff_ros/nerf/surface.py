@@ -47,6 +47,7 @@ def surface_points(
     small = camera.downscaled(max(1.0, math.sqrt(pixels / (_RAYS_PER_POINT * n_points))))
     directions = torch.from_numpy(small.pixel_directions()).view(small.height, small.width, 3)
     points, colors = [], []
+
     for i in range(n_views):
         check()
         pose = chosen[i : i + 1]
@@ -58,6 +59,7 @@ def surface_points(
         kept = (out.opacity[0].cpu() >= _MIN_OPACITY) & _smooth(depth)
         points.append(points_norm[kept].numpy())
         colors.append(out.rgb[0].clamp(0, 1).cpu()[kept].numpy())
+
     return _thinned(np.concatenate(points), np.concatenate(colors), n_points)
 
 
@@ -70,6 +72,7 @@ def _smooth(depth: torch.Tensor) -> torch.Tensor:
             steep = step > _MAX_DEPTH_STEP * depth.narrow(dim, 0, depth.shape[dim] - 1)
             smooth.narrow(dim, 0, depth.shape[dim] - 1).logical_and_(~steep)
             smooth.narrow(dim, 1, depth.shape[dim] - 1).logical_and_(~steep)
+
     return smooth
 
 
@@ -85,16 +88,22 @@ def _thinned(
     """
     if len(points) == 0:
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
+
     extent = max(float(np.ptp(points, axis=0).max()), 1e-6)
-    low, high = 0.0, 2 * extent  # all points are in one voxel, or at most eight
+    low = 0.0
+    high = 2 * extent  # all points are in one voxel, or at most eight
     voxel = _voxels(points, high)
+
     for _ in range(_SEARCH_STEPS):
         middle = (low + high) / 2
         trial = _voxels(points, middle)
+
         if trial.max() < n_points:
-            high, voxel = middle, trial
+            high = middle
+            voxel = trial
         else:
             low = middle
+
     count = np.bincount(voxel)[:, None]
     mean = [
         np.stack([np.bincount(voxel, values[:, i]) for i in range(3)], axis=-1) / count

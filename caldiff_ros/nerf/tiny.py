@@ -21,7 +21,7 @@ class TinyNerfConfig:
     width: int = 256
     """Width of the hidden layers."""
     skip: int = 4
-    """The input joins again after every so many layers."""
+    """The input joins again after every this many layers."""
     frequencies: int = 6
     """Octaves of the positional encoding."""
     samples: int = 64
@@ -47,14 +47,18 @@ class TinyNerf(RayField, nn.Module):
 
     def __init__(self, config: TinyNerfConfig, aabb: Tensor, background: str) -> None:
         super().__init__()
-        self.config, self.background = config, background
+        self.config = config
+        self.background = background
         self.register_buffer('aabb', aabb.float().clone())
         n_in = 3 + 3 * 2 * config.frequencies
-        layers, width = [], n_in
+        layers = []
+        width = n_in
+
         for i in range(config.depth):
             layers.append(nn.Linear(width, config.width))
             joins = i > 0 and i % config.skip == 0
             width = config.width + (n_in if joins else 0)
+
         self.layers = nn.ModuleList(layers)
         self.head = nn.Linear(width, 4)
 
@@ -68,13 +72,16 @@ class TinyNerf(RayField, nn.Module):
         """Density per normalized unit (...) and colour (..., 3) at points (..., 3)."""
         encoded = self._encode(points)
         h = encoded
+
         for i, layer in enumerate(self.layers):
             h = torch.relu(layer(h))
             if i > 0 and i % self.config.skip == 0:
                 h = torch.cat([h, encoded], dim=-1)
+
         out = self.head(h)
         inside = ((points > self.aabb[0]) & (points < self.aabb[1])).all(dim=-1)
         density = torch.relu(out[..., 3]) * self.config.unit * inside
+
         return density, torch.sigmoid(out[..., :3])
 
     def render_rays(
@@ -88,6 +95,7 @@ class TinyNerf(RayField, nn.Module):
         """See `RayField.render_rays`; training passes a jitter and a background per ray."""
         if background is None:
             background = BACKGROUND_COLORS[self.background]
+
         c = self.config
         n_samples = max(1, round(c.samples * sampling))
         dt = (c.far - c.near) / n_samples
@@ -101,4 +109,5 @@ class TinyNerf(RayField, nn.Module):
         weights = torch.exp(-in_front) * -torch.expm1(-optical_depth)
         opacity = weights.sum(-1)
         rgb = (weights[..., None] * color).sum(-2) + (1 - opacity)[:, None] * background
+
         return Rendering(rgb, (weights * t).sum(-1) / opacity.clamp_min(1e-6), opacity)

@@ -64,16 +64,24 @@ def test_poses_in_a_turned_and_scaled_map(tmp_path):
 @pytest.mark.parametrize(
     ('key', 'value', 'says'),
     [
-        ('scale', 0, 'the scale in .* is 0, expected metres per unit'),
-        ('scale', '1:50', "the scale in .* is '1:50'"),
-        ('T_map_scene', np.diag([2.0, 2, 2, 1]).tolist(), r'T_map_scene in .* \(determinant 8\)'),
-        ('T_map_scene', [1, 2, 3], r'T_map_scene in .* has shape \(3,\)'),
+        ('scale', 0, 'the scale in .* is 0, expected metres per unit .* write a positive number'),
+        ('scale', '1:50', "the scale in .* is '1:50', .* write a positive number"),
+        (
+            'T_map_scene',
+            np.diag([2.0, 2, 2, 1]).tolist(),
+            r'the pose of T_map_scene in .* \(determinant 8\), .* remove scale and mirroring .*',
+        ),
+        (
+            'T_map_scene',
+            [1, 2, 3],
+            r'the pose of T_map_scene in .* has shape \(3,\) .* repair or remove it',
+        ),
     ],
 )
 def test_a_frame_that_is_none_is_refused(saved, key, value, says):
     content = yaml.safe_load((saved / 'map.yaml').read_text())
     (saved / 'map.yaml').write_text(yaml.safe_dump({**content, key: value}))
-    with pytest.raises(CaldiffError, match=says):
+    with pytest.raises(CaldiffError, match=f'^{says}$'):
         LocalizationMap.load(saved)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from wall import CAMERA, VIEW, Wall, moved, photograph
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import matching
 from caldiff_ros.localization.alignment import (
@@ -20,7 +21,7 @@ from caldiff_ros.localization.alignment import (
     image_gradient,
     pose_jacobian,
 )
-from caldiff_ros.localization.inerf import InerfConfig, inerf
+from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
 from caldiff_ros.nerf.field import Rendering
 
@@ -182,16 +183,22 @@ def test_matches_of_one_and_the_same_point_make_no_pose(scene):
     assert matching._pnp(np.zeros((20, 3)), np.zeros((20, 2)), query, MatchingConfig()) is None
 
 
+def inverse_problem(field, query) -> InverseProblem:
+    return InverseProblem(
+        field=field,
+        query=query,
+        region=query.keypoint_region(),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
 def test_inerf_recovers_the_pose(scene):
     field, true, query = scene
     start = moved(true, 0.01, 1, seed=2, n=2)
     seen = []
-    region = query.keypoint_region()
+    problem = inverse_problem(field, query)
     config = InerfConfig(steps=150, learning_rate=0.002)
-    generator = torch.Generator().manual_seed(0)
-    pose = inerf(
-        field, query, start, region, config, generator, lambda step, poses: seen.append(step)
-    )
+    pose = inerf(problem, start, config, on_step=lambda step, poses: seen.append(step))
     assert float(pose.translation_error(true).max()) < 2e-3
     assert float(pose.rotation_error_deg(true).max()) < 0.2
     assert seen == list(range(1, 151))
@@ -240,3 +247,18 @@ def test_depth_of_the_render_matters():
     far = pose_jacobian(Rendering(out.rgb, 2 * out.depth, out.opacity), gradient, CAMERA, VIEW)
     torch.testing.assert_close(far[..., :3], J[..., :3] / 2)
     torch.testing.assert_close(far[..., 3:], J[..., 3:], rtol=1e-4, atol=1e-4)
+
+
+def test_inerf_of_a_field_without_gradients_is_refused(scene):
+    _, true, query = scene
+
+    class Opaque(Wall):
+        differentiable = False
+
+    with pytest.raises(CaldiffError, match=r'^a wall field has no gradients .* fast or accurate$'):
+        inerf(inverse_problem(Opaque(), query), true, InerfConfig(steps=1))
+
+
+def test_as_many_survivors_as_there_are_gaps_between_levels():
+    with pytest.raises(CaldiffError, match=r'^survivors are \(3,\) for 4 levels, .* correct it$'):
+        AlignmentConfig().keeping(3)

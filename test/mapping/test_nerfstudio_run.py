@@ -158,6 +158,10 @@ def damage_transform(run):
     (run / 'dataparser_transforms.json').write_text('{"transform": [[1]], "scale": 1}')
 
 
+def damage_dataset(run):
+    (run.parents[3] / 'data/transforms.json').write_text('{"frames": [')
+
+
 @pytest.mark.parametrize(
     ('damage', 'sentence'),
     [
@@ -167,6 +171,7 @@ def damage_transform(run):
         (damage_checkpoint, 'is damaged'),
         (no_transform, r'dataparser_transforms\.json cannot be read'),
         (damage_transform, r'dataparser_transforms\.json cannot be read'),
+        (damage_dataset, r'data/transforms\.json cannot be read as JSON'),
     ],
 )
 def test_incomplete_runs_are_told(run, damage, sentence):

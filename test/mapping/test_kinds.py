@@ -1,0 +1,102 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The registry of the kinds of fields, and the context of a build."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from blobs import Blobs, photographed, ring
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.mapping.build import BUILD_PRESETS
+from caldiff_ros.mapping.context import BuildContext, digest
+from caldiff_ros.mapping.factorized_training import FactorizedTraining
+from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND, FieldKind
+
+
+@pytest.mark.parametrize('kind', FIELD_KINDS.values(), ids=FIELD_KINDS)
+def test_each_kind_has_a_training_for_every_build_preset(kind):
+    assert set(kind.presets()) == set(BUILD_PRESETS)
+    assert {training.kind for training in kind.presets().values()} == {kind.name}
+
+
+def test_the_native_kind_needs_nothing_and_is_what_others_are_baked_into():
+    native = FIELD_KINDS[NATIVE_KIND]
+    native.check_installed()
+    assert not native.is_baked
+    build = BUILD_PRESETS['fast']
+    assert build.field.kind == build.baking.training.kind == native.name
+
+
+def test_a_kind_whose_package_is_missing_is_refused_before_anything_is_read():
+    kind = FieldKind(
+        name='splat', size=int, field=lambda *_: None, training='', requires='no_such_package'
+    )
+    says = r'^no_such_package cannot be imported, .* pip install no_such_package$'
+    with pytest.raises(CaldiffError, match=says):
+        kind.check_installed()
+
+
+@dataclass(frozen=True)
+class Config:
+    rate: float
+    part: object = None
+
+
+def test_a_digest_tells_contents_apart():
+    """Equal contents in other objects are equal; one other number, type or name is not."""
+    images = torch.arange(12.0).view(2, 6)
+    same = [Config(0.1, {'a': images}), Config(0.1, {'a': images.clone()})]
+    others = [
+        Config(0.2, {'a': images}),
+        Config(0.1, {'b': images}),
+        Config(0.1, {'a': images.double()}),
+        Config(0.1, {'a': images.view(3, 4)}),
+        Config(0.1, {'a': images + 1e-6}),
+        FactorizedTraining(),
+    ]
+    assert digest(same[0]) == digest(same[1])
+    assert len({digest(value) for value in [same[0], *others]}) == 1 + len(others)
+    assert digest('ab', 'c') != digest('a', 'bc')
+
+
+def test_a_digest_of_unknown_content_is_refused():
+    """The address of an object, which its repr shows, says nothing."""
+    with pytest.raises(TypeError, match='a object has no known content'):
+        digest(object())
+
+
+def test_a_checkpoint_belongs_to_its_inputs_and_seed(tmp_path):
+    views = photographed(Blobs(), ring(2))
+    context = BuildContext(seed=1, work=tmp_path)
+    context.checkpoint('field', views, Config(0.1)).save({'step': 3})
+    assert context.checkpoint('field', views, Config(0.1)).load() == {'step': 3}
+    assert (
+        context.checkpoint('field', views.subset(torch.tensor([True, False])), Config(0.1)).load()
+        is None
+    )
+    assert context.checkpoint('field', views, Config(0.2)).load() is None
+    assert (
+        BuildContext(seed=2, work=tmp_path).checkpoint('field', views, Config(0.1)).load() is None
+    )
+    assert context.within('calibration').checkpoint('field', views, Config(0.1)).load() is None
+
+
+def test_a_part_of_a_build_is_reported_by_its_name():
+    told = []
+    context = BuildContext(report=lambda *progress: told.append(progress))
+    context.within('calibration').progress('field', 2, 5, {'loss': 0.5})
+    assert told == [('calibration field', 2, 5, {'loss': 0.5})]
+
+
+def test_the_global_generator_is_left_as_it_was():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    context = BuildContext(seed=1)
+    with context.seeded():
+        first = torch.rand(2)
+    with context.seeded():
+        assert torch.equal(torch.rand(2), first)
+    assert torch.equal(torch.rand(3), expected)
