@@ -42,14 +42,14 @@ class Bound:
     """A localizer that is told the true pose: no method, but a limit for methods.
 
     Attributes:
-        place: the map.
+        localization_map: the map.
         propose: the poses to refine, given the truth.
         config: selection and refinement.
         device: as in `ProposalLocalizer`.
         seed: of each localization.
     """
 
-    place: LocalizationMap
+    localization_map: LocalizationMap
     propose: Informed
     config: LocalizerConfig
     device: str = 'auto'
@@ -61,7 +61,9 @@ class Bound:
         def propose(query: Query, run: Run) -> Pose:
             return self.propose(run.map.to_norm(T_map_cam[None]), query, run)
 
-        return ProposalLocalizer(self.place, propose, self.config, self.device, self.seed)
+        return ProposalLocalizer(
+            self.localization_map, propose, self.config, device=self.device, seed=self.seed
+        )
 
 
 def make_nearest_training_view(setup: Setup) -> Bound:
@@ -75,7 +77,7 @@ def make_nearest_training_view(setup: Setup) -> Bound:
         return cameras[pose_gap(cameras, true).argmin()[None]]
 
     unrefined = replace(PRESETS['fast'], refinement=None, matching=None)
-    return Bound(setup.place, propose, unrefined, setup.device, setup.seed)
+    return Bound(setup.localization_map, propose, unrefined, device=setup.device, seed=setup.seed)
 
 
 def make_oracle_selection(setup: Setup) -> Bound:
@@ -91,7 +93,7 @@ def make_oracle_selection(setup: Setup) -> Bound:
         poses = diffused_particles(config.particles, query, config, run)
         return poses[pose_gap(poses, true).argsort(stable=True)[: config.selection.count]]
 
-    return Bound(setup.place, propose, config, setup.device, setup.seed)
+    return Bound(setup.localization_map, propose, config, device=setup.device, seed=setup.seed)
 
 
 def make_floor(setup: Setup) -> Bound:
@@ -103,4 +105,6 @@ def make_floor(setup: Setup) -> Bound:
     def propose(true: Pose, query: Query, run: Run) -> Pose:
         return true
 
-    return Bound(setup.place, propose, PRESETS['fast'], setup.device, setup.seed)
+    return Bound(
+        setup.localization_map, propose, PRESETS['fast'], device=setup.device, seed=setup.seed
+    )

@@ -60,6 +60,7 @@ def systematic_resampling(weights: Tensor, generator: torch.Generator) -> Tensor
     n = len(weights)
     cumulated = weights.double().cumsum(0)
     comb = (torch.arange(n) + torch.rand(1, generator=generator).double()).to(weights.device) / n
+
     # the sum of the weights is rounded, so the last tooth might fall beyond it
     return torch.searchsorted(cumulated, comb * cumulated[-1], right=True).clamp_max(n - 1)
 
@@ -73,9 +74,11 @@ class MonteCarlo:
     @torch.no_grad()
     def __call__(self, query: Query, run: Run) -> Pose:
         """See `Proposer`."""
-        config, generator = self.config, run.generator
+        config = self.config
+        generator = run.generator
         poses = poses_of(uniform_particles(config.particles, generator).to(query.device))
         region = query.keypoint_region(config.keypoints, config.radius_px)
+
         for i in range(config.iterations):
             pick = torch.randint(len(region), (config.pixels,), generator=generator)
             errors = query.mean_squared_difference(run.field, poses, region[pick.to(region.device)])
@@ -83,6 +86,7 @@ class MonteCarlo:
             weights = (errors.min().clamp_min(1e-12) / errors.clamp_min(1e-12)) ** config.sharpness
             survivors = poses[systematic_resampling(weights, generator)]
             poses = self.perturbed(survivors, i / max(1, config.iterations - 1), generator)
+
         return poses
 
     def perturbed(self, poses: Pose, share: float, generator: torch.Generator) -> Pose:
@@ -94,9 +98,12 @@ class MonteCarlo:
         turn = torch.deg2rad(torch.tensor(turn_deg)).item()
         noise = torch.randn(len(poses), 6, generator=generator)
         scale = torch.tensor([shift] * 3 + [turn] * 3)
+
         return poses.retract((noise * scale).to(poses.t.device))
 
 
 def make_monte_carlo(setup: Setup) -> ProposalLocalizer:
     """A particle filter instead of the diffusion, then as preset 'paper'; nothing is trained."""
-    return ProposalLocalizer(setup.place, MonteCarlo(), 'paper', setup.device, setup.seed)
+    return ProposalLocalizer(
+        setup.localization_map, MonteCarlo(), 'paper', device=setup.device, seed=setup.seed
+    )

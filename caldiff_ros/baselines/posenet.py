@@ -10,7 +10,6 @@ from caldiff_ros.baselines.posenet_training import PoseNet, PoseNetTraining, tra
 from caldiff_ros.baselines.proposals import ProposalLocalizer
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.baselines.training_views import network_images
-from caldiff_ros.devices import pick_device
 from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
@@ -30,18 +29,13 @@ class PoseNetProposer:
 
 def make_posenet(setup: Setup) -> ProposalLocalizer:
     """PoseNet trained on the real views alone, then iNeRF as in preset 'paper'."""
-    checkpoint = None
-    if setup.work is not None:
-        setup.work.mkdir(parents=True, exist_ok=True)
-        checkpoint = setup.work / 'posenet.ckpt'
     network = train_posenet(
-        network_images(setup.place, setup.views),
+        network_images(setup.localization_map, setup.views),
         setup.views.T_norm_cam,
         PoseNetTraining(),
-        setup.seed,
-        pick_device(setup.device),
-        checkpoint,
-        setup.report,
+        context=setup.context,
     )
     proposer = PoseNetProposer(network)
-    return ProposalLocalizer(setup.place, proposer, 'paper', setup.device, setup.seed)
+    return ProposalLocalizer(
+        setup.localization_map, proposer, 'paper', device=setup.device, seed=setup.seed
+    )

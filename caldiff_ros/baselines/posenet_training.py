@@ -8,10 +8,9 @@ A. Kendall, R. Cipolla: Geometric loss functions for camera pose regression, CVP
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,16 +23,16 @@ from caldiff_ros.diffusion.conditioning import (
 )
 from caldiff_ros.diffusion.vectors import pose_vectors
 from caldiff_ros.geometry import Pose
-from caldiff_ros.mapping.context import Checkpoint, Report, no_report
+from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.diffusion_training import jitter_colors
+from caldiff_ros.mapping.training_loop import Trainer, TrainingSchedule, train
 
-_CHECKPOINT_INTERVAL = 100
-_DESCRIBED_AT_ONCE = 32
+_IMAGES_AT_ONCE = 32
 #: Added to the features' deviations, which are about 8 (EfficientNet-lite0): some are always 0.
 _LEAST_DEVIATION = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PoseNetTraining:
     """The regressor and its training: first the head alone, then the whole network.
 
@@ -72,7 +71,8 @@ class PoseNet(nn.Module):
 
     def __init__(self, conditioning: ConditioningNetwork, dropout: float) -> None:
         super().__init__()
-        self.conditioning, self.dropout = conditioning, dropout
+        self.conditioning = conditioning
+        self.dropout = dropout
         n_features = conditioning.projection.in_features
         self.register_buffer('mean', torch.zeros(n_features))
         self.register_buffer('deviation', torch.ones(n_features))
@@ -81,18 +81,19 @@ class PoseNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Pose vectors (B, 7) of images (B, 3, h, w), normalized coordinates, q of any norm."""
-        return self.regress(self.conditioning.describe(images))
+        return self.regress(self.conditioning.extract_features(images))
 
-    def regress(self, described: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def regress(self, features: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Pose vectors (B, 7) from what the backbone found, (B, D).
 
         Args:
-            described: from ``conditioning.describe``.
+            features: from ``conditioning.extract_features``.
             generator: draws what is left out of the hidden layer; None leaves out nothing.
         """
-        hidden = self.conditioning.project((described - self.mean) / self.deviation)
+        hidden = self.conditioning.project((features - self.mean) / self.deviation)
         if generator is not None:
             hidden = drop_out(hidden, self.dropout, generator)
+
         return self.pose(hidden)
 
     def loss(self, predicted: Tensor, target: Tensor) -> Tensor:
@@ -106,14 +107,100 @@ class PoseNet(nn.Module):
         return (errors * (-self.log_variances).exp() + self.log_variances).sum()
 
 
+class TwoPhaseSchedule(TrainingSchedule):
+    """A cosine to zero for the head alone, and a lower one for the whole network.
+
+    Args:
+        training: lengths and learning rates.
+    """
+
+    def __init__(self, training: PoseNetTraining) -> None:
+        super().__init__(None, training.iterations)
+        self._training = training
+
+    @property
+    def learning_rate(self) -> float:
+        """See `TrainingSchedule`."""
+        head = self._training.head_iterations
+        if self.steps < head:
+            return (1 + math.cos(math.pi * self.steps / head)) / 2
+
+        done = (self.steps - head) / (self._training.iterations - head)
+        return self._training.backbone_share * (1 + math.cos(math.pi * done)) / 2
+
+
+class PoseNetTrainer(Trainer):
+    """Takes steps on batches of images: of their features first, then through the backbone.
+
+    Args:
+        training: its numbers.
+        module: the network, untrained.
+        images: (V, 3, h, w) in 0..1.
+        T_norm_cam: their poses (V,).
+        context: device and seed.
+    """
+
+    stage = 'posenet'
+    checkpoint_interval = 100
+
+    def __init__(
+        self,
+        training: PoseNetTraining,
+        module: PoseNet,
+        images: Tensor,
+        T_norm_cam: Pose,
+        context: BuildContext,
+    ) -> None:
+        self.module: PoseNet = module
+        self.generator = context.generator()
+        self._training = training
+        self._images = images
+        self._device = context.device
+        self._targets = pose_vectors(T_norm_cam).to(context.device)
+        self._features = self._extract_features()
+        module.mean = self._features.mean(0)
+        module.deviation = self._features.std(0) + _LEAST_DEVIATION
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """All; those of the backbone have no gradients in the first phase."""
+        return [{'params': list(self.module.parameters()), 'lr': self._training.learning_rate}]
+
+    def loss(self, schedule: TrainingSchedule) -> Tensor:
+        """Loss of a random batch."""
+        whole = schedule.steps >= self._training.head_iterations
+        self.module.conditioning.backbone.requires_grad_(whole)
+        n = len(self._images) if whole else len(self._features)
+        batch = torch.randint(n, (self._training.images,), generator=self.generator)
+
+        if whole:
+            colored = self._jittered(self._images[batch]).to(self._device)
+            features = self.module.conditioning.extract_features(colored)
+        else:
+            features = self._features[batch.to(self._device)]
+
+        target = self._targets[(batch % len(self._images)).to(self._device)]
+        return self.module.loss(self.module.regress(features, self.generator), target)
+
+    def _jittered(self, images: Tensor) -> Tensor:
+        """Images (B, 3, h, w) with other colours."""
+        last = images.permute(0, 2, 3, 1)
+        jittered = jitter_colors(last, self._training.color_jitter, self.generator)
+        return jittered.permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def _extract_features(self) -> Tensor:
+        """Features before the training, of copies of the images, (copies * V, D)."""
+        return torch.cat(
+            [
+                self.module.conditioning.extract_features(self._jittered(part).to(self._device))
+                for _ in range(self._training.head_copies)
+                for part in self._images.split(_IMAGES_AT_ONCE)
+            ]
+        )
+
+
 def train_posenet(
-    images: Tensor,
-    T_norm_cam: Pose,
-    training: PoseNetTraining,
-    seed: int = 0,
-    device: torch.device | str = 'cpu',
-    checkpoint: Path | None = None,
-    report: Report = no_report,
+    images: Tensor, T_norm_cam: Pose, training: PoseNetTraining, context: BuildContext
 ) -> PoseNet:
     """Train on images with known poses.
 
@@ -121,92 +208,16 @@ def train_posenet(
         images: (V, 3, h, w) in 0..1, at the resolution at which the network is shown queries.
         T_norm_cam: poses (V,), normalized coordinates.
         training: the network and how to train it.
-        seed: of initialization, batches, colours and dropout.
-        device: where to compute.
-        checkpoint: file to resume from and to save to.
-        report: receives 'loss' at every step of the stage 'posenet'.
+        context: receives 'loss' at every step of the stage 'posenet'.
 
     Returns:
-        The network on ``device``, its parameters frozen.
+        The network on the context's device, its parameters frozen.
     """
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    network = PoseNet(make_conditioning(training.conditioning), training.dropout).to(device).train()
-    backbone, name = network.conditioning.backbone, network.conditioning.backbone_name
-    targets = pose_vectors(T_norm_cam).to(device)
-    described = _described(network, images, training, generator)
-    network.mean, network.deviation = described.mean(0), described.std(0) + _LEAST_DEVIATION
-    optimizer = torch.optim.Adam(network.parameters())
-    saved = Checkpoint(checkpoint, f'{training} {seed} {name} {_digest(images, targets)}')
-    state = saved.load()
-    start = 0
-    if state is not None:
-        start = state['step']
-        network.load_state_dict(state['network'])
-        optimizer.load_state_dict(state['optimizer'])
-        generator.set_state(state['generator'])
-    for step in range(start, training.iterations):
-        whole = step >= training.head_iterations
-        backbone.requires_grad_(whole)
-        optimizer.param_groups[0]['lr'] = _learning_rate(step, training)
-        if whole:
-            batch = torch.randint(len(images), (training.images,), generator=generator)
-            colored = _jittered(images[batch], training, generator).to(device)
-            seen = network.conditioning.describe(colored)
-        else:
-            batch = torch.randint(len(described), (training.images,), generator=generator)
-            seen = described[batch.to(device)]
-        target = targets[(batch % len(images)).to(device)]
-        loss = network.loss(network.regress(seen, generator), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        report('posenet', step + 1, training.iterations, {'loss': loss.item()})
-        if (step + 1) % _CHECKPOINT_INTERVAL == 0 or step + 1 == training.iterations:
-            saved.save(
-                {
-                    'step': step + 1,
-                    'network': network.state_dict(),
-                    'optimizer': optimizer.state_dict(),
-                    'generator': generator.get_state(),
-                }
-            )
-    return network.requires_grad_(False).eval()
+    with context.seeded():
+        conditioning = make_conditioning(training.conditioning)
+        network = PoseNet(conditioning, training.dropout).to(context.device).train()
+    saved = context.checkpoint('posenet', training, images, T_norm_cam, conditioning.backbone_name)
 
-
-def _learning_rate(step: int, training: PoseNetTraining) -> float:
-    """A cosine to zero in each phase; the second begins lower."""
-    head = training.head_iterations
-    if step < head:
-        return training.learning_rate * (1 + math.cos(math.pi * step / head)) / 2
-    done = (step - head) / (training.iterations - head)
-    start = training.backbone_share * training.learning_rate
-    return start * (1 + math.cos(math.pi * done)) / 2
-
-
-def _jittered(images: Tensor, training: PoseNetTraining, generator: torch.Generator) -> Tensor:
-    """Images (B, 3, h, w) with other colours."""
-    last = images.permute(0, 2, 3, 1)
-    return jitter_colors(last, training.color_jitter, generator).permute(0, 3, 1, 2)
-
-
-@torch.no_grad()
-def _described(
-    network: PoseNet, images: Tensor, training: PoseNetTraining, generator: torch.Generator
-) -> Tensor:
-    """What the backbone finds before its training in copies of the images, (copies * V, D)."""
-    device = network.mean.device
-    return torch.cat(
-        [
-            network.conditioning.describe(_jittered(part, training, generator).to(device))
-            for _ in range(training.head_copies)
-            for part in images.split(_DESCRIBED_AT_ONCE)
-        ]
-    )
-
-
-def _digest(*tensors: Tensor) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    trainer = PoseNetTrainer(training, network, images, T_norm_cam, context)
+    train(trainer, TwoPhaseSchedule(training), context, saved)
+    return network

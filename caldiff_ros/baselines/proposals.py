@@ -53,7 +53,8 @@ class ProposalLocalizer:
         seed: int = 0,
     ) -> None:
         self.config = configuration(preset)
-        self.device, self.seed = pick_device(device), seed
+        self.device = pick_device(device)
+        self.seed = seed
         self.map = localization_map.to(self.device)
         self.propose = propose
 
@@ -62,11 +63,15 @@ class ProposalLocalizer:
         run = Run(self.map, torch.Generator().manual_seed(self.seed))
         with run.stage('preparation'):
             query = prepare(image, camera, self.config, run)
+
         with run.stage('proposal'):
             poses = self.propose(query, run)
+
         with run.stage('selection'):
             if len(poses) > self.config.selection.count:
                 poses = choose(poses, query, self.config, run)
+
         with run.stage('refinement'):
             refined = refine(poses, query, self.config, run)
+
         return conclude(refined, query, self.config, run)

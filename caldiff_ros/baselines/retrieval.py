@@ -4,8 +4,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -23,11 +22,11 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.selection import SelectionConfig, select
-from caldiff_ros.mapping.context import BuildContext, Report, no_report, weights_digest
+from caldiff_ros.mapping.context import BuildContext, digest
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.views import Views
 
-_DESCRIBED_AT_ONCE = 32
+_IMAGES_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,7 @@ class ViewIndex:
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix('.partial')
+
         try:
             partial.write_bytes(save(tensors, {'identity': identity}))
             partial.replace(path)
@@ -84,6 +84,7 @@ class ViewIndex:
         """What `save` wrote under the same identity; None if there is no such file."""
         if not path.is_file():
             return None
+
         try:
             with safe_open(path, 'pt') as file:
                 if (file.metadata() or {}).get('identity') != identity:
@@ -91,62 +92,70 @@ class ViewIndex:
                 R, t, described = (file.get_tensor(name) for name in ('R', 't', 'described'))
         except SafetensorError:
             return None
+
         return cls(Pose(R, t), described)
 
 
 @torch.no_grad()
 def build_index(
-    place: LocalizationMap,
+    localization_map: LocalizationMap,
     views: Views,
     config: RetrievalConfig,
-    seed: int = 0,
-    path: Path | None = None,
-    report: Report = no_report,
+    context: BuildContext,
 ) -> ViewIndex:
     """Index the training views and views rendered around them, at the network's image size.
 
     Args:
-        place: the map, on the device where to compute.
+        localization_map: the map, on the device where to compute.
         views: its training views.
         config: what is rendered.
-        seed: of the rendered poses.
-        path: file that keeps the index; the one of another map, views or seed is made anew.
-        report: receives the progress of 'views' and 'features'.
+        context: seed and device; keeps the index in its work folder, where that of another map,
+            views or seed is made anew, and receives the progress of 'views' and 'features'.
     """
-    real = network_images(place, views)
+    real = network_images(localization_map, views)
     cameras = views.T_norm_cam
-    identity = _identity(place, real, cameras, config, seed)
+    path = None if context.work is None else context.work / 'retrieval.safetensors'
+    identity = digest(
+        context.seed,
+        localization_map.field,
+        localization_map.diffusion,
+        localization_map.camera,
+        real,
+        cameras,
+        config,
+    )
     index = None if path is None else ViewIndex.load(path, identity)
     if index is not None:
         return index
-    device = place.field.aabb.device
-    images, poses = real, cameras
+
+    device = localization_map.field.aabb.device
+    images = real
+    poses = cameras
+
     if config.views.count > 0:
         camera = views.camera.downscaled(views.camera.width / real.shape[3])
-        context = BuildContext(seed=seed, device=device, report=report)
         rendered, around = render_views(
-            place.field, cameras.to(device), camera, config=config.views, context=context
+            localization_map.field,
+            cameras.to(device),
+            camera,
+            config=config.views,
+            context=replace(context, work=None),  # the index is what is kept
         )
         images = torch.cat([real, rendered.permute(0, 3, 1, 2).float() / 255])
         poses = Pose.cat([cameras, around])
+
     described: list[Tensor] = []
-    for part in images.split(_DESCRIBED_AT_ONCE):
-        described.append(place.diffusion.conditioning.describe(part.to(device)).cpu())
-        report('features', sum(map(len, described)), len(images), {})
+    for part in images.split(_IMAGES_AT_ONCE):
+        described.append(
+            localization_map.diffusion.conditioning.extract_features(part.to(device)).cpu()
+        )
+        context.progress('features', sum(map(len, described)), len(images))
+
     index = ViewIndex(poses, torch.cat(described))
     if path is not None:
         index.save(path, identity)
+
     return index
-
-
-def _identity(
-    place: LocalizationMap, images: Tensor, cameras: Pose, config: RetrievalConfig, seed: int
-) -> str:
-    shown = hashlib.sha256()
-    for tensor in (images, cameras.R, cameras.t):
-        shown.update(tensor.cpu().contiguous().numpy().tobytes())
-    networks = f'{weights_digest(place.field)} {weights_digest(place.diffusion)}'
-    return f'{networks} {place.camera} {shown.hexdigest()} {config} {seed}'
 
 
 @dataclass(frozen=True)
@@ -159,15 +168,17 @@ class Retrieval:
     def __call__(self, query: Query, run: Run) -> Pose:
         """See `Proposer`."""
         index = self.index.to(query.device)
-        similarity = index.similarity(run.map.diffusion.describe(query.rgb[None]))
+        similarity = index.similarity(run.map.diffusion.extract_features(query.rgb[None]))
         return index.T_norm_cam[select(index.T_norm_cam, -similarity, self.config.proposed)]
 
 
 def make_retrieval(setup: Setup) -> ProposalLocalizer:
     """The nearest rendered views, then selection and refinement as in preset 'fast'."""
     config = RetrievalConfig()
-    path = None if setup.work is None else setup.work / 'retrieval.safetensors'
-    place = setup.place.to(pick_device(setup.device))
-    index = build_index(place, setup.views, config, setup.seed, path, setup.report)
+    localization_map = setup.localization_map.to(pick_device(setup.device))
+    index = build_index(localization_map, setup.views, config, setup.context)
     proposer = Retrieval(index, config)
-    return ProposalLocalizer(setup.place, proposer, 'fast', setup.device, setup.seed)
+
+    return ProposalLocalizer(
+        setup.localization_map, proposer, 'fast', device=setup.device, seed=setup.seed
+    )

@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from caldiff_ros.devices import pick_device
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.mapping.context import Report, no_report
+from caldiff_ros.mapping.context import BuildContext, Report, no_report
 from caldiff_ros.mapping.views import Views
 
 
@@ -17,7 +18,7 @@ class Setup:
     """The same for all methods that are compared; each takes what it needs.
 
     Attributes:
-        place: the map.
+        localization_map: the map.
         views: its training views, at the map's resolution.
         work: folder that keeps what a method trains or computes in advance, for the same views and
             seed; None keeps nothing.
@@ -26,9 +27,18 @@ class Setup:
         report: receives the progress of trainings.
     """
 
-    place: LocalizationMap
+    localization_map: LocalizationMap
     views: Views
     work: Path | None = None
     seed: int = 0
     device: str = 'auto'
     report: Report = no_report
+
+    @property
+    def context(self) -> BuildContext:
+        """Seed, device and work folder, which is made, for what a method trains."""
+        if self.work is not None:
+            self.work.mkdir(parents=True, exist_ok=True)
+
+        device = pick_device(self.device)
+        return BuildContext(seed=self.seed, device=device, work=self.work, report=self.report)

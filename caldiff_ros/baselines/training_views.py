@@ -11,6 +11,8 @@ from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
 
 
-def network_images(place: LocalizationMap, views: Views) -> Tensor:
+def network_images(localization_map: LocalizationMap, views: Views) -> Tensor:
     """Views on the map's background, as its network sees queries: (V, 3, h, w) in 0..1."""
-    return place.diffusion.network_input(views.on_background(BACKGROUND_COLORS[place.background]))
+    return localization_map.diffusion.network_input(
+        views.on_background(BACKGROUND_COLORS[localization_map.background])
+    )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from caldiff_ros.cli.common import DataPath, Device, MapPath
 from caldiff_ros.devices import pick_device
-from caldiff_ros.evaluation import Query, choose_queries
+from caldiff_ros.evaluation import QueryResult, choose_queries
 from caldiff_ros.evaluation.benchmark import (
     benchmark_markdown,
     benchmark_table,
@@ -73,24 +73,34 @@ def run(arguments: Arguments) -> int:
     """Measure and report."""
     for method in arguments.methods:
         named_method(method)
+
     device = str(pick_device(arguments.device))
     train, test = open_scene(arguments.data).split(arguments.split, arguments.variant)
     frames = choose_queries(test, arguments.queries)
-    place = LocalizationMap.load(arguments.map, device)
+    localization_map = LocalizationMap.load(arguments.map, device)
     tasks = [
-        Task(arguments.map, train, method, arguments.output / 'work' / method.partition(':')[0],
-             arguments.seed, device)
+        Task(
+            arguments.map,
+            train,
+            method,
+            work=arguments.output / 'work' / method.partition(':')[0],
+            seed=arguments.seed,
+            device=device,
+        )
         for method in arguments.methods
-    ]  # fmt: skip
+    ]
+
     log = Console(stderr=True)
 
-    def show(method: str, query: Query) -> None:
+    def show(method: str, query: QueryResult) -> None:
         log.print(f'{query.name} {method}: {query.seconds:.2f} s', highlight=False)
 
     content = {
         'methods': compare(tasks, frames, show),
-        'growth': growth(place, frames[:_GROWTH_QUERIES], 'fast', arguments.seed, device),
-        'made_with': made_with(place, arguments.seed, device),
+        'growth': growth(
+            localization_map, frames[:_GROWTH_QUERIES], 'fast', seed=arguments.seed, device=device
+        ),
+        'made_with': made_with(localization_map, arguments.seed, device),
     }
     write_json(arguments.output / 'benchmark.json', content)
     write_text(arguments.output / 'benchmark.md', benchmark_markdown(content))
@@ -98,4 +108,5 @@ def run(arguments: Arguments) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
     console.print(benchmark_table(content))
     print(f'written to {arguments.output}')
+
     return 0

@@ -46,4 +46,5 @@ def run(arguments: Arguments) -> int:
     arguments.save(built)
     shutil.rmtree(arguments.work)
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')
+
     return 0

@@ -129,6 +129,7 @@ class BuildArguments:
         """Write the map, which remembers the images it was made from."""
         origin = {'split': self.split, 'variant': self.variant, 'preset': self.preset}
         built.provenance.update(origin, downscale_factor=self.downscale_factor)
+
         if self.scale is not None:
             built.scale = self.scale
             built.metric = True

@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb = _parser().parse_args(argv[:1]).verb
     logging.basicConfig(stream=sys.stderr, format='caldiff: %(message)s')
     logging.getLogger('caldiff_ros').setLevel(logging.INFO)
+
     try:
         return _run(verb, argv[1:])
     except CaldiffError as error:
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f'caldiff {verb}: interrupted', file=sys.stderr)
         return _INTERRUPTED
+
     return _BAD_INPUT
 
 
@@ -68,6 +70,7 @@ def _run(verb: str, argv: list[str]) -> int:
     arguments = tyro.cli(
         module.Arguments, args=argv, prog=f'caldiff {verb}', description=module.__doc__, **options
     )
+
     return module.run(arguments)
 
 
@@ -80,4 +83,5 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
     for verb, help_line in VERBS.items():
         verbs.add_parser(verb, help=help_line, add_help=False)
+
     return parser

@@ -79,11 +79,13 @@ def run(arguments: Arguments) -> int:
     frames = scene.test_frames()
     if arguments.split is not None:
         _, frames = scene.split(arguments.split, arguments.variant)
+
     arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
     loaded, localizer = arguments.load()
     frames = [_in_map(loaded, frame) for frame in choose_queries(frames, arguments.queries)]
     with ProgressLine(len(frames), Console(stderr=True)) as line:
         queries = run_queries(localizer, frames, loaded.unit, loaded.background, on_query=line)
+
     summary = summarize(
         queries,
         method='caldiff',
@@ -94,10 +96,12 @@ def run(arguments: Arguments) -> int:
     )
     console = Console()
     console.print(summary_table(summary))
+
     if arguments.trust or arguments.foreign:
         statuses = answered_queries(queries) | _challenged(arguments, localizer, frames)
         summary['trust'] = trust_summary(statuses)
         console.print(trust_table(statuses))
+
     write_report(arguments.output, queries, summary)
     console.print(f'written to {arguments.output}', soft_wrap=True)
     return 0
@@ -107,21 +111,27 @@ def _challenged(
     arguments: Arguments, localizer: Localizer, frames: list[Frame]
 ) -> dict[str, Counter]:
     """Statuses of what must not be localized."""
-    place, seed = localizer.map, arguments.seed
-    made_up = made_up_images(frames, place.camera, place.background, seed)
+    localization_map = localizer.map
+    seed = arguments.seed
+    made_up = made_up_images(frames, localization_map.camera, localization_map.background, seed)
     foreign = {'pictures of nothing': made_up}
+
     for path in arguments.foreign:
         chosen = choose_queries(open_scene(path).frames, arguments.foreign_images)
-        images = [read_query(frame, place.background) for frame in chosen]
+        images = [read_query(frame, localization_map.background) for frame in chosen]
         foreign[f'images of {path.name}'] = images
+
     statuses = {}
     with Progress(console=Console(stderr=True)) as progress:
-        kind, n = 'wrong poses', len(frames)
+        kind = 'wrong poses'
+        n = len(frames)
         counts = progress.track(wrong_poses(localizer, frames, seed), n, description=kind)
         statuses[kind] = sum(counts, Counter())
+
         for kind, images in foreign.items():
             answers = foreign_statuses(localizer, images)
             statuses[kind] = Counter(progress.track(answers, len(images), description=kind))
+
     return statuses
 
 

@@ -59,23 +59,31 @@ def run(arguments: Arguments) -> int:
         raise CaldiffError('no image was given, expected at least one after the map')
     if arguments.save_overlay:
         arguments.save_overlay.mkdir(parents=True, exist_ok=True)
+
     loaded, localizer = arguments.load()
     answers = []
+
     for number, path in enumerate(arguments.images):
         try:
             image = read_image(path, loaded.background)
             camera = _camera_of(image, path, arguments.camera, loaded.camera)
             answer = localizer.localize(image, camera)
+
             if arguments.save_overlay:
                 name = f'{number:03d}_{path.stem}.png'
-                _save_overlay(arguments.save_overlay / name, localizer, image, camera, answer)
+                _save_overlay(
+                    arguments.save_overlay / name, localizer, image, camera=camera, answer=answer
+                )
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
+
         answers.append((path, answer))
+
     _print_json(answers) if arguments.json else _print_table(answers)
     failures = [answer for _, answer in answers if answer.status == Status.FAILED]
     for answer in failures:
         print(f'caldiff localize: {answer.message}', file=sys.stderr)
+
     return 2 if failures else 0
 
 
@@ -85,6 +93,7 @@ def _camera_of(image: np.ndarray, path: Path, given: str | None, of_map: Camera)
         return fitted_camera(of_map, image, str(path))
     if not given.endswith('.json'):
         return _camera_from_text(given, image)
+
     camera = read_camera(read_json(Path(given)), path, given)
     return fitted_camera(camera, image, str(path))
 
@@ -97,7 +106,8 @@ def _camera_from_text(text: str, image: np.ndarray) -> Camera:
             f'the camera is {text!r}, expected a .json file or four numbers fx,fy,cx,cy in pixels; '
             'check --camera'
         ) from error
-    return Camera(image.shape[1], image.shape[0], fx, fy, cx, cy)
+
+    return Camera(image.shape[1], image.shape[0], fx, fy=fy, cx=cx, cy=cy)
 
 
 def _save_overlay(
@@ -105,6 +115,7 @@ def _save_overlay(
 ) -> None:
     if answer.T_map_cam is None:
         return
+
     query, _ = localizer.map.view(image, camera)
     text = f'{answer.status.name}, confidence {answer.confidence:.2f}'
     picture = draw_overlay(query, localizer.map.render(answer.T_map_cam), text)
@@ -134,10 +145,13 @@ def _as_object(path: Path, answer: Answer) -> dict:
 def _print_table(answers: list[tuple[Path, Answer]]) -> None:
     console = Console()
     table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
+
     for path, answer in answers:
         position, rotation = _pose_as_text(answer.T_map_cam)
-        confidence, seconds = f'{answer.confidence:.2f}', f'{answer.seconds:.1f}'
+        confidence = f'{answer.confidence:.2f}'
+        seconds = f'{answer.seconds:.1f}'
         table.add_row(path.name, answer.status.name, confidence, position, rotation, seconds)
+
     console.print(table)
     for path, answer in answers:
         if answer.status == Status.NOT_LOCALIZED:
@@ -147,6 +161,7 @@ def _print_table(answers: list[tuple[Path, Answer]]) -> None:
 def _pose_as_text(T_map_cam: np.ndarray | None) -> tuple[str, str]:
     if T_map_cam is None:
         return '-', '-'
+
     w, *xyz = Pose.from_matrix(T_map_cam).quaternion_wxyz().tolist()
     position = ' '.join(f'{value:.4g}' for value in T_map_cam[:3, 3])
     return position, ' '.join(f'{value:.3f}' for value in (*xyz, w))

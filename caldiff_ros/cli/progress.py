@@ -36,6 +36,7 @@ class TrainingProgress:
             console=console,
             disable=not console.is_terminal,
         )
+
         self._tasks: dict[str, TaskID] = {}
         self._latest: dict[str, dict[str, float]] = {}
         self._logged = time.monotonic()
@@ -55,6 +56,7 @@ class TrainingProgress:
         shown = ', '.join(_as_text(name, value) for name, value in latest.items())
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(words, total=n_steps, numbers='')
+
         self._progress.update(self._tasks[stage], completed=step, numbers=shown)
         if not self._console.is_terminal:
             self._log(f'{words} {step}/{n_steps} {shown}', 'psnr' in numbers or step == n_steps)

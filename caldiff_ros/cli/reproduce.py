@@ -24,10 +24,10 @@ from tyro.conf import Positional, arg
 
 from caldiff_ros.cli.common import Device
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.evaluation import Query
-from caldiff_ros.evaluation.cells import Setting
+from caldiff_ros.evaluation import QueryResult
 from caldiff_ros.evaluation.experiment import Budget, Experiment, ExperimentConfig, OutOfTime
 from caldiff_ros.evaluation.figures import make_figure
+from caldiff_ros.evaluation.method_results import MapSpec
 from caldiff_ros.evaluation.reproduction import Plan, fill, write_table
 from caldiff_ros.evaluation.tables import rich_table, tabulate
 
@@ -94,19 +94,20 @@ def run(arguments: Arguments) -> int:
         1 if figure else arguments.variants,
         arguments.methods,
     )
+
     config = ExperimentConfig(
         arguments.data,
         arguments.output,
         plan.paper.image_width,
-        arguments.queries,
-        arguments.seed,
-        arguments.device,
+        queries=arguments.queries,
+        seed=arguments.seed,
+        device=arguments.device,
     )
     log = Console(stderr=True)
 
-    def show(setting: Setting, method: str, number: int, total: int, query: Query) -> None:
+    def show(map_spec: MapSpec, method: str, number: int, total: int, query: QueryResult) -> None:
         log.print(
-            f'{setting.name} {method} {number}/{total}: {query.translation_norm:.4f}, '
+            f'{map_spec.name} {method} {number}/{total}: {query.translation_norm:.4f}, '
             f'{query.rotation_deg:.2f}°, {query.status}, {query.seconds:.1f} s',
             highlight=False,
         )
@@ -114,8 +115,10 @@ def run(arguments: Arguments) -> int:
     with TrainingProgress(log) as report:
         experiment = Experiment(config, Budget(arguments.budget), report, show)
         done = _draw(plan, experiment) if figure else _tabulate(plan, experiment)
+
     if not done:
         print('the time is over before everything is done; the same command goes on')
+
     return 0
 
 
@@ -130,6 +133,7 @@ def _tabulate(plan: Plan, experiment: Experiment) -> bool:
         console.print(rich_table(content))
         n_cells = len(plan.settings) * len(plan.methods)
         print(f'{len(cells)} of {n_cells} cells, written to {output / plan.what}.json')
+
     return complete
 
 
@@ -137,9 +141,14 @@ def _draw(plan: Plan, experiment: Experiment) -> bool:
     """Write a figure; whether there was time for it."""
     try:
         files = make_figure(
-            plan.what, experiment, plan.settings, plan.methods[0], experiment.config.output
+            plan.what,
+            experiment,
+            plan.settings,
+            preset=plan.methods[0],
+            folder=experiment.config.output,
         )
     except OutOfTime:
         return False
+
     print('written to', *files)
     return True

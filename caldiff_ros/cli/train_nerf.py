@@ -39,4 +39,5 @@ def run(arguments: Arguments) -> int:
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
     quality = f'PSNR {psnr(built.field, views):.2f} dB on {len(views)} {kind} images'
     Console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
+
     return 0

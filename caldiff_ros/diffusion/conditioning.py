@@ -126,22 +126,22 @@ class ConditioningNetwork(nn.Module):
         self.backbone.eval()
         return self
 
-    def describe(self, images: Tensor) -> Tensor:
+    def extract_features(self, images: Tensor) -> Tensor:
         """Backbone features (B, channels * grid^2) of images (B, 3, H, W) in 0..1."""
         return self.pool(self.backbone(images)).flatten(1)
 
-    def project(self, described: Tensor) -> Tensor:
-        """The feature f, (B, width), of what `describe` returned."""
-        return torch.relu(self.projection(described))
+    def project(self, features: Tensor) -> Tensor:
+        """The feature f, (B, width), of what `extract_features` returned."""
+        return torch.relu(self.projection(features))
 
 
-def drop_out(described: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """What `describe` returned without a random ``share`` of it, different for each row (B, D)."""
+def drop_out(features: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Features (B, D) without a random ``share`` of them, another one for each row."""
     if share == 0:
-        return described
+        return features
 
-    kept = torch.rand(described.shape, generator=generator) >= share
-    return described * kept.to(described.device) / (1 - share)
+    kept = torch.rand(features.shape, generator=generator) >= share
+    return features * kept.to(features.device) / (1 - share)
 
 
 def make_conditioning(

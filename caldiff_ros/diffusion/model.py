@@ -68,15 +68,15 @@ class PoseDiffusion(nn.Module):
             generator: draws that share.
         """
         shown = torch.arange(n, device=images.device) % len(images)
-        described = self.describe(images)
+        features = self.extract_features(images)
         if dropout == 0:
-            return self.conditioning.project(described)[shown]
+            return self.conditioning.project(features)[shown]
 
-        return self.conditioning.project(drop_out(described[shown], dropout, generator))
+        return self.conditioning.project(drop_out(features[shown], dropout, generator))
 
-    def describe(self, images: Tensor) -> Tensor:
+    def extract_features(self, images: Tensor) -> Tensor:
         """Backbone features (B, D) of images (B, H, W, 3) in 0..1, of any resolution."""
-        return self.conditioning.describe(self.network_input(images))
+        return self.conditioning.extract_features(self.network_input(images))
 
     def network_input(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) as (B, 3, h, w) of the size that the network was trained on."""

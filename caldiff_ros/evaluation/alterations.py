@@ -35,20 +35,34 @@ def _turn_quarters(quarters: int, shot: Shot, rng: np.random.Generator) -> Shot:
     for _ in range(quarters):
         camera = shot.camera
         rotated = Camera(
-            camera.height, camera.width, camera.fy, camera.fx, camera.cy, camera.width - camera.cx
+            camera.height,
+            camera.width,
+            camera.fy,
+            fy=camera.fx,
+            cx=camera.cy,
+            cy=camera.width - camera.cx,
         )
         image = np.ascontiguousarray(np.rot90(shot.image))
         shot = Shot(image, rotated, shot.T_map_cam @ _about_axis(math.pi / 2))
+
     return shot
 
 
 def _turn(shot: Shot, rng: np.random.Generator) -> Shot:
     """The camera turned by any angle, its field narrowed so that all of it was seen."""
-    angle, camera = rng.uniform(0, 2 * math.pi), shot.camera.pinhole()
+    angle = rng.uniform(0, 2 * math.pi)
+    camera = shot.camera.pinhole()
     side = min(camera.width, camera.height) / math.sqrt(2)
     target = replace(camera, width=int(side), height=int(side), cx=int(side) / 2, cy=int(side) / 2)
     T_cam_turned = _about_axis(angle)
-    image = turned(shot.image, camera, target, T_cam_turned[:3, :3], cv2.BORDER_REPLICATE)
+    image = turned(
+        shot.image,
+        camera,
+        target,
+        R_source_target=T_cam_turned[:3, :3],
+        border=cv2.BORDER_REPLICATE,
+    )
+
     return Shot(image, target, shot.T_map_cam @ T_cam_turned)
 
 
@@ -60,6 +74,7 @@ def _zoom(factor: float, shot: Shot, rng: np.random.Generator) -> Shot:
     part = shot.image[top : top + height, left : left + width]
     cropped = replace(camera, width=width, height=height, cx=camera.cx - left, cy=camera.cy - top)
     image = cv2.resize(part, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
+
     return Shot(image, cropped.resized(camera.width, camera.height), shot.T_map_cam)
 
 
@@ -84,6 +99,7 @@ def _occlude(share: float, shot: Shot, rng: np.random.Generator) -> Shot:
     top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
     image = shot.image.copy()
     image[top : top + h, left : left + w] = rng.integers(0, 256, 3)
+
     return replace(shot, image=image)
 
 
@@ -116,6 +132,7 @@ def alter(name: str, frame: str, shot: Shot) -> Shot:
         raise CaldiffError(
             f'alteration {name!r} is not known, expected one of {", ".join(ALTERATIONS)}; give one'
         )
+
     seed = hashlib.sha256(f'{name} {frame}'.encode()).digest()[:8]
     return ALTERATIONS[name](shot, np.random.default_rng(int.from_bytes(seed, 'big')))
 

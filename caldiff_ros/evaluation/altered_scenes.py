@@ -39,8 +39,10 @@ def _plain(
             color = np.ascontiguousarray(image[..., 2::-1])  # BGR, as OpenCV writes it
             for _ in range(_PASSES):
                 color = cv2.bilateralFilter(color, 9, _REACH_GREY, _REACH_PX)
+
             content = cv2.imencode('.png', np.concatenate([color, image[..., 3:]], axis=-1))[1]
             write_bytes(path, content.tobytes())
+
         return replace(frame, image_path=path)
 
     return scene, [smoothed(frame) for frame in train], [smoothed(frame) for frame in test]
@@ -60,9 +62,11 @@ def _twice(
         replace(frame, name=f'{frame.name}-again', T_map_cam=shift @ frame.T_map_cam)
         for frame in train
     ]
+
     if scene.aabb is not None:
         low, high = scene.aabb
         scene = replace(scene, aabb=np.stack([low, high + shift[:3, 3]]))
+
     return scene, [*train, *again], list(test)
 
 
@@ -95,9 +99,12 @@ def open_split(
             f'{name} is not known, expected a scene, or a scene and one of '
             f'{", ".join(f"+{known}" for known in SCENE_ALTERATIONS)}; correct it'
         )
+
     scene = open_scene(data / base_scene(name))
     train, test = scene.split(split, variant)
+
     if alteration:
         alter = SCENE_ALTERATIONS[alteration]
         scene, train, test = alter(replace(scene, name=name), train, test, folder / name)
+
     return scene, train, test

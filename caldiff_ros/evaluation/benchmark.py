@@ -17,7 +17,7 @@ from rich.table import Table
 
 from caldiff_ros.evaluation.environment import commit, hardware, versions
 from caldiff_ros.evaluation.methods import named_method
-from caldiff_ros.evaluation.protocol import Query, read_query
+from caldiff_ros.evaluation.protocol import QueryResult, read_query
 from caldiff_ros.evaluation.report import success_rates
 from caldiff_ros.evaluation.workers import Task, Worker
 from caldiff_ros.localization import LocalizationMap, Localizer
@@ -33,7 +33,7 @@ _HEADER = (
     'success (%)',
 )  # fmt: skip
 
-OnQuery = Callable[[str, Query], None]
+OnQuery = Callable[[str, QueryResult], None]
 
 
 def compare(
@@ -47,18 +47,22 @@ def compare(
     Returns:
         One row per method, see the keys.
     """
-    queries: dict[str, list[Query]] = {task.method: [] for task in tasks}
+    queries: dict[str, list[QueryResult]] = {task.method: [] for task in tasks}
     memory_mb: dict[str, float] = {}
+
     with ExitStack() as stack:
         workers = [stack.enter_context(Worker(task)) for task in tasks]
         for worker in workers:
             worker.localize(frames[0])
+
         for frame in frames:
             for worker in workers:
                 query, memory_mb[worker.method] = worker.localize(frame)
                 queries[worker.method].append(query)
                 on_query(worker.method, query)
+
         ready = {worker.method: worker.preparation_seconds for worker in workers}
+
     seconds = {m: np.array([q.seconds for q in of]) for m, of in queries.items()}
     return [
         {
@@ -82,32 +86,36 @@ def compare(
     ]
 
 
-def _mean_stages(queries: Sequence[Query]) -> dict[str, float]:
+def _mean_stages(queries: Sequence[QueryResult]) -> dict[str, float]:
     """Where the time goes; a stage that an image did not need counts as 0 there."""
     stages = dict.fromkeys(stage for query in queries for stage in query.timings)
     return {s: float(np.mean([query.timings.get(s, 0.0) for query in queries])) for s in stages}
 
 
 def growth(
-    place: LocalizationMap, frames: Sequence[Frame], preset: str, seed: int, device: str
+    localization_map: LocalizationMap, frames: Sequence[Frame], preset: str, seed: int, device: str
 ) -> dict[str, list[dict[str, float]]]:
     """Median seconds per image with more particles, larger images; total with more cameras."""
-    config, camera = PRESETS[preset], place.camera
-    views = [read_query(frame, place.background) for frame in frames]
+    config = PRESETS[preset]
+    camera = localization_map.camera
+    views = [read_query(frame, localization_map.background) for frame in frames]
 
     def median(config: Any, changed: LocalizationMap) -> float:
         localizer = Localizer(changed, config, device, seed)
         return float(np.median([_timed(localizer, *view) for view in views]))
 
-    localizer = Localizer(place, config, device, seed)
+    localizer = Localizer(localization_map, config, device, seed)
     return {
         'particles': [
-            {'value': n, 'seconds': median(replace(config, particles=n), place)} for n in PARTICLES
+            {'value': n, 'seconds': median(replace(config, particles=n), localization_map)}
+            for n in PARTICLES
         ],
         'pixels of the longer side': [
             {
                 'value': round(factor * max(camera.width, camera.height)),
-                'seconds': median(config, replace(place, camera=camera.downscaled(1 / factor))),
+                'seconds': median(
+                    config, replace(localization_map, camera=camera.downscaled(1 / factor))
+                ),
             }
             for factor in RESOLUTIONS
         ],
@@ -121,12 +129,12 @@ def growth(
     }
 
 
-def made_with(place: LocalizationMap, seed: int, device: str) -> dict[str, Any]:
+def made_with(localization_map: LocalizationMap, seed: int, device: str) -> dict[str, Any]:
     """Machine, versions, commit, seed, and what the map cost."""
     return {
-        'map': place.name,
-        'map_training_images': place.provenance.get('training_images'),
-        'map_build_stage_seconds': place.provenance.get('build_stage_seconds'),
+        'map': localization_map.name,
+        'map_training_images': localization_map.provenance.get('training_images'),
+        'map_build_stage_seconds': localization_map.provenance.get('build_stage_seconds'),
         'seed': seed,
         'commit': commit(),
         'hardware': hardware(device),
@@ -139,8 +147,10 @@ def benchmark_table(content: dict[str, Any]) -> Table:
     table = Table(*_HEADER, title=note(content), title_justify='left')
     for column in table.columns[1:]:
         column.justify = 'right'
+
     for row in content['methods']:
         table.add_row(*_texts(row))
+
     return table
 
 
@@ -153,10 +163,12 @@ def benchmark_markdown(content: dict[str, Any]) -> str:
 def note(content: dict[str, Any]) -> str:
     """What was measured, in sentences."""
     made = content['made_with']
-    machine, stages = made['hardware'], made['map_build_stage_seconds']
+    machine = made['hardware']
+    stages = made['map_build_stage_seconds']
     built = 'a time not recorded' if stages is None else f'{sum(stages.values()):.0f} s'
     if stages:
         built += f' ({", ".join(f"{stage} {spent:.0f}" for stage, spent in stages.items())})'
+
     return (
         f'{made["map"]}, {content["methods"][0]["n_queries"]} queries, methods in turn, '
         f'{machine.get("gpu", machine["cpu"])}, {machine["torch_threads"]} threads. Map of '
@@ -174,9 +186,11 @@ def save_growth(path: Path, content: dict[str, Any]) -> None:
     rows = content['methods'][::-1]
     bars.barh([row['method'] for row in rows], [row['median_seconds'] for row in rows])
     bars.set(xscale='log', xlabel='median seconds per query')
+
     for axes, (name, points) in zip(rest, grown.items(), strict=True):
         axes.plot([p['value'] for p in points], [p['seconds'] for p in points], 'o-')
         axes.set(xlabel=name, ylabel='seconds', ylim=(0, None))
+
     figure.savefig(path)
 
 

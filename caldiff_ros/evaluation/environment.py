@@ -27,6 +27,7 @@ def hardware(device: str = 'cpu') -> dict[str, str | int]:
     }
     if device.startswith('cuda'):
         description['gpu'] = torch.cuda.get_device_name(device)
+
     return description
 
 
@@ -38,6 +39,7 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+
     return found
 
 
@@ -48,6 +50,7 @@ def commit() -> str | None:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
+
     return found.stdout.strip() or None
 
 

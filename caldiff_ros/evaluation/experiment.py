@@ -16,17 +16,17 @@ from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.devices import pick_device
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.altered_scenes import open_split
-from caldiff_ros.evaluation.cells import Cell, Setting
+from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
 from caldiff_ros.evaluation.methods import Factory, named_method
-from caldiff_ros.evaluation.protocol import Query, choose_queries, run_queries
+from caldiff_ros.evaluation.protocol import QueryResult, choose_queries, run_queries
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.mapping.build import BUILD_PRESETS, BuildConfig, build_map
 from caldiff_ros.mapping.context import BuildContext, Report, weights_digest
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.scenes import Frame, Scene
 
-#: Told about a query: its setting, method, number, how many there are, and the query.
-OnQuery = Callable[[Setting, str, int, int, Query], None]
+#: Told about a query: its map_spec, method, number, how many there are, and the query.
+OnQuery = Callable[[MapSpec, str, int, int, QueryResult], None]
 
 
 class OutOfTime(Exception):  # noqa: N818 - a limit asked for, not an error
@@ -76,7 +76,7 @@ class ExperimentConfig:
 
 
 @dataclass
-class Place:
+class PreparedMap:
     """A map with the images it was made of and those that it is asked about."""
 
     map: LocalizationMap
@@ -107,10 +107,12 @@ class Experiment:
         report: Report,
         on_query: OnQuery = lambda *_: None,
     ) -> None:
-        self.config, self._budget, self._on_query = config, budget, on_query
+        self.config = config
+        self._budget = budget
+        self._on_query = on_query
         self._device = pick_device(config.device)
-        self._places: dict[Setting, Place] = {}
-        self._splits: dict[Setting, tuple[Scene, list[Frame], list[Frame]]] = {}
+        self._prepared_maps: dict[MapSpec, PreparedMap] = {}
+        self._splits: dict[MapSpec, tuple[Scene, list[Frame], list[Frame]]] = {}
 
         def within_budget(*progress: Any) -> None:
             report(*progress)
@@ -118,11 +120,11 @@ class Experiment:
 
         self._report = within_budget
 
-    def cell_path(self, setting: Setting, method: str) -> Path:
+    def cell_path(self, map_spec: MapSpec, method: str) -> Path:
         """Where the results of a method on a map are."""
-        return self.config.output / 'cells' / setting.name / f'{method}.json'
+        return self.config.output / 'cells' / map_spec.name / f'{method}.json'
 
-    def cell(self, setting: Setting, method: str) -> Cell:
+    def cell(self, map_spec: MapSpec, method: str) -> MethodResults:
         """Results of a method on a map, with all queries; what is missing is computed.
 
         Raises:
@@ -131,48 +133,54 @@ class Experiment:
         """
         chosen = named_method(method)
         _, _, alteration = method.partition('@')
-        path = self.cell_path(setting, method)
-        cell = Cell.load(path)
-        _, _, frames = self._split(setting)
+        path = self.cell_path(map_spec, method)
+        cell = MethodResults.load(path)
+        _, _, frames = self._split(map_spec)
         missing = [frame for frame in frames if cell is None or frame.name not in cell.queries]
         if cell is not None:
             cell.check(self._given())
         if cell is not None and not missing:
             return cell
-        place = self.place(setting)
-        identity = {**self._given(), 'map': place.digest}
+
+        prepared_map = self.prepared_map(map_spec)
+        identity = {**self._given(), 'map': prepared_map.digest}
         if cell is None:
-            cell = Cell(path, setting, method, identity, metric=place.map.metric)
+            cell = MethodResults(path, map_spec, method, identity, metric=prepared_map.map.metric)
+
         cell.check(identity)
         cell.begin_session(str(self._device))
-        localizer = self._prepared(chosen.make, place, cell)
+        localizer = self._prepared(chosen.make, prepared_map, cell)
+
         for frame in missing:
             self._budget.check()
             [query] = run_queries(
                 localizer,
                 [frame],
-                place.map.unit,
-                place.map.background,
+                prepared_map.map.unit,
+                prepared_map.map.background,
                 alteration=alteration or None,
             )
+
             cell.add(query)
-            self._on_query(setting, method, len(cell.queries), len(frames), query)
+            self._on_query(map_spec, method, len(cell.queries), len(frames), query)
+
         return cell
 
-    def place(self, setting: Setting) -> Place:
+    def prepared_map(self, map_spec: MapSpec) -> PreparedMap:
         """A map and its images; the map is built if there is none.
 
         Raises:
             OutOfTime: if the budget does not suffice; the training goes on next time.
         """
-        if setting not in self._places:
-            self._places.clear()  # one map in memory is enough
-            scene, train, frames = self._split(setting)
+        if map_spec not in self._prepared_maps:
+            self._prepared_maps.clear()  # one map in memory is enough
+            scene, train, frames = self._split(map_spec)
             factor = max(1.0, train[0].camera.width / self.config.image_width)
             data = TrainingData.load(scene, train, frames, factor)
-            folder = self.config.output / 'maps' / setting.name
+            folder = self.config.output / 'maps' / map_spec.name
             if not (folder / 'map.yaml').is_file():
-                self._build(setting, data, folder)
+                self._build(map_spec, data, folder)
+
             loaded = LocalizationMap.load(folder).to(self._device)
             if loaded.camera != data.camera:
                 raise CaldiffError(
@@ -180,40 +188,56 @@ class Experiment:
                     f'{loaded.camera.height} pixels, expected {data.camera.width}x'
                     f'{data.camera.height}; delete it or give another --output'
                 )
-            self._places[setting] = Place(loaded, data, frames)
-        return self._places[setting]
+
+            self._prepared_maps[map_spec] = PreparedMap(loaded, data, frames)
+
+        return self._prepared_maps[map_spec]
 
     def _given(self) -> dict[str, Any]:
         return {'seed': self.config.seed, 'image_width': self.config.image_width}
 
-    def _split(self, setting: Setting) -> tuple[Scene, list[Frame], list[Frame]]:
+    def _split(self, map_spec: MapSpec) -> tuple[Scene, list[Frame], list[Frame]]:
         """The scene, its training images and the queries; read once, not for every cell."""
-        if setting not in self._splits:
+        if map_spec not in self._splits:
             config = self.config
             scene, train, test = open_split(
-                config.data, setting.scene, setting.split, setting.variant, config.output / 'scenes'
+                config.data,
+                map_spec.scene,
+                map_spec.split,
+                variant=map_spec.variant,
+                folder=config.output / 'scenes',
             )
-            self._splits[setting] = scene, train, choose_queries(test, config.queries)
-        return self._splits[setting]
+            self._splits[map_spec] = scene, train, choose_queries(test, config.queries)
 
-    def _build(self, setting: Setting, data: TrainingData, folder: Path) -> None:
+        return self._splits[map_spec]
+
+    def _build(self, map_spec: MapSpec, data: TrainingData, folder: Path) -> None:
         work = folder.with_name(f'{folder.name}-training')
         work.mkdir(parents=True, exist_ok=True)
         context = BuildContext(
             seed=self.config.seed, device=self._device, work=work, report=self._report
         )
         built = build_map(data, self.config.build, context)
-        built.provenance.update(split=setting.split, variant=setting.variant)
+        built.provenance.update(split=map_spec.split, variant=map_spec.variant)
         built.save(folder)
         shutil.rmtree(work)
 
-    def _prepared(self, make: Factory, place: Place, cell: Cell) -> Any:
+    def _prepared(self, make: Factory, prepared_map: PreparedMap, cell: MethodResults) -> Any:
         """A method ready for a map, the time counted."""
-        work = self.config.output / 'work' / cell.setting.name / cell.method.partition('@')[0]
+        work = self.config.output / 'work' / cell.map_spec.name / cell.method.partition('@')[0]
         work.mkdir(parents=True, exist_ok=True)
-        seed, device = self.config.seed, str(self._device)
-        setup = Setup(place.map, place.data.views, work, seed, device, self._report)
+        seed = self.config.seed
+        device = str(self._device)
+        setup = Setup(
+            prepared_map.map,
+            prepared_map.data.views,
+            work,
+            seed=seed,
+            device=device,
+            report=self._report,
+        )
         start = time.perf_counter()
+
         try:
             return make(setup)
         finally:

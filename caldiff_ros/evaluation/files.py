@@ -76,4 +76,5 @@ def _as_json(value: object) -> object:
         return [_as_json(entry) for entry in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+
     return value

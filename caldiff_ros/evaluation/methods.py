@@ -45,7 +45,7 @@ class Method:
 
 
 def _caldiff(config: LocalizerConfig, setup: Setup) -> Localizer:
-    return Localizer(setup.place, config, setup.device, setup.seed)
+    return Localizer(setup.localization_map, config, setup.device, setup.seed)
 
 
 _PAPER = PRESETS['paper']
@@ -84,16 +84,19 @@ def named_method(name: str) -> Method:
     """
     method, _, alteration = name.partition('@')
     base, _, changes = method.partition(':')
+
     if base not in METHODS:
         raise CaldiffError(
             f'method {base!r} is not known, expected one of {", ".join(METHODS)}; give one'
         )
+
     found = _changed(base, changes) if changes else METHODS[base]
     if alteration and alteration not in ALTERATIONS:
         raise CaldiffError(
             f'alteration {alteration!r} is not known, expected one of {", ".join(ALTERATIONS)}; '
             'give one'
         )
+
     return replace(found, title=f'{found.title}, {alteration}') if alteration else found
 
 
@@ -109,6 +112,7 @@ def _changed(preset: str, changes: str) -> Method:
             f"method '{preset}:{changes}' is not known, expected a preset and values of its "
             "configuration, such as 'fast:particles=25'; correct it"
         ) from error
+
     return Method(f'{METHODS[preset].title}, {changes}', partial(_caldiff, config))
 
 
@@ -121,12 +125,15 @@ def _with(config: Any, names: list[str], value: Any) -> Any:
     several = isinstance(config, tuple)
     key = int(name) if several else name
     before = config[key] if several else getattr(config, key)
+
     if deeper:
         value = _with(before, deeper, value)
     elif value is not None and type(before)(value) != value:
         raise ValueError(value)
+
     if several:
         parts = list(config)
         parts[key] = value
         return tuple(parts)
+
     return replace(config, **{key: value})

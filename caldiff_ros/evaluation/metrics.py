@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.correctness import RIGHT
+from caldiff_ros.localization.correctness import RIGHT, nees
 
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))
@@ -33,6 +34,7 @@ def pose_errors(T_true: np.ndarray, T_estimate: np.ndarray | None) -> tuple[floa
     """
     if T_estimate is None or not np.isfinite(T_estimate).all():
         return float('inf'), float('inf')
+
     true = Pose.from_matrix(np.asarray(T_true, dtype=np.float64))
     estimate = Pose.from_matrix(np.asarray(T_estimate, dtype=np.float64))
     return true.translation_error(estimate).item(), true.rotation_error_deg(estimate).item()
@@ -43,10 +45,10 @@ def is_right(translation_norm: float, rotation_deg: float) -> bool:
     return translation_norm <= RIGHT[0] and rotation_deg <= RIGHT[1]
 
 
-def normalized_squared_error(
+def pose_nees(
     T_true: np.ndarray, T_estimate: np.ndarray | None, covariance: np.ndarray | None
 ) -> float:
-    """Normalized estimation error squared (NEES): 6 on average where the covariance is right.
+    """`nees` of an answer.
 
     Args:
         T_true: (4, 4) camera to map.
@@ -58,9 +60,10 @@ def normalized_squared_error(
     """
     if T_estimate is None or covariance is None:
         return float('nan')
+
     turn = Rotation.from_matrix(T_true[:3, :3] @ T_estimate[:3, :3].T).as_rotvec()
     error = np.concatenate([T_true[:3, 3] - T_estimate[:3, 3], turn])
-    return float(error @ np.linalg.solve(covariance, error))
+    return nees(torch.from_numpy(error), torch.from_numpy(covariance))
 
 
 def success_percent(

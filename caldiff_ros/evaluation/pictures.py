@@ -31,14 +31,17 @@ def save_table(path: Path, content: dict[str, Any]) -> None:
         cellLoc='left',
         bbox=(0, 0, 1, 1),
     )
+
     table.auto_set_font_size(False)
     table.set_fontsize(8)
     bands = list(dict.fromkeys((row['scene'], row['split']) for row in rows))
+
     for (line, _), cell in table.get_celld().items():
         cell.set_linewidth(0.2)
         if line == 0:
             cell.set_text_props(fontweight='bold')
         elif bands.index((rows[line - 1]['scene'], rows[line - 1]['split'])) % 2:
             cell.set_facecolor('0.94')
+
     figure.supxlabel('\n'.join(lines), fontsize=7, x=0.01, ha='left')
     figure.savefig(path)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from caldiff_ros.evaluation.metrics import THRESHOLDS
-from caldiff_ros.evaluation.protocol import Query
+from caldiff_ros.evaluation.protocol import QueryResult
 
 
 class ProgressLine:
@@ -33,11 +33,12 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
-    def __call__(self, query: Query) -> None:
+    def __call__(self, query: QueryResult) -> None:
         """Count a query."""
         for i, (translation, degrees) in enumerate(THRESHOLDS):
             success = query.translation_norm < translation and query.rotation_deg < degrees
             self._successes[i] += success
+
         counts = '/'.join(map(str, self._successes))
         self._progress.update(
             self._task, advance=1, description=f'right {counts}, last {query.seconds:.1f} s'

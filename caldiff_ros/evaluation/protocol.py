@@ -13,7 +13,7 @@ import numpy as np
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.alterations import Shot, alter
-from caldiff_ros.evaluation.metrics import normalized_squared_error, pose_errors
+from caldiff_ros.evaluation.metrics import pose_errors, pose_nees
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.scenes import Frame, read_image
@@ -36,7 +36,7 @@ class KnowsTheTruth(Protocol):
 
 
 @dataclass(frozen=True)
-class Query:
+class QueryResult:
     """One query and how well it was answered.
 
     Attributes:
@@ -46,7 +46,7 @@ class Query:
         translation_map: error in map units, infinite without an answer.
         translation_norm: the same in normalized units.
         rotation_deg: error in degrees, infinite without an answer.
-        squared_error: normalized by the answer's covariance, see `normalized_squared_error`.
+        nees: normalized by the answer's covariance, see `pose_nees`.
         status: name of the `Status`.
         message: the answer's explanation of it.
         confidence, photometric_error, timings: as in the answer.
@@ -60,7 +60,7 @@ class Query:
     translation_map: float
     translation_norm: float
     rotation_deg: float
-    squared_error: float
+    nees: float
     status: str
     message: str
     confidence: float
@@ -76,6 +76,7 @@ def choose_queries(frames: Sequence[Frame], n: int | None) -> list[Frame]:
         raise CaldiffError(f'{n} queries were asked for, expected at least 1; omit it for all')
     if n is None or n >= len(frames):
         return list(frames)
+
     return [frames[i] for i in np.linspace(0, len(frames) - 1, n).round().astype(int)]
 
 
@@ -94,9 +95,9 @@ def run_queries(
     frames: Sequence[Frame],
     side_map: float,
     background: str = 'white',
-    on_query: Callable[[Query], None] | None = None,
+    on_query: Callable[[QueryResult], None] | None = None,
     alteration: str | None = None,
-) -> list[Query]:
+) -> list[QueryResult]:
     """Localize every frame and compare with its pose.
 
     A frame that cannot be localized (an unreadable image, say) is a failure, not an end.
@@ -112,36 +113,42 @@ def run_queries(
     """
     queries = []
     for frame in frames:
-        start, T_map_cam = time.perf_counter(), frame.T_map_cam
+        start = time.perf_counter()
+        T_map_cam = frame.T_map_cam
+
         try:
             shot = Shot(*read_query(frame, background), T_map_cam)
             if alteration is not None:
                 shot = alter(alteration, frame.name, shot)
-            start, T_map_cam = time.perf_counter(), shot.T_map_cam
+
+            start = time.perf_counter()
+            T_map_cam = shot.T_map_cam
             knows = isinstance(localizer, KnowsTheTruth)
             judged = localizer.for_truth(T_map_cam) if knows else localizer
             answer = judged.localize(shot.image, shot.camera)
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
+
         seconds = time.perf_counter() - start
-        queries.append(_judge(frame.name, T_map_cam, answer, side_map, seconds))
+        queries.append(_judge(frame.name, T_map_cam, answer, side_map=side_map, seconds=seconds))
         if on_query:
             on_query(queries[-1])
+
     return queries
 
 
 def _judge(
     name: str, T_map_cam: np.ndarray, answer: Answer, side_map: float, seconds: float
-) -> Query:
+) -> QueryResult:
     translation_map, rotation_deg = pose_errors(T_map_cam, answer.T_map_cam)
-    return Query(
+    return QueryResult(
         name=name,
         T_map_cam_true=T_map_cam,
         T_map_cam=answer.T_map_cam,
         translation_map=translation_map,
         translation_norm=translation_map / side_map,
         rotation_deg=rotation_deg,
-        squared_error=normalized_squared_error(T_map_cam, answer.T_map_cam, answer.covariance),
+        nees=pose_nees(T_map_cam, answer.T_map_cam, answer.covariance),
         status=answer.status.name,
         message=answer.message,
         confidence=answer.confidence,

@@ -22,11 +22,11 @@ from caldiff_ros.evaluation.metrics import (
     is_right,
     success_percent,
 )
-from caldiff_ros.evaluation.protocol import Query
+from caldiff_ros.evaluation.protocol import QueryResult
 
 
 def summarize(
-    queries: Sequence[Query],
+    queries: Sequence[QueryResult],
     *,
     method: str,
     preset: str,
@@ -49,6 +49,7 @@ def summarize(
     """
     if not queries:
         raise CaldiffError('there are no queries to summarize, expected at least one test image')
+
     norm = np.array([query.translation_norm for query in queries])
     metres = np.array([query.translation_map for query in queries]) * (metres_per_unit or 1)
     degrees = np.array([query.rotation_deg for query in queries])
@@ -57,6 +58,7 @@ def summarize(
         key: success_percent(metres, degrees, threshold) if metres_per_unit else None
         for key, threshold in METRIC_THRESHOLDS.items()
     }
+
     return {
         'method': method,
         'preset': preset,
@@ -69,7 +71,7 @@ def summarize(
         'median_rotation_deg': _finite(np.median(degrees)),
         'median_seconds': float(np.median(seconds)),
         'p90_seconds': float(np.percentile(seconds, 90)),
-        'mean_squared_error_normalized': _mean_squared_error(queries),
+        'mean_nees': _mean_nees(queries),
         'status_counts': dict(Counter(query.status for query in queries)),
         'seed': seed,
         'hardware': hardware(device),
@@ -77,14 +79,14 @@ def summarize(
     }
 
 
-def success_rates(queries: Sequence[Query]) -> list[float]:
+def success_rates(queries: Sequence[QueryResult]) -> list[float]:
     """Percent of the queries within each of `THRESHOLDS`."""
     norm = np.array([query.translation_norm for query in queries])
     degrees = np.array([query.rotation_deg for query in queries])
     return [success_percent(norm, degrees, threshold) for threshold in THRESHOLDS]
 
 
-def write_report(directory: Path, queries: Sequence[Query], summary: dict) -> None:
+def write_report(directory: Path, queries: Sequence[QueryResult], summary: dict) -> None:
     """Write ``queries.json`` and ``summary.json``; numbers that are not finite become null."""
     write_json(directory / 'queries.json', [asdict(query) for query in queries])
     write_json(directory / 'summary.json', summary)
@@ -96,31 +98,36 @@ def summary_table(summary: dict) -> Table:
     title = f'{summary["method"]}, preset {summary["preset"]}: {n} queries'
     table = Table('measure', 'value', title=title, title_justify='left')
     table.columns[1].justify = 'right'
+
     for (translation, degrees), percent in zip(
         summary['thresholds'], summary['success_rate'], strict=True
     ):
         table.add_row(f'success within {translation:g}, {degrees:g}°', _rate(percent, n))
+
     for key, (metres, degrees) in METRIC_THRESHOLDS.items():
         if summary[key] is not None:
             table.add_row(
                 f'success within {100 * metres:g} cm, {degrees:g}°', _rate(summary[key], n)
             )
+
     table.add_section()
     table.add_row('median translation (normalized)', _number(summary['median_translation_norm']))
     if summary['success_5cm_5deg'] is not None:
         table.add_row('median translation (cm)', _number(summary['median_translation_cm']))
+
     table.add_row('median rotation (°)', _number(summary['median_rotation_deg']))
     table.add_row('median, 90th percentile (s)', _seconds(summary))
-    table.add_row('mean NEES (6 is right)', _number(summary['mean_squared_error_normalized']))
+    table.add_row('mean NEES (6 is right)', _number(summary['mean_nees']))
     table.add_section()
     for status, count in sorted(summary['status_counts'].items()):
         table.add_row(status, str(count))
+
     return table
 
 
-def _mean_squared_error(queries: Sequence[Query]) -> float | None:
+def _mean_nees(queries: Sequence[QueryResult]) -> float | None:
     """Of the right poses: what a wrong one is off by is no error of its covariance."""
-    errors = [q.squared_error for q in queries if is_right(q.translation_norm, q.rotation_deg)]
+    errors = [q.nees for q in queries if is_right(q.translation_norm, q.rotation_deg)]
     return _finite(np.mean(errors)) if errors else None
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.alterations import ALTERATIONS
 from caldiff_ros.evaluation.altered_scenes import base_scene
-from caldiff_ros.evaluation.cells import Cell, Setting
 from caldiff_ros.evaluation.experiment import Experiment, OutOfTime
 from caldiff_ros.evaluation.files import write_json, write_text
+from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
 from caldiff_ros.evaluation.methods import METHODS, named_method
 from caldiff_ros.evaluation.paper import PaperTable, paper_tables
 from caldiff_ros.evaluation.pictures import save_table
@@ -91,7 +91,7 @@ class Plan:
 
     what: str
     paper: PaperTable
-    settings: list[Setting]
+    settings: list[MapSpec]
     methods: Sequence[str]
 
     @classmethod
@@ -111,22 +111,26 @@ class Plan:
         """
         paper = _protocol(what, data, scenes)
         scenes = scenes or [name for name in paper.results if (data / name).is_dir()]
+
         if not scenes:
             raise CaldiffError(
                 f'{data} has none of the scenes {", ".join(paper.results)}, expected a folder '
                 'with at least one of them; give --data or --scenes'
             )
+
         missing = [name for name in map(base_scene, scenes) if not (data / name).is_dir()]
         if missing:
             raise CaldiffError(
                 f'{data / missing[0]} is not a folder, expected the dataset of a scene; check '
                 '--data and --scenes'
             )
+
         variants = paper.variants if variants is None else variants
         if variants < 1:
             raise CaldiffError(f'{variants} variants were asked for, expected at least 1')
+
         settings = [
-            Setting(scene, split, variant)
+            MapSpec(scene, split, variant)
             for scene in scenes
             for split in splits or paper.splits(scene)
             for variant in range(variants)
@@ -134,16 +138,19 @@ class Plan:
         if not methods:
             own = OWN_TABLES.get(what, (None, ()))[1]
             methods = TABLE_METHODS.get(what) or FIGURE_METHODS.get(what) or own
+
         for method in methods:
             named_method(method)
+
         return cls(what, paper, settings, methods)
 
     def asked(self, queries: int | None) -> str:
         """Which part of the protocol that is, in a sentence."""
-        scenes = list(dict.fromkeys(setting.scene for setting in self.settings))
-        splits = list(dict.fromkeys(setting.split for setting in self.settings))
-        variants = len({setting.variant for setting in self.settings})
+        scenes = list(dict.fromkeys(map_spec.scene for map_spec in self.settings))
+        splits = list(dict.fromkeys(map_spec.split for map_spec in self.settings))
+        variants = len({map_spec.variant for map_spec in self.settings})
         images = 'all test images' if queries is None else f'{queries} of the test images'
+
         return (
             f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), splits '
             f'{", ".join(splits)}, {variants} of {self.paper.variants} variants, {images} at a '
@@ -156,33 +163,38 @@ def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
     tables = paper_tables()
     if what in tables:
         return tables[what]
+
     wanted = [base_scene(name) for name in scenes] or [
         name for name in tables['table2'].results if (data / name).is_dir()
     ]
     synthetic = not wanted or any(name in tables['table1'].results for name in wanted)
     protocol = tables['table1' if synthetic else 'table2']
+
     return replace(protocol, caption=OWN_TABLES[what][0]) if what in OWN_TABLES else protocol
 
 
-def fill(plan: Plan, experiment: Experiment) -> tuple[list[Cell], bool]:
+def fill(plan: Plan, experiment: Experiment) -> tuple[list[MethodResults], bool]:
     """Compute the cells of a table, map by map.
 
     Returns:
         What there is, in the order of the rows, and whether it is everything.
     """
-    complete, found = True, {}
+    complete = True
+    found = {}
+
     try:
-        for setting in plan.settings:
+        for map_spec in plan.settings:
             for method in plan.methods:
-                found[setting, method] = experiment.cell(setting, method)
+                found[map_spec, method] = experiment.cell(map_spec, method)
     except OutOfTime:
         complete = False
+
     by_row = [
-        (setting, method)
+        (map_spec, method)
         for scene, split in dict.fromkeys((s.scene, s.split) for s in plan.settings)
         for method in plan.methods
-        for setting in plan.settings
-        if (setting.scene, setting.split) == (scene, split)
+        for map_spec in plan.settings
+        if (map_spec.scene, map_spec.split) == (scene, split)
     ]
     return [found[key] for key in by_row if key in found], complete
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from caldiff_ros.evaluation.cells import Cell
+from caldiff_ros.evaluation.method_results import MethodResults
 from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.metrics import (
     METRIC_THRESHOLDS,
@@ -39,7 +39,7 @@ COLUMNS = {
 }
 
 
-def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, Any]:
+def tabulate(paper: PaperTable, cells: Sequence[MethodResults], asked: str) -> dict[str, Any]:
     """The content of a table, from which all its forms are made.
 
     Args:
@@ -49,10 +49,11 @@ def tabulate(paper: PaperTable, cells: Sequence[Cell], asked: str) -> dict[str, 
     """
     rows = []
     for (scene, split, method), group in itertools.groupby(
-        cells, lambda cell: (cell.setting.scene, cell.setting.split, cell.method)
+        cells, lambda cell: (cell.map_spec.scene, cell.map_spec.split, cell.method)
     ):
         printed = paper.rates(scene, split, _PRINTED_AS.get(method, method))
         rows.append(_row(list(group), printed))
+
     sessions = [session for cell in cells for session in cell.sessions]
     return {
         'caption': paper.caption,
@@ -74,11 +75,13 @@ def rich_table(content: dict[str, Any]) -> Table:
     """For a terminal."""
     table = Table(*COLUMNS, title=content['caption'], caption=note(content), title_justify='left')
     previous = None
+
     for row in content['rows']:
         if previous not in (None, (row['scene'], row['split'])):
             table.add_section()
         previous = row['scene'], row['split']
         table.add_row(*row_texts(row))
+
     return table
 
 
@@ -99,6 +102,7 @@ def note(content: dict[str, Any]) -> str:
         f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
         for hardware in made['hardware']
     )
+
     return (
         f'{content["asked"]} Success within {", ".join(bounds)}, normalized units, tight: within '
         f'{tight}; ± is the standard '
@@ -108,7 +112,7 @@ def note(content: dict[str, Any]) -> str:
     )
 
 
-def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
+def _row(cells: list[MethodResults], paper: list[float] | None) -> dict[str, Any]:
     """One method on all variants of a split."""
     cell = cells[0]
     queries = [query for one in cells for query in one.queries.values()]
@@ -120,9 +124,10 @@ def _row(cells: list[Cell], paper: list[float] | None) -> dict[str, Any]:
         key: success_percent(in_map, degrees, threshold)
         for key, threshold in METRIC_THRESHOLDS.items()
     }
+
     return {
-        'scene': cell.setting.scene,
-        'split': cell.setting.split,
+        'scene': cell.map_spec.scene,
+        'split': cell.map_spec.split,
         'method': cell.method,
         'n_variants': len(cells),
         'n_queries': len(queries),
@@ -147,9 +152,11 @@ def row_texts(row: dict[str, Any]) -> list[str]:
         f'{rate:.0f}' if deviation is None else f'{rate:.0f}±{deviation:.0f}'
         for rate, deviation in zip(row['success_rate'], spread, strict=True)
     ]
+
     metric = row['success_metric']
     found = np.isfinite(row['median_translation_norm'])
     median = f'{row["median_translation_norm"]:.4f}, {row["median_rotation_deg"]:.2f}°'
+
     return [
         row['scene'],
         row['split'],

@@ -20,13 +20,13 @@ from rich.table import Table
 from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.metrics import is_right
-from caldiff_ros.evaluation.protocol import Query, read_query
+from caldiff_ros.evaluation.protocol import QueryResult, read_query
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer, Status
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.correctness import is_wrong
 from caldiff_ros.localization.particles import uniform_particles
-from caldiff_ros.localization.query import Query as Image
+from caldiff_ros.localization.query import Query
 from caldiff_ros.mapping.calibration import refine_wrong, scrambled
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
 from caldiff_ros.scenes import Frame
@@ -37,13 +37,14 @@ _RANDOM_POSES = 60
 Statuses = dict[str, Counter]
 
 
-def answered_queries(queries: Sequence[Query]) -> Statuses:
+def answered_queries(queries: Sequence[QueryResult]) -> Statuses:
     """Statuses of the answers to queries, right and wrong apart."""
     statuses: Statuses = {'right answers': Counter(), 'wrong answers': Counter()}
     for query in queries:
         if np.isfinite(query.translation_norm):
             right = is_right(query.translation_norm, query.rotation_deg)
             statuses['right answers' if right else 'wrong answers'][query.status] += 1
+
     return statuses
 
 
@@ -58,34 +59,44 @@ def wrong_poses(localizer: Localizer, frames: Sequence[Frame], seed: int) -> Ite
         frames: with poses in the map.
         seed: of the poses.
     """
-    place, config = localizer.map, localizer.config
+    localization_map = localizer.map
+    config = localizer.config
     generator = torch.Generator().manual_seed(seed)
+
     for frame in frames:
-        view = place.view(*read_query(frame, place.background))
-        query = Image(
-            *view, place.camera, localizer.device, config.affine_exposure, config.robust_scale
+        view = localization_map.view(*read_query(frame, localization_map.background))
+        query = Query(
+            *view,
+            localization_map.camera,
+            localizer.device,
+            config.affine_exposure,
+            config.robust_scale,
         )
-        truth = place.to_norm(frame.T_map_cam[None])[0]
+        truth = localization_map.to_norm(frame.T_map_cam[None])[0]
         around = poses_around(
-            place.training_cameras, _RANDOM_POSES, RenderedViewsConfig(), generator
+            localization_map.training_cameras, _RANDOM_POSES, RenderedViewsConfig(), generator
         )
         random = poses_of(uniform_particles(_RANDOM_POSES, generator))
         counts: Counter = Counter()
+
         for poses in (around, random):
             poses = poses.to(localizer.device)
-            deceived = refine_wrong(place.field, query, poses[is_wrong(poses, truth)])
+            deceived = refine_wrong(localization_map.field, query, poses[is_wrong(poses, truth)])
             deceived = deceived[is_wrong(deceived, truth)]
             counts += _statuses(localizer, query, deceived)
+
         yield counts
 
 
-def _statuses(localizer: Localizer, query: Image, poses: Pose) -> Counter:
+def _statuses(localizer: Localizer, query: Query, poses: Pose) -> Counter:
     """What the poses (P,), each by itself, would be called."""
     if not len(poses):
         return Counter()
+
     rendering = localizer.map.field.render(poses, query.camera)
     evidence = Evidence.of(rendering, query)
     names = (Status.NOT_LOCALIZED.name, Status.LOCALIZED.name)
+
     return Counter(
         names[confidence >= localizer.config.min_confidence]
         for confidence in localizer.map.calibration.confidences(evidence)
@@ -111,13 +122,16 @@ def made_up_images(
     generator = torch.Generator().manual_seed(seed)
     size = (camera.width, camera.height)
     made = [np.full((size[1], size[0], 3), value, np.uint8) for value in (0, 255, 128)]
+
     for cells in (4, 8, 16, 32, 64, size[0]):
         noise = rng.integers(0, 256, (max(2, cells * size[1] // size[0]), cells, 3), np.uint8)
         made.append(cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC))
+
     images = [(image, camera) for image in made]
     for frame in frames:
         image, own = read_query(frame, background)
         images.append((scrambled(image, generator), own))
+
     return images
 
 
@@ -138,8 +152,10 @@ def trust_table(statuses: Statuses) -> Table:
     names = [status.name for status in Status]
     title = 'trust: statuses, and the share that was LOCALIZED'
     table = Table('', 'n', *names, '%', title=title, title_justify='left', box=SIMPLE_HEAD)
+
     for kind, counts in statuses.items():
         total = counts.total()
         share = f'{100 * counts[Status.LOCALIZED.name] / total:.1f}' if total else '-'
         table.add_row(kind, str(total), *(str(counts[name]) for name in names), share)
+
     return table

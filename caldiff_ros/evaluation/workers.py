@@ -15,7 +15,7 @@ from typing import Any
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.methods import named_method
-from caldiff_ros.evaluation.protocol import Query, run_queries
+from caldiff_ros.evaluation.protocol import QueryResult, run_queries
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.scenes import Frame
@@ -67,7 +67,7 @@ class Worker:
         if self._process.is_alive():
             self._process.kill()
 
-    def localize(self, frame: Frame) -> tuple[Query, float]:
+    def localize(self, frame: Frame) -> tuple[QueryResult, float]:
         """The judged query, and the largest resident memory so far in MB."""
         self._pipe.send(frame)
         return self._received()
@@ -80,24 +80,29 @@ class Worker:
                 f'the process of {self.method} ended, expected an answer; look for its error above,'
                 ' and try with less memory in use'
             ) from None
+
         if isinstance(result, CaldiffError):
             raise result
+
         return result
 
 
 def _serve(pipe: Connection, task: Task) -> None:
     try:
-        place = LocalizationMap.load(task.map_path, task.device)
-        views = Views.load(task.train, place.camera, place.normalization)
+        localization_map = LocalizationMap.load(task.map_path, task.device)
+        views = Views.load(task.train, localization_map.camera, localization_map.normalization)
         start = time.perf_counter()
         task.work.mkdir(parents=True, exist_ok=True)
         localizer = named_method(task.method).make(
-            Setup(place, views, task.work, task.seed, task.device)
+            Setup(localization_map, views, task.work, seed=task.seed, device=task.device)
         )
         pipe.send(time.perf_counter() - start)
+
         while True:
             frame = pipe.recv()
-            [query] = run_queries(localizer, [frame], place.unit, place.background)
+            [query] = run_queries(
+                localizer, [frame], localization_map.unit, localization_map.background
+            )
             pipe.send((query, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
     except EOFError:  # the other side has finished
         return

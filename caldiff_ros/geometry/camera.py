@@ -53,17 +53,20 @@ class Camera:
                 f'distortion model {self.distortion_model!r} is not known, expected one of '
                 f'{", ".join(DISTORTION_COEFFICIENTS)}; rectify the images first'
             )
+
         if len(self.distortion) not in accepted:
             raise CaldiffError(
                 f'{self.distortion_model} has {len(self.distortion)} coefficients, expected '
                 f'{" or ".join(map(str, accepted))}; check the calibration'
             )
+
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if self.width < 1 or self.height < 1 or not all(map(math.isfinite, numbers)):
             raise CaldiffError(
                 f'the camera is {self.width}x{self.height} with numbers {numbers}, expected a '
                 'positive size and finite numbers; check the calibration'
             )
+
         if self.fx <= 0 or self.fy <= 0:
             raise CaldiffError(
                 f'the focal lengths are {self.fx} and {self.fy}, expected positive numbers; '
@@ -112,12 +115,14 @@ class Camera:
         """
         points_cam = np.asarray(points_cam, dtype=np.float64).reshape(-1, 1, 3)
         zero = np.zeros(3)
+
         if self.distortion_model == 'equidistant':
             D = np.array(self.distortion)
             uv, _ = cv2.fisheye.projectPoints(points_cam, zero, zero, self.matrix(), D)
         else:
             D = np.array(self.distortion) if self.distortion else np.zeros(5)
             uv, _ = cv2.projectPoints(points_cam, zero, zero, self.matrix(), D)
+
         uv = uv.reshape(-1, 2)
         uv[points_cam[:, 0, 2] <= 0] = np.nan
         return uv
@@ -133,6 +138,7 @@ class Camera:
                 f'directions of a {self.distortion_model} camera were asked for, expected a camera '
                 'without distortion; resample the image to its pinhole() first'
             )
+
         xy = (self.pixel_centers() - (self.cx, self.cy)) / (self.fx, self.fy)
         return np.concatenate([xy, np.ones((len(xy), 1))], axis=-1)
 
@@ -160,15 +166,18 @@ def resample(image: np.ndarray, source: Camera, target: Camera) -> tuple[np.ndar
             f'the image is {image.shape[1]}x{image.shape[0]} pixels but its camera is '
             f'{source.width}x{source.height}; give the camera of this image'
         )
+
     if source.is_pinhole and _same_view(source, target):
         size = (target.width, target.height)
         interpolation = cv2.INTER_AREA if target.width < source.width else cv2.INTER_LINEAR
         seen = np.ones((target.height, target.width), dtype=bool)
         return cv2.resize(image, size, interpolation=interpolation), seen
+
     reduction = min(source.fx / target.fx, source.fy / target.fy)
     if reduction > 1.5:
         source = source.downscaled(reduction)
         image = cv2.resize(image, (source.width, source.height), interpolation=cv2.INTER_AREA)
+
     map_u, map_v, seen = _resampling_maps(source, target)
     return cv2.remap(image, map_u, map_v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT), seen
 
@@ -186,9 +195,12 @@ def turned(
         border: OpenCV's rule for what the source did not see, such as `cv2.BORDER_REFLECT`.
     """
     to_centers = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1.0]])  # OpenCV counts from these
-    K_source, K_target = to_centers @ source.matrix(), to_centers @ target.matrix()
+    K_source = to_centers @ source.matrix()
+    K_target = to_centers @ target.matrix()
     homography = K_source @ R_source_target @ np.linalg.inv(K_target)
-    size, flags = (target.width, target.height), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (target.width, target.height)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
     return cv2.warpPerspective(image, homography, size, None, flags, border)
 
 
@@ -205,6 +217,7 @@ def _resampling_maps(source: Camera, target: Camera) -> tuple[np.ndarray, np.nda
     radii = np.hypot(directions[:, 0], directions[:, 1]).reshape(target.height, target.width)
     with np.errstate(invalid='ignore'):
         seen = (uv >= 0).all(-1) & (uv[..., 0] < source.width) & (uv[..., 1] < source.height)
+
     seen &= radii < _folding_radius(source, float(radii.max()))
     uv = np.nan_to_num(uv, nan=-1.0).astype(np.float32) - 0.5  # OpenCV counts from pixel centres
     return uv[..., 0].copy(), uv[..., 1].copy(), seen
@@ -218,7 +231,9 @@ def _folding_radius(camera: Camera, reach: float) -> float:
     """
     if camera.is_pinhole:
         return math.inf
+
     radii = np.linspace(0.0, reach, 512)
     axis = np.stack([radii, np.zeros(512), np.ones(512)], axis=-1)
     folding = np.flatnonzero(np.diff(camera.project(axis)[:, 0]) <= 0)
+
     return float(radii[folding[0]]) if len(folding) else math.inf

@@ -47,13 +47,16 @@ class Normalization:
         Raises:
             CaldiffError: if they are not finite or all coincide.
         """
-        low, high = centers.min(axis=0), centers.max(axis=0)
+        low = centers.min(axis=0)
+        high = centers.max(axis=0)
         side = float((high - low).max())
+
         if not np.isfinite(side) or side <= 0:
             raise CaldiffError(
                 f'the {len(centers)} training cameras span {side} map units, expected a finite '
                 'positive extent; add training views from other places'
             )
+
         return cls(tuple(((low + high) / 2).tolist()), side)
 
     def _center_like(self, tensor: torch.Tensor) -> torch.Tensor:

@@ -24,4 +24,5 @@ def frustum_edges(T_map_cam: np.ndarray, camera: Camera, depth: float) -> np.nda
     base = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones(4)], -1)
     corners_cam = np.concatenate([np.zeros((1, 3)), depth * base])
     corners = corners_cam @ T_map_cam[:, :3, :3].transpose(0, 2, 1) + T_map_cam[:, None, :3, 3]
+
     return corners[:, _EDGES]

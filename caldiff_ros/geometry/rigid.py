@@ -23,19 +23,24 @@ def checked_pose(matrix: object, where: str) -> np.ndarray:
         pose = np.array(matrix, dtype=np.float64)
     except (TypeError, ValueError):
         pose = np.empty(0)
+
     if pose.shape not in ((4, 4), (3, 4)) or not np.isfinite(pose).all():
         raise CaldiffError(
             f'the pose of {where} has shape {pose.shape} or numbers that are not finite, expected '
             'a 4x4 matrix of numbers; repair or remove it'
         )
+
     R = pose[:3, :3]
     U, _, Vt = np.linalg.svd(R)
+
     if np.abs(R @ R.T - np.eye(3)).max() > _RIGID_TOLERANCE or np.linalg.det(R) < 0:
         raise CaldiffError(
             f'the pose of {where} is not rigid (determinant {np.linalg.det(R):.3g}), expected a '
             'rotation and a translation; remove scale and mirroring from it'
         )
+
     T_map_cam = np.eye(4)
     T_map_cam[:3, :3] = U @ Vt
     T_map_cam[:3, 3] = pose[:3, 3]
+
     return T_map_cam

@@ -23,6 +23,7 @@ def screw_exp(twist: Tensor) -> Pose:
     a = torch.where(small, torch.full_like(angle, 1 / 2), (1 - safe.cos()) / safe**2)
     b = torch.where(small, torch.full_like(angle, 1 / 6), (safe - safe.sin()) / safe**3)
     wv = torch.linalg.cross(w, v)
+
     return Pose(roma.rotvec_to_rotmat(w), v + a * wv + b * torch.linalg.cross(w, wv))
 
 
@@ -34,4 +35,5 @@ def screw_log(pose: Pose) -> Tensor:
     closed = 1 / safe**2 - 1 / (2 * safe * (safe / 2).tan())
     c = torch.where(angle < _SMALL, torch.full_like(angle, 1 / 12), closed)
     wt = torch.linalg.cross(w, pose.t)
+
     return torch.cat([pose.t - wt / 2 + c * torch.linalg.cross(w, wt), w], dim=-1)

@@ -21,11 +21,11 @@ def is_wrong(poses: Pose, truth: Pose) -> Tensor:
     return too_far | (poses.rotation_error_deg(truth) > angle_deg)
 
 
-def nees(found: Pose, truth: Pose, covariance: Tensor) -> float:
-    """Normalized estimation error squared of a pose, batch shape (); 6 on average is right.
+def nees(error: Tensor, covariance: Tensor) -> float:
+    """Normalized estimation error squared; 6 on average where the covariance is right.
 
-    ``covariance`` (6, 6) is in the parameters of `Pose.retract`.
+    Args:
+        error: of a pose, (6,) float64, in the parameters of the covariance.
+        covariance: (6, 6) float64.
     """
-    found, truth = (pose.to('cpu', torch.float64) for pose in (found, truth))
-    delta = found.offset_to(truth)
-    return float(delta @ torch.linalg.solve(covariance, delta))
+    return float(error @ torch.linalg.solve(covariance, error))

@@ -101,7 +101,8 @@ def calibrate(
             rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
             covariance = curvature_covariance(rendering, query, found)
-            nees_values.append(nees(found[0], truth[0], covariance))
+            error = found[0].to('cpu', torch.float64).offset_to(truth[0].to('cpu', torch.float64))
+            nees_values.append(nees(error, covariance))
 
         # 2. Wrong: the most deceptive of random poses
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)

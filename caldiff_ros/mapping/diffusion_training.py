@@ -197,7 +197,7 @@ class DiffusionTrainer(Trainer):
 
         if self._features is None:
             inputs = augment(self._images[batch].float() / 255, training, self.generator)
-            features = self.module.describe(inputs.to(self._device))
+            features = self.module.extract_features(inputs.to(self._device))
         else:
             features = self._features[batch.to(self._device)]
 
@@ -237,7 +237,7 @@ class DiffusionTrainer(Trainer):
 
         for part in self._images.split(_IMAGES_AT_ONCE):
             inputs = augment(part.float() / 255, self._training, self.generator)
-            features.append(self.module.describe(inputs.to(self._device)))
+            features.append(self.module.extract_features(inputs.to(self._device)))
             done += len(part)
             context.progress('features', done, len(self._images))
 

@@ -28,6 +28,7 @@ def read_blender(root: Path) -> Scene:
     """
     frames: list[Frame] = []
     names: dict[str, list[str]] = {}
+
     for subset, path in subset_files(root).items():
         _, subset_frames, names[subset] = read_transforms(path, subset)
         frames += subset_frames

@@ -55,6 +55,7 @@ def read_image(path: Path, background: str = 'white') -> np.ndarray:
     rgb = pixels[..., :3]
     if pixels.shape[2] == 3:
         return rgb
+
     alpha = pixels[..., 3:].astype(np.float32) / 255
     color = 255.0 if background == 'white' else 0.0
     return np.rint(rgb * alpha + color * (1 - alpha)).astype(np.uint8)
@@ -78,9 +79,11 @@ def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     pixels = read_pixels(frame.image_path)
     if pixels.shape[2] == 3:
         return None
+
     alpha = np.repeat(pixels[..., 3:], 3, axis=2)
     source = fitted_camera(frame.camera, alpha, str(frame.image_path))
     alpha, _ = resample(alpha, source, camera or frame.camera.pinhole())
+
     return alpha[..., 0].astype(np.float32) / 255
 
 
@@ -99,18 +102,21 @@ def load_depth(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     """
     if frame.depth_path is None:
         return None
+
     counts = _decode(frame.depth_path)
     if counts is None or counts.dtype != np.uint16 or counts.ndim != 2:
         raise CaldiffError(
             f'{frame.depth_path} is not a depth image, expected a PNG with one 16-bit channel; '
             'export it again'
         )
+
     source = fitted_camera(frame.depth_camera or frame.camera, counts, str(frame.depth_path))
     target = camera or frame.camera.pinhole()
     uv = source.project(target.pixel_directions()).reshape(target.height, target.width, 2)
     inside = ((uv >= 0) & (uv < (source.width, source.height))).all(axis=-1)
     u, v = np.where(inside[..., None], uv, 0).astype(int).transpose(2, 0, 1)
     counts = np.where(inside, counts[v, u], 0)
+
     return np.where(counts == 65535, 0, counts).astype(np.float32) * np.float32(frame.depth_unit)
 
 
@@ -122,6 +128,7 @@ def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
     """
     height, width = image.shape[:2]
     ratio = (width / camera.width) / (height / camera.height)
+
     # A rounded size is off by up to half a pixel, which is more than 1 % of a tiny image.
     tolerance = max(_ASPECT_TOLERANCE, 1 / min(width, height))
     if abs(ratio - 1) > tolerance:
@@ -130,6 +137,7 @@ def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
             f'{camera.width}x{camera.height}, expected the same aspect; give the intrinsics of '
             'this image'
         )
+
     return camera.resized(width, height)
 
 
@@ -148,6 +156,7 @@ def read_pixels(path: Path) -> np.ndarray:
         raise _unreadable(path)
     if pixels.ndim == 2:
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+
     conversion = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
     return cv2.cvtColor(pixels, conversion)
 
@@ -159,4 +168,5 @@ def _decode(path: Path) -> np.ndarray | None:
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError:
         return None
+
     return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None

@@ -28,6 +28,7 @@ def read_nerfstudio(path: Path) -> Scene:
         for subset in ('train', 'val', 'test')
         for name in content.get(f'{subset}_filenames') or []
     }
+
     frames = [replace(frame, subset=subset_of.get(frame.name)) for frame in frames]
 
     def name_of(part: str, number: int) -> str | None:
@@ -45,13 +46,16 @@ def read_nerfstudio(path: Path) -> Scene:
 def _aabb(content: dict, path: Path) -> np.ndarray | None:
     if content.get('aabb') is None:
         return None
+
     try:
         aabb = np.array(content['aabb'], dtype=np.float64)
     except (TypeError, ValueError):
         aabb = np.empty(0)
+
     if aabb.shape != (2, 3) or not (aabb[0] < aabb[1]).all():
         raise CaldiffError(
             f'"aabb" in {path} is {content["aabb"]}, expected [[low x, y, z], [high x, y, z]]; '
             'repair or remove it'
         )
+
     return aabb

@@ -40,9 +40,11 @@ def open_scene(path: str | Path) -> Scene:
             '(Blender), transforms.json (nerfstudio, Polycam) or seq-XX folders (7-Scenes); '
             'check the path'
         )
+
     if not scene.frames:
         raise CaldiffError(
             f'{path} has no frame whose image exists, expected at least one; check that the image '
             'folder is there'
         )
+
     return scene

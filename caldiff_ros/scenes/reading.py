@@ -33,10 +33,12 @@ def read_json(path: Path) -> dict:
         raise CaldiffError(
             f'{path} cannot be read as JSON ({error}); repair the file or export it again'
         ) from error
+
     if not isinstance(content, dict):
         raise CaldiffError(
             f'{path} holds a {type(content).__name__}, expected a JSON object; export it again'
         )
+
     return content
 
 
@@ -55,13 +57,24 @@ def read_camera(numbers: dict, image_path: Path, where: str) -> Camera:
         raise CaldiffError(
             f'the intrinsics in {where} are not numbers ({error}); repair the file'
         ) from error
+
     width, height = (
         (numbers['w'], numbers['h']) if {'w', 'h'} <= numbers.keys() else image_size(image_path)
     )
     fx, fy = _focal_lengths(numbers, width, height, where)
     model, distortion = _distortion(numbers, camera_model, where)
     cx, cy = numbers.get('cx', width / 2), numbers.get('cy', height / 2)
-    return Camera(int(width), int(height), fx, fy, cx, cy, model, distortion)
+
+    return Camera(
+        int(width),
+        int(height),
+        fx,
+        fy=fy,
+        cx=cx,
+        cy=cy,
+        distortion_model=model,
+        distortion=distortion,
+    )
 
 
 def _focal_lengths(numbers: dict, width: float, height: float, where: str) -> tuple[float, float]:
@@ -70,11 +83,13 @@ def _focal_lengths(numbers: dict, width: float, height: float, where: str) -> tu
 
     fx = numbers.get('fl_x') or from_angle('camera_angle_x', width)
     fy = numbers.get('fl_y') or from_angle('camera_angle_y', height) or fx
+
     if fx is None:
         raise CaldiffError(
             f'{where} has neither fl_x nor camera_angle_x, expected one of them; add the focal '
             'length in pixels'
         )
+
     return fx, fy
 
 
@@ -83,11 +98,13 @@ def _distortion(numbers: dict, model: str, where: str) -> tuple[str, tuple[float
     k1, k2, k3, k4, p1, p2 = (numbers.get(key, 0.0) for key in ('k1', 'k2', 'k3', 'k4', 'p1', 'p2'))
     if model == 'OPENCV_FISHEYE':
         return 'equidistant', (k1, k2, k3, k4)
+
     if model not in _PERSPECTIVE_MODELS or k4:
         raise CaldiffError(
             f'camera_model {model!r} with k4 = {k4} in {where} is not supported, expected OPENCV, '
             'PINHOLE or OPENCV_FISHEYE, k4 with fisheye only; undistort the images first'
         )
+
     coefficients = (k1, k2, p1, p2, k3)
     return ('plumb_bob', coefficients) if any(coefficients) else ('none', ())
 

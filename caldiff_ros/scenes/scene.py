@@ -85,8 +85,10 @@ class Scene:
             train = self._subset('train')
             undivided = all(frame.subset is None for frame in self.frames)
             return (self.frames if undivided else train), self.test_frames()
+
         if name in self.splits:
             return self._listed_split(name, variant)
+
         sizes = re.fullmatch(r'([1-9]\d*)-([1-9]\d*)', name)
         if sizes is None or variant < 0:
             known = ', '.join(self.splits) or 'no split'
@@ -94,6 +96,7 @@ class Scene:
                 f'split {name!r} variant {variant} is not known, {self.name} has {known}; '
                 "give one of these, or 'N-M' for N training and M test frames drawn at random"
             )
+
         return self._drawn_split(int(sizes[1]), int(sizes[2]), variant)
 
     def test_frames(self) -> list[Frame]:
@@ -110,14 +113,17 @@ class Scene:
                 f'variant {variant} of split {name!r} does not exist, {self.name} has variants 0 '
                 f'to {len(variants) - 1}; give one of these'
             )
+
         by_name = {frame.name: frame for frame in self.frames}
         chosen = variants[variant]
         missing = [n for n in (*chosen.train, *chosen.test) if n not in by_name]
+
         if missing:
             raise CaldiffError(
                 f'split {name!r} variant {variant} names {len(missing)} frames that {self.name} '
                 f'does not have, such as {missing[0]}; complete the dataset or use another split'
             )
+
         return [by_name[n] for n in chosen.train], [by_name[n] for n in chosen.test]
 
     def _drawn_split(
@@ -130,6 +136,7 @@ class Scene:
         """
         rng = np.random.default_rng(variant)
         train_pool, test_pool = self._subset('train'), self._subset('test')
+
         if train_pool and test_pool:
             enough = n_train <= len(train_pool) and n_test <= len(test_pool)
             train_order = rng.permutation(len(train_pool))
@@ -138,11 +145,14 @@ class Scene:
             train_pool = test_pool = self.frames
             enough = n_train + n_test <= len(self.frames)
             order = rng.permutation(len(self.frames))
-            train_order, test_order = order[:n_train], order[n_train:]
+            train_order = order[:n_train]
+            test_order = order[n_train:]
+
         if not enough:
             raise CaldiffError(
                 f'split {n_train}-{n_test} needs more frames than {self.name} has to draw from, '
                 f'{len(train_pool)} for training and {len(test_pool)} for test; ask for fewer'
             )
+
         train = [train_pool[i] for i in sorted(train_order[:n_train])]
         return train, [test_pool[i] for i in sorted(test_order[:n_test])]

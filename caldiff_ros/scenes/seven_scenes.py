@@ -33,6 +33,7 @@ def sequence_folders(root: Path) -> list[Path]:
     folders = [folder for folder in sorted(root.glob('seq-*')) if folder.is_dir()]
     if folders:
         return folders
+
     return [root] if any(root.glob('frame-*.pose.txt')) else []
 
 
@@ -49,15 +50,21 @@ def read_seven_scenes(root: Path) -> Scene:
     subsets = _subsets(root)
     frames: list[Frame] = []
     missing: list[Path] = []
+
     for folder in sequence_folders(root):
         for pose_path in sorted(folder.glob('frame-*.pose.txt')):
             image_path = _image_path(pose_path)
             if image_path.is_file():
                 name = image_path.relative_to(root).as_posix().partition('.color.')[0]
                 camera = _color_camera(intrinsics, image_path)
-                frames.append(_frame(name, image_path, pose_path, camera, subsets.get(folder.name)))
+                frames.append(
+                    _frame(
+                        name, image_path, pose_path, camera=camera, subset=subsets.get(folder.name)
+                    )
+                )
             else:
                 missing.append(image_path)
+
     warn_skipped(missing, len(frames) + len(missing))
     splits = read_splits(root, _names_by_number(frames))
     return Scene(root.name, root, frames, splits, metric=True)
@@ -101,7 +108,7 @@ def _color_camera(intrinsics: dict, image_path: Path) -> Camera:
 
 def _centred_camera(width: int, height: int, focal_640: float) -> Camera:
     focal = focal_640 * width / 640
-    return Camera(width, height, focal, focal, width / 2, height / 2)
+    return Camera(width, height, focal, fy=focal, cx=width / 2, cy=height / 2)
 
 
 def _subsets(root: Path) -> dict[str, str]:
@@ -112,6 +119,7 @@ def _subsets(root: Path) -> dict[str, str]:
         if path.is_file():
             numbers = re.findall(r'\d+', path.read_text())
             subsets.update({f'seq-{int(number):02d}': subset for number in numbers})
+
     return subsets
 
 

@@ -25,11 +25,13 @@ def read_transforms(path: Path, subset: str | None = None) -> tuple[dict, list[F
     entries = content.get('frames')
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise CaldiffError(f'{path} has no list "frames", expected one; export the dataset again')
+
     frames, names, missing = [], [], []
     for number, entry in enumerate(entries):
         where = f'frame {number} of {path}'
         image_path = _image_path(path.parent, entry, where)
         names.append(str(PurePosixPath(entry['file_path'])))
+
         if image_path.is_file():
             camera = read_camera({**content, **entry}, image_path, where)
             T_map_cam = opengl_to_optical(checked_pose(entry.get('transform_matrix'), where))
@@ -37,6 +39,7 @@ def read_transforms(path: Path, subset: str | None = None) -> tuple[dict, list[F
             frames.append(Frame(names[-1], image_path, camera, T_map_cam, subset, *depth))
         else:
             missing.append(image_path)
+
     warn_skipped(missing, len(entries))
     return content, frames, names
 
@@ -49,6 +52,7 @@ def _depth(path: Path, content: dict, entry: dict) -> tuple[Path | None, float]:
             f'"depth_unit_scale_factor" in {path} is {unit!r}, expected a positive number; '
             'repair the file'
         )
+
     depth_path = entry.get('depth_file_path')
     return (path.parent / depth_path if depth_path else None), float(unit)
 
@@ -58,8 +62,10 @@ def _image_path(root: Path, entry: dict, where: str) -> Path:
     file_path = entry.get('file_path')
     if not isinstance(file_path, str) or not file_path:
         raise CaldiffError(f'{where} has no "file_path", expected one; export the dataset again')
+
     path = root / file_path
     if path.is_file() or path.suffix in _EXTENSIONS:
         return path
+
     candidates = [path.with_name(path.name + extension) for extension in _EXTENSIONS]
     return next((c for c in candidates if c.is_file()), candidates[0])

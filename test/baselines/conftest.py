@@ -13,16 +13,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope='package')
-def place():
+def localization_map():
     """The shipped map with a camera of 80 x 60 pixels."""
     shipped = LocalizationMap.load(ROOT / 'maps/diorama_room')
     return replace(shipped, camera=shipped.camera.downscaled(2))
 
 
 @pytest.fixture(scope='package')
-def views(place):
+def views(localization_map):
     """What its field shows at ten of its training cameras."""
-    cameras = place.training_cameras[::6]
-    out = place.field.render(cameras, place.camera)
+    cameras = localization_map.training_cameras[::6]
+    out = localization_map.field.render(cameras, localization_map.camera)
     rgb = (out.rgb.clamp(0, 1) * 255).round() / 255
-    return Views(place.camera, cameras, rgb, None, torch.ones_like(out.opacity) > 0, None)
+    return Views(
+        localization_map.camera, cameras, rgb, None, torch.ones_like(out.opacity) > 0, None
+    )

@@ -18,7 +18,7 @@ QUERY_POSE = moved(VIEW, 0.05, 6.0, seed=77)
 WALL = Wall(cells=100)
 
 
-def place():
+def localization_map():
     """A map of the wall; its networks know nothing of it, nor does the baseline need them."""
     return replace(make_map(), camera=CAMERA, background='none')
 
@@ -33,4 +33,4 @@ def views(n: int = 8) -> Views:
 def query():
     """Image, camera and true pose in the map."""
     image = photograph(WALL, QUERY_POSE, CAMERA).image
-    return image, CAMERA, place().to_map(QUERY_POSE)[0]
+    return image, CAMERA, localization_map().to_map(QUERY_POSE)[0]

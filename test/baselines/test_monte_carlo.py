@@ -75,9 +75,9 @@ def run():
     """Make a run in front of a wall of coarse patches, which look alike from nearby only."""
 
     def make(seed):
-        place = make_map()
-        place.field = FrontOfWall(cells=6)
-        return Run(place, torch.Generator().manual_seed(seed))
+        localization_map = make_map()
+        localization_map.field = FrontOfWall(cells=6)
+        return Run(localization_map, torch.Generator().manual_seed(seed))
 
     return make
 

@@ -16,9 +16,12 @@ from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.localization.presets import PRESETS
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
+from caldiff_ros.mapping.context import BuildContext
 
 LITE0 = ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=32, image_size=48)
-SHORT = PoseNetTraining(LITE0, head_iterations=200, iterations=220, images=8, head_copies=2)
+SHORT = PoseNetTraining(
+    conditioning=LITE0, head_iterations=200, iterations=220, images=8, head_copies=2
+)
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def test_a_few_views_are_learned_by_heart(photographs):
         head_iterations=900,
         iterations=920,
     )
-    network = train_posenet(images, poses, training)
+    network = train_posenet(images, poses, training, BuildContext())
     found = poses_of(network(images))
     assert float(found.translation_error(poses).max()) < 0.15
     assert float(found.rotation_error_deg(poses).max()) < 15
@@ -66,7 +69,9 @@ def test_the_backbone_is_trained_in_the_second_phase_only(photographs):
     before = make_conditioning(LITE0).backbone.stem.weight
     for extra in (0, 1):
         training = replace(SHORT, head_iterations=2, iterations=2 + extra)
-        after = train_posenet(*photographs, training).conditioning.backbone.stem.weight
+        after = train_posenet(
+            *photographs, training, BuildContext()
+        ).conditioning.backbone.stem.weight
         assert torch.equal(before, after) == (extra == 0)
 
 
@@ -74,7 +79,7 @@ def test_the_backbone_is_trained_in_the_second_phase_only(photographs):
 def test_a_resumed_training_equals_an_uninterrupted_one(
     photographs, stopped_at, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(posenet_training, '_CHECKPOINT_INTERVAL', 3)
+    monkeypatch.setattr(posenet_training.PoseNetTrainer, 'checkpoint_interval', 3)
     training = replace(SHORT, head_iterations=10, iterations=16)
     steps = []
 
@@ -85,25 +90,28 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
     def count(stage, step, n_steps, numbers):
         steps.append(step)
 
-    path = tmp_path / 'posenet.ckpt'
-    whole = train_posenet(*photographs, training)
+    whole = train_posenet(*photographs, training, BuildContext())
     with pytest.raises(KeyboardInterrupt):
-        train_posenet(*photographs, training, checkpoint=path, report=stop)
-    resumed = train_posenet(*photographs, training, checkpoint=path, report=count)
+        train_posenet(*photographs, training, BuildContext(work=tmp_path, report=stop))
+    resumed = train_posenet(*photographs, training, BuildContext(work=tmp_path, report=count))
     assert steps == list(range(3 * ((stopped_at - 1) // 3) + 1, 17))
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     # and once done, it is not trained again
-    train_posenet(*photographs, training, checkpoint=path, report=stop)
+    train_posenet(*photographs, training, BuildContext(work=tmp_path, report=stop))
 
 
-def test_its_one_pose_is_refined_as_in_the_paper(place, views, tmp_path, monkeypatch):
+def test_its_one_pose_is_refined_as_in_the_paper(localization_map, views, tmp_path, monkeypatch):
     quick = replace(SHORT, head_iterations=2, iterations=2)
     monkeypatch.setattr(posenet, 'PoseNetTraining', lambda: quick)
-    localizer = make_posenet(Setup(place, views, tmp_path / 'work', device='cpu'))
+    localizer = make_posenet(Setup(localization_map, views, tmp_path / 'work', device='cpu'))
     assert localizer.config == PRESETS['paper']
     image = (views.rgb[0] * 255).round().to(torch.uint8).numpy()
-    query = Query(*place.view(image, place.camera), place.camera, torch.device('cpu'))
-    poses = localizer.propose(query, Run(place, torch.Generator()))
+    query = Query(
+        *localization_map.view(image, localization_map.camera),
+        localization_map.camera,
+        torch.device('cpu'),
+    )
+    poses = localizer.propose(query, Run(localization_map, torch.Generator()))
     assert len(poses) == 1
     assert [file.name for file in (tmp_path / 'work').iterdir()] == ['posenet.ckpt']

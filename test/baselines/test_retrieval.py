@@ -15,6 +15,7 @@ from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.selection import near
+from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig
 from maps import DIFFUSION
 
@@ -22,14 +23,16 @@ SMALL = RetrievalConfig(views=RenderedViewsConfig(count=6))
 
 
 @pytest.fixture(scope='module')
-def small(place):
+def small(localization_map):
     """The shipped map with a network of its own that takes small images."""
-    return replace(place, diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval())
+    return replace(
+        localization_map, diffusion=PoseDiffusion.make(DIFFUSION).requires_grad_(False).eval()
+    )
 
 
 @pytest.fixture(scope='module')
 def index(small, views):
-    return build_index(small, views, SMALL)
+    return build_index(small, views, SMALL, BuildContext())
 
 
 def photographed(views, i):
@@ -37,9 +40,13 @@ def photographed(views, i):
     return (views.rgb[i] * 255).round().to(torch.uint8).numpy()
 
 
-def proposed(place, index, image):
-    query = Query(*place.view(image, place.camera), place.camera, torch.device('cpu'))
-    return Retrieval(index, SMALL)(query, Run(place, torch.Generator()))
+def proposed(localization_map, index, image):
+    query = Query(
+        *localization_map.view(image, localization_map.camera),
+        localization_map.camera,
+        torch.device('cpu'),
+    )
+    return Retrieval(index, SMALL)(query, Run(localization_map, torch.Generator()))
 
 
 def test_similarity_is_the_cosine_seen_from_the_mean():
@@ -68,12 +75,15 @@ def test_the_proposed_poses_are_distinct_and_most_similar_first(small, views, in
 
 
 def test_the_index_is_made_once_and_anew_for_another_map(small, views, index, tmp_path):
-    path = tmp_path / 'work/index.safetensors'
+    path = tmp_path / 'work/retrieval.safetensors'
     told = []
 
     def build(views, seed=0):
         told.clear()
-        made = build_index(small, views, SMALL, seed, path, lambda *progress: told.append(progress))
+        context = BuildContext(
+            seed=seed, work=path.parent, report=lambda *progress: told.append(progress)
+        )
+        made = build_index(small, views, SMALL, context)
         return made, bool(told)
 
     assert build(views)[1]
@@ -85,7 +95,7 @@ def test_the_index_is_made_once_and_anew_for_another_map(small, views, index, tm
     assert build(replace(views, rgb=1 - views.rgb))[1]
     path.write_bytes(path.read_bytes()[:1000])
     assert build(views)[1]
-    assert [file.name for file in path.parent.iterdir()] == ['index.safetensors']
+    assert [file.name for file in path.parent.iterdir()] == ['retrieval.safetensors']
 
 
 def test_the_index_on_disk_gives_the_same_answer(small, views, tmp_path, monkeypatch):

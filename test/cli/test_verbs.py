@@ -38,7 +38,7 @@ def test_evaluate_finds_the_held_out_images(plane_map, plane, held_out, tmp_path
     assert set(summary) == {
         *('method', 'preset', 'n_queries', 'thresholds', 'success_rate', 'success_5cm_5deg'),
         *('success_2cm_2deg', 'median_translation_norm', 'median_rotation_deg'),
-        *('median_translation_cm', 'mean_squared_error_normalized'),
+        *('median_translation_cm', 'mean_nees'),
         *('median_seconds', 'p90_seconds', 'status_counts', 'seed', 'hardware', 'versions'),
     }
     assert summary['n_queries'] == 4

@@ -116,7 +116,7 @@ def test_resnet_weights_come_from_a_file(tmp_path):
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     with torch.no_grad():
         reference((image - mean.view(3, 1, 1)) / std.view(3, 1, 1))
-        assert torch.allclose(network.eval().describe(image), seen[0], atol=1e-5)
+        assert torch.allclose(network.eval().extract_features(image), seen[0], atol=1e-5)
 
 
 def test_wrong_weights_are_refused(tmp_path):
@@ -149,7 +149,7 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
     )  # fmt: skip
     model = train_diffusion(images, poses, training, BuildContext())
     with torch.no_grad():
-        features = model.conditioning.project(model.describe(images.float() / 255))
+        features = model.conditioning.project(model.extract_features(images.float() / 255))
         noise = torch.randn(64, 7, generator=torch.Generator().manual_seed(1))
         clean = model.predict_clean(noise, torch.zeros(64, 1), torch.full((64,), 50.0), features)
     # from pure noise, the image alone tells where the camera is

@@ -70,10 +70,10 @@ def test_a_plan_takes_the_scenes_that_are_there(tmp_path):
     for scene in ('lego', 'redkitchen', 'other'):
         (tmp_path / scene).mkdir()
     plan = Plan.make('table1', tmp_path)
-    assert {setting.scene for setting in plan.settings} == {'lego'}
+    assert {map_spec.scene for map_spec in plan.settings} == {'lego'}
     assert len(plan.settings) == 3 * 5 and len(plan.methods) == 11
-    [setting] = Plan.make('table2', tmp_path, variants=1).settings
-    assert setting.name == 'redkitchen-200-50-v0'
+    [map_spec] = Plan.make('table2', tmp_path, variants=1).settings
+    assert map_spec.name == 'redkitchen-200-50-v0'
     assert Plan.make('figure3', tmp_path).paper.image_width == 160
     assert Plan.make('figure3', tmp_path, scenes=['lego']).paper.image_width == 100
     hard = Plan.make('hard-cases', tmp_path)
@@ -87,7 +87,7 @@ def test_a_plan_takes_the_scenes_that_are_there(tmp_path):
 def test_a_scene_made_of_another_needs_the_other_s_folder(tmp_path):
     (tmp_path / 'room').mkdir()
     plan = Plan.make('hard-cases', tmp_path, ['room+plain'], ['20-10'], 1)
-    assert [setting.name for setting in plan.settings] == ['room+plain-20-10-v0']
+    assert [map_spec.name for map_spec in plan.settings] == ['room+plain-20-10-v0']
     assert plan.methods[:4] == ('fast', 'hloc', 'fast@roll-90', 'hloc@roll-90')
     with pytest.raises(CaldiffError, match='hall is not a folder'):
         Plan.make('hard-cases', tmp_path, ['hall+plain'], ['20-10'], 1)

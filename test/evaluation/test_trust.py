@@ -11,8 +11,8 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.evaluation.metrics import normalized_squared_error
-from caldiff_ros.evaluation.protocol import Query
+from caldiff_ros.evaluation.metrics import pose_nees
+from caldiff_ros.evaluation.protocol import QueryResult
 from caldiff_ros.evaluation.trust import (
     answered_queries,
     foreign_statuses,
@@ -30,7 +30,7 @@ CAMERA = Camera(40, 30, 40.0, 40.0, 20.0, 15.0)
 def query(translation_norm, rotation_deg, status):
     T, nan = np.eye(4), float('nan')
     errors = (2 * translation_norm, translation_norm, rotation_deg, nan)
-    return Query('q', T, T, *errors, status, '', 0.5, nan, 1.0)
+    return QueryResult('q', T, T, *errors, status, '', 0.5, nan, 1.0)
 
 
 def test_right_and_wrong_answers_are_counted_apart():
@@ -79,12 +79,12 @@ def test_pictures_of_nothing(nerfstudio):
     assert all(np.array_equal(a, b) for (a, _), (b, _) in zip(images, again, strict=True))
 
 
-def test_normalized_squared_error_by_hand():
+def test_pose_nees_by_hand():
     """0.2 along x at a deviation of 0.1, and 0.03 rad about the map's z at 0.01: 4 + 9."""
     T_estimate, T_true = np.eye(4), np.eye(4)
     T_estimate[:3, :3] = Rotation.from_euler('xyz', [0.4, -0.8, 2.0]).as_matrix()
     T_true[:3, :3] = Rotation.from_rotvec([0, 0, 0.03]).as_matrix() @ T_estimate[:3, :3]
     T_true[0, 3] = 0.2
     covariance = np.diag([0.1, 0.1, 0.1, 0.01, 0.01, 0.01]) ** 2
-    assert normalized_squared_error(T_true, T_estimate, covariance) == pytest.approx(13)
-    assert np.isnan(normalized_squared_error(T_true, None, None))
+    assert pose_nees(T_true, T_estimate, covariance) == pytest.approx(13)
+    assert np.isnan(pose_nees(T_true, None, None))

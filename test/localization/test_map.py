@@ -34,7 +34,9 @@ def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     before, after = (m.field.render(ring(2), CAMERA) for m in maps)
     # half precision: ten bits of mantissa
     torch.testing.assert_close(after.rgb, before.rgb, rtol=0, atol=2e-3)
-    features = [m.diffusion.conditioning.project(m.diffusion.describe(before.rgb)) for m in maps]
+    features = [
+        m.diffusion.conditioning.project(m.diffusion.extract_features(before.rgb)) for m in maps
+    ]
     torch.testing.assert_close(features[1], features[0], rtol=0.02, atol=0.02)
     for name in ('name', 'camera', 'normalization', 'calibration', 'provenance', 'metric'):
         assert getattr(loaded, name) == getattr(made, name)

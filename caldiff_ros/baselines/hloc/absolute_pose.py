@@ -45,19 +45,23 @@ def estimate_pose(
     """
     if len(uv) < 4:
         return None
+
     pycolmap = load_pycolmap()
     pycolmap.set_random_seed(seed)
     options = pycolmap.AbsolutePoseEstimationOptions()
-    options.ransac.max_error, options.ransac.random_seed = config.ransac_px, seed
+    options.ransac.max_error = config.ransac_px
+    options.ransac.random_seed = seed
     found = pycolmap.estimate_and_refine_absolute_pose(
         uv.astype(np.float64), xyz, colmap_camera(pycolmap, camera), options
     )
     if found is None:
         return None
+
     T_map_cam = np.eye(4)
     T_map_cam[:3] = found['cam_from_world'].inverse().matrix()
     inliers = found['inlier_mask']
     covariance = reprojection_covariance(uv[inliers], xyz[inliers], T_map_cam, camera)
+
     # a keypoint that sees several points is still one observation
     n_inliers = len(np.unique(uv[inliers], axis=0))
     return Estimate(T_map_cam, covariance * inliers.sum() / n_inliers, n_inliers)
@@ -81,12 +85,15 @@ def reprojection_covariance(
     residual = np.stack([x, y], -1) / z[:, None] * focal + (camera.cx, camera.cy) - uv
     by_point = np.zeros((len(uv), 2, 3))  # derivatives by the coordinates in the camera
     by_point[:, 0, 0], by_point[:, 1, 1] = 1 / z, 1 / z
-    by_point[:, 0, 2], by_point[:, 1, 2] = -x / z**2, -y / z**2
+    by_point[:, 0, 2] = -x / z**2
+    by_point[:, 1, 2] = -y / z**2
     by_point *= focal[:, None]
+
     # moving the camera by d, or turning it by r about the map's axes, moves a point in the camera
     # by R^T (-d) or R^T (offset x r)
     by_shift = -by_point @ R.T
     by_turn = -np.cross(offset[:, None], by_shift, axis=-1)
     J = np.concatenate([by_shift, -by_turn], axis=-1).reshape(-1, 6)
     variance = max((residual**2).sum() / max(residual.size - 6, 1), _NOISE_PX**2)
+
     return variance * np.linalg.pinv(J.T @ J, hermitian=True)

@@ -42,6 +42,7 @@ class TrainingImages:
         digest = hashlib.sha256(repr((asdict(config), asdict(self.camera), seed)).encode())
         for array in (self.rgb, self.seen, self.T_map_cam):
             digest.update(np.ascontiguousarray(array).tobytes())
+
         return digest.hexdigest()
 
 
@@ -90,23 +91,31 @@ def build_sparse_map(
     """
     if work is not None:
         work.mkdir(parents=True, exist_ok=True)
+
     path = None if work is None else work / f'hloc-{config.features}.ckpt'
     checkpoint = Checkpoint(path, images.digest(config, seed))
     state = checkpoint.load()
     if state is not None:
         return SparseMap.from_state(state)
+
     features = []
     for n, (rgb, seen) in enumerate(zip(images.rgb, images.seen, strict=True), 1):
         features.append(detect(rgb, seen))
         report('keypoints', n, len(images.rgb), {'keypoints': float(len(features[-1]))})
+
     matches = {}
     pairs = choose_pairs(images.T_map_cam, features, config)
+
     for n, (i, j) in enumerate(pairs, 1):
         matches[i, j] = match(features[i], features[j])
         report('matches', n, len(pairs), {'matches': float(len(matches[i, j]))})
+
     camera = enlarged_camera(images.camera, config.longer_side)
-    points = triangulate(features, matches, images.T_map_cam, camera, config, seed)
+    points = triangulate(
+        features, matches, images.T_map_cam, camera=camera, config=config, seed=seed
+    )
     report('points', 1, 1, {'points': float(len(points.xyz))})
     built = SparseMap(features, points)
     checkpoint.save(built.state())
+
     return built

@@ -76,7 +76,10 @@ class _Disk:
         found = self._network(batch, pad_if_not_divisible=True)[0]
         # DISK counts from the centre of the first pixel
         uv = found.keypoints.float().cpu() + 0.5
-        kept = _strongest(uv, found.detection_scores.cpu(), seen, large.shape, self._config)
+        kept = _strongest(
+            uv, found.detection_scores.cpu(), seen, size=large.shape, config=self._config
+        )
+
         return Features(uv[kept], found.descriptors.float().cpu()[kept])
 
 
@@ -94,17 +97,19 @@ class _Sift:
         keypoints, descriptors = self._sift.detectAndCompute(gray, None)
         if not keypoints:
             return Features(torch.empty(0, 2), torch.empty(0, 128))
+
         # OpenCV counts from the centre of the first pixel
         uv = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5
         scores = torch.tensor([keypoint.response for keypoint in keypoints])
-        kept = _strongest(uv, scores, seen, large.shape, self._config)
+        kept = _strongest(uv, scores, seen, size=large.shape, config=self._config)
         shares = nn.functional.normalize(torch.from_numpy(descriptors), p=1, dim=-1)
+
         return Features(uv[kept], shares[kept].sqrt())
 
 
 def _enlarged(image: np.ndarray, longer_side: int) -> np.ndarray:
     height, width = image.shape[:2]
-    camera = enlarged_camera(Camera(width, height, 1.0, 1.0, 0.0, 0.0), longer_side)
+    camera = enlarged_camera(Camera(width, height, 1.0, fy=1.0, cx=0.0, cy=0.0), longer_side)
     return cv2.resize(image, (camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
 
 

@@ -26,7 +26,7 @@ class HlocLocalizer:
     """Localizes images from points that they share with training images.
 
     Args:
-        place: the map whose camera sees the queries, and whose frame the answers are in.
+        localization_map: the map whose camera sees the queries, and whose frame the answers are in.
         sparse_map: the training images' keypoints and points.
         detect: finds keypoints.
         match: matches them.
@@ -36,16 +36,20 @@ class HlocLocalizer:
 
     def __init__(
         self,
-        place: LocalizationMap,
+        localization_map: LocalizationMap,
         sparse_map: SparseMap,
         detect: Detector,
         match: Matcher,
         config: HlocConfig,
         seed: int = 0,
     ) -> None:
-        self.map, self.sparse_map, self.config, self.seed = place, sparse_map, config, seed
-        self._detect, self._match = detect, match
-        self._camera = enlarged_camera(place.camera, config.longer_side)
+        self.map = localization_map
+        self.sparse_map = sparse_map
+        self.config = config
+        self.seed = seed
+        self._detect = detect
+        self._match = match
+        self._camera = enlarged_camera(localization_map.camera, config.longer_side)
 
     def localize(self, image_rgb: np.ndarray, camera: Camera) -> Answer:
         """Find the pose of the camera that took an image.
@@ -60,14 +64,19 @@ class HlocLocalizer:
         run = Run(self.map, torch.Generator())
         with run.stage('preparation'):
             view = self.map.view(image_rgb, camera)
+
         with run.stage('keypoints'):
             query = self._detect(*view)
+
         with run.stage('retrieval'):
             images = votes(query, self.sparse_map.features).argsort(descending=True, stable=True)
+
         with run.stage('matching'):
             uv, xyz = self._correspondences(query, images[: self.config.retrieved].tolist())
+
         with run.stage('pose'):
-            found = estimate_pose(uv, xyz, self._camera, self.config, self.seed)
+            found = estimate_pose(uv, xyz, self._camera, config=self.config, seed=self.seed)
+
         return self._answer(found, len(query), len(np.unique(uv, axis=0)), run.timings)
 
     def _correspondences(self, query: Features, images: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -79,6 +88,7 @@ class HlocLocalizer:
             for keypoint, point in zip(found[:, 0].tolist(), points.tolist(), strict=True):
                 if point >= 0:
                     pairs[keypoint, point] = None
+
         keypoints, points = np.array(list(pairs), int).reshape(-1, 2).T
         return query.uv.numpy()[keypoints], self.sparse_map.points.xyz[points]
 
@@ -90,9 +100,11 @@ class HlocLocalizer:
         if found is None:
             message = f'No pose: {matched}.'
             return Answer(Status.NOT_LOCALIZED, message, timings=timings)
+
         least = self.config.min_inliers
         trusted = found.n_inliers >= least
         message = f'{matched}, and {found.n_inliers} agree with the pose'
+
         return Answer(
             Status.LOCALIZED if trusted else Status.NOT_LOCALIZED,
             f'{message}.' if trusted else f'{message}, fewer than the {least} that it takes.',
@@ -119,17 +131,23 @@ def make_hloc(setup: Setup, features: FeatureKind = 'disk') -> HlocLocalizer:
 
 def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
     """The same with a configuration of one's own, see `make_hloc`."""
-    place, views, seed = setup.place, setup.views, setup.seed
+    localization_map = setup.localization_map
+    views = setup.views
+    seed = setup.seed
     load_pycolmap()  # complains before the work, not after
     where = pick_device(setup.device)
-    rgb = views.on_background(BACKGROUND_COLORS[place.background])
+    rgb = views.on_background(BACKGROUND_COLORS[localization_map.background])
     images = TrainingImages(
         (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
         views.seen.numpy(),
-        place.to_map(views.T_norm_cam),
+        localization_map.to_map(views.T_norm_cam),
         views.camera,
     )
+
     detect = make_detector(config, where)
     match = make_matcher(config, enlarged_camera(views.camera, config.longer_side), where)
-    built = build_sparse_map(images, detect, match, config, seed, setup.work, setup.report)
-    return HlocLocalizer(place, built, detect, match, config, seed)
+    built = build_sparse_map(
+        images, detect, match, config=config, seed=seed, work=setup.work, report=setup.report
+    )
+
+    return HlocLocalizer(localization_map, built, detect, match=match, config=config, seed=seed)

@@ -38,6 +38,7 @@ def make_matcher(config: HlocConfig, camera: Camera, device: torch.device) -> Ma
     """
     if config.features == 'disk':
         return _LightGlue(camera, device)
+
     return lambda a, b: ratio_matches(a.descriptors, b.descriptors, config.sift_ratio)
 
 
@@ -83,12 +84,14 @@ def ratio_matches(a: Tensor, b: Tensor, ratio: float) -> Tensor:
     """
     if min(len(a), len(b)) < 2:
         return torch.empty(0, 2, dtype=torch.long)
+
     distance = (2 - 2 * a @ b.T).clamp_min(0).sqrt()
     to_b, to_a = distance.topk(2, dim=1, largest=False), distance.topk(2, dim=0, largest=False)
     i, j = torch.arange(len(a)), to_b.indices[:, 0]
     good = to_a.indices[0, j] == i
     good &= to_b.values[:, 0] < ratio * to_b.values[:, 1]
     good &= to_a.values[0, j] < ratio * to_a.values[1, j]
+
     return torch.stack([i[good], j[good]], dim=-1)
 
 

@@ -29,24 +29,30 @@ def choose_pairs(
     """
     if len(features) <= config.exhaustive_up_to:
         return list(combinations(range(len(features)), 2))
+
     alike = torch.zeros(len(features), len(features))
     for i, one in enumerate(features[:-1]):
         alike[i, i + 1 :] = votes(one, features[i + 1 :])
+
     alike = (alike + alike.T).numpy()
     np.fill_diagonal(alike, -np.inf)
     chosen = set()
+
     for i, (near, like) in enumerate(zip(_distances(T_map_cam), alike, strict=True)):
         near = [j for j in np.argsort(near, kind='stable') if np.isfinite(near[j])]
         like = np.argsort(-like, kind='stable')[: config.retrieval_neighbours]
         for j in (*near[: config.pose_neighbours], *like):
             chosen.add((min(i, int(j)), max(i, int(j))))
+
     return sorted(chosen)
 
 
 def _distances(T_map_cam: np.ndarray) -> np.ndarray:
     """Between cameras, (V, V), infinite where they look elsewhere and on the diagonal."""
-    centers, axes = T_map_cam[:, :3, 3], T_map_cam[:, :3, 2]
+    centers = T_map_cam[:, :3, 3]
+    axes = T_map_cam[:, :3, 2]
     distances = np.linalg.norm(centers[:, None] - centers, axis=-1)
     distances[axes @ axes.T < np.cos(np.radians(_MAX_ANGLE_DEG))] = np.inf
     np.fill_diagonal(distances, np.inf)
+
     return distances

@@ -77,8 +77,10 @@ def verified(
     K_inv = np.linalg.inv(camera.matrix())
     F = K_inv.T @ E @ K_inv
     a, b = (np.column_stack([uv, np.ones(len(uv))]) for uv in (uv_a, uv_b))
-    lines_b, lines_a = a @ F.T, b @ F
+    lines_b = a @ F.T
+    lines_a = b @ F
     slope = (lines_b[:, :2] ** 2).sum(-1) + (lines_a[:, :2] ** 2).sum(-1)
+
     return (b * lines_b).sum(-1) ** 2 <= max_px**2 * slope
 
 
@@ -108,9 +110,11 @@ def triangulate(
     T_cam_map = np.linalg.inv(T_map_cam)
     uv = [one.uv.double().numpy() for one in features]
     known = _images(pycolmap, uv, T_cam_map, camera)
+
     with tempfile.TemporaryDirectory() as folder:
         database = pycolmap.Database.open(str(Path(folder) / 'database.db'))
         _write_images(known, database)
+
         for (i, j), found in matches.items():
             found = found.numpy()
             sides = uv[i][found[:, 0]], uv[j][found[:, 1]], T_cam_map[i], T_cam_map[j]
@@ -120,6 +124,7 @@ def triangulate(
             two_views.inlier_matches = found
             database.write_matches(i + 1, j + 1, found)
             database.write_two_view_geometry(i + 1, j + 1, two_views)
+
         database.close()
         options = pycolmap.IncrementalPipelineOptions()
         options.extract_colors, options.num_threads = False, 1
@@ -128,6 +133,7 @@ def triangulate(
         built = pycolmap.triangulate_points(
             known, str(Path(folder) / 'database.db'), folder, folder, options=options
         )
+
     return _points(built, len(features))
 
 
@@ -135,9 +141,11 @@ def _images(pycolmap: ModuleType, uv: list[np.ndarray], T_cam_map: np.ndarray, c
     """A reconstruction of cameras alone; COLMAP counts from 1."""
     known = pycolmap.Reconstruction()
     known.add_camera_with_trivial_rig(colmap_camera(pycolmap, camera))
+
     for i, (points, T) in enumerate(zip(uv, T_cam_map, strict=True)):
         image = pycolmap.Image(f'{i:06d}', points, camera_id=1, image_id=i + 1)
         known.add_image_with_trivial_frame(image, pycolmap.Rigid3d(T[:3]))
+
     return known
 
 
@@ -145,10 +153,13 @@ def _write_images(known, database) -> None:
     """What the database has to know of the images."""
     for camera in known.cameras.values():
         database.write_camera(camera, use_camera_id=True)
+
     for rig in known.rigs.values():
         database.write_rig(rig, use_rig_id=True)
+
     for frame in known.frames.values():
         database.write_frame(frame, use_frame_id=True)
+
     for image in known.images.values():
         database.write_image(image, use_image_id=True)
         uv = np.array([point.xy for point in image.points2D], np.float32).reshape(-1, 2)
@@ -163,4 +174,5 @@ def _points(built, n_images: int) -> Points:
         np.array([index.get(point.point3D_id, -1) for point in built.images[i + 1].points2D], int)
         for i in range(n_images)
     ]
+
     return Points(xyz, of_keypoint)

@@ -14,7 +14,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.environment import commit, hardware, versions
 from caldiff_ros.evaluation.files import read_json, write_json
-from caldiff_ros.evaluation.protocol import Query
+from caldiff_ros.evaluation.protocol import QueryResult
 
 _MATRICES = ('T_map_cam_true', 'T_map_cam')
 #: Numbers that stand for "no answer" where they are infinite or not a number.
@@ -22,13 +22,17 @@ _WITHOUT_ANSWER = {
     'translation_map': float('inf'),
     'translation_norm': float('inf'),
     'rotation_deg': float('inf'),
-    'squared_error': float('nan'),
+    'nees': float('nan'),
     'photometric_error': float('nan'),
 }
 
 
+#: What files of earlier versions call it, and what it is called now.
+_RENAMED = {'setting': 'map_spec', 'squared_error': 'nees'}
+
+
 @dataclass(frozen=True, order=True)
-class Setting:
+class MapSpec:
     """One map: the training images of a variant of a split of a scene."""
 
     scene: str
@@ -42,12 +46,12 @@ class Setting:
 
 
 @dataclass
-class Cell:
+class MethodResults:
     """Results of one method on one map.
 
     Attributes:
         path: the file.
-        setting: the map.
+        map_spec: the map.
         method: name of the method.
         identity: what has to be the same for results to belong together: seed, resolution, map.
         queries: answered so far, by the name of the frame.
@@ -58,17 +62,17 @@ class Cell:
     """
 
     path: Path
-    setting: Setting
+    map_spec: MapSpec
     method: str
     identity: dict[str, Any]
-    queries: dict[str, Query] = field(default_factory=dict)
+    queries: dict[str, QueryResult] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     session_of: dict[str, int] = field(default_factory=dict)
     preparation_seconds: float = 0.0
     metric: bool = False
 
     @classmethod
-    def load(cls, path: Path) -> Cell | None:
+    def load(cls, path: Path) -> MethodResults | None:
         """What is on disk, None where there is nothing.
 
         Raises:
@@ -77,18 +81,20 @@ class Cell:
         content = read_json(path)
         if content is None:
             return None
+
         try:
-            queries = [_query(entry) for entry in content['queries']]
+            content = _with_current_names(content)
+            queries = [_query(_with_current_names(entry)) for entry in content['queries']]
             return cls(
-                path,
-                Setting(**content['setting']),
-                content['method'],
-                content['identity'],
-                {query.name: query for query in queries},
-                content['sessions'],
-                content['session_of'],
-                content['preparation_seconds'],
-                content['metric'],
+                path=path,
+                map_spec=MapSpec(**content['map_spec']),
+                method=content['method'],
+                identity=content['identity'],
+                queries={query.name: query for query in queries},
+                sessions=content['sessions'],
+                session_of=content['session_of'],
+                preparation_seconds=content['preparation_seconds'],
+                metric=content['metric'],
             )
         except (KeyError, TypeError) as error:
             raise CaldiffError(
@@ -120,7 +126,7 @@ class Cell:
             }
         )
 
-    def add(self, query: Query) -> None:
+    def add(self, query: QueryResult) -> None:
         """Keep a query, on disk as well."""
         self.queries[query.name] = query
         self.session_of[query.name] = len(self.sessions) - 1
@@ -133,10 +139,16 @@ class Cell:
         write_json(self.path, {**content, 'queries': list(content['queries'].values())})
 
 
-def _query(entry: dict[str, Any]) -> Query:
-    known = {f.name: entry[f.name] for f in fields(Query)}
+def _with_current_names(entry: dict[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in entry.items()}
+
+
+def _query(entry: dict[str, Any]) -> QueryResult:
+    known = {f.name: entry[f.name] for f in fields(QueryResult)}
     for name in _MATRICES:
         known[name] = None if known[name] is None else np.array(known[name])
+
     for name, number in _WITHOUT_ANSWER.items():
         known[name] = number if known[name] is None else known[name]
-    return Query(**known)
+
+    return QueryResult(**known)
