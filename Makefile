@@ -5,7 +5,7 @@ PYTHON ?= python3
 # The virtual environment, ROS and the built package, for one recipe line.
 ENTER = . .venv/bin/activate && . install/setup.sh &&
 
-.PHONY: help setup baselines test demo demo-map docs lint clean
+.PHONY: help setup baselines test demo demo-map docs lint types clean
 
 help:
 	@echo 'make setup     .venv with the dependencies, install/ with the built package'
@@ -15,6 +15,7 @@ help:
 	@echo 'make demo-map  make the shipped map again (DATA=folder of diorama_room)'
 	@echo 'make docs      docs/parameters.md from the parameters of the node'
 	@echo 'make lint      ruff'
+	@echo 'make types     mypy'
 	@echo 'make clean     remove what was built; .venv stays'
 
 setup:
@@ -42,6 +43,9 @@ docs: setup
 
 lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+types: setup
+	@.venv/bin/mypy
 
 clean:
 	rm -rf build install log outputs

@@ -69,6 +69,9 @@ class PoseNet(nn.Module):
         dropout: share of the hidden layer that is left out in training.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, conditioning: ConditioningNetwork, dropout: float) -> None:
         super().__init__()
         self.conditioning = conditioning

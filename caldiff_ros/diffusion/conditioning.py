@@ -41,6 +41,9 @@ class ConditioningConfig:
 class _ResNet18(nn.Module):
     """ResNet18 without its classifier: 512 channels at stride 32."""
 
+    mean: Tensor
+    std: Tensor
+
     channels = 512
 
     def __init__(self) -> None:
@@ -102,7 +105,10 @@ class _EfficientNetLite0(nn.Module):
         return self.blocks(self.act(self.norm(self.stem(x))))
 
 
-_BACKBONES = {'resnet18': _ResNet18, 'efficientnet_lite0': _EfficientNetLite0}
+_BACKBONES: dict[str, type[_ResNet18] | type[_EfficientNetLite0]] = {
+    'resnet18': _ResNet18,
+    'efficientnet_lite0': _EfficientNetLite0,
+}
 
 
 class ConditioningNetwork(nn.Module):
@@ -116,7 +122,7 @@ class ConditioningNetwork(nn.Module):
         super().__init__()
         self.backbone_name = backbone
         self.config = config
-        self.backbone = _BACKBONES[backbone]()
+        self.backbone: _ResNet18 | _EfficientNetLite0 = _BACKBONES[backbone]()
         self.pool = nn.AdaptiveAvgPool2d(config.grid)
         self.projection = nn.Linear(self.backbone.channels * config.grid**2, config.width)
 
@@ -159,7 +165,7 @@ def make_conditioning(
     """
     if weights is not None:
         name = 'resnet18' if config.backbone == 'auto' else config.backbone
-        state = _read_weights(weights)
+        state: dict[str, Tensor] | None = _read_weights(weights)
     elif config.backbone == 'efficientnet_lite0':
         name = config.backbone
         state = _efficientnet_weights()

@@ -21,7 +21,7 @@ def hardware(device: str = 'cpu') -> dict[str, str | int]:
         'cpu': _cpu_name(),
         'cores': len(os.sched_getaffinity(0))
         if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count(),
+        else os.cpu_count() or 1,
         'torch_threads': torch.get_num_threads(),
         'device': device,
     }

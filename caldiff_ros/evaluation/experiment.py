@@ -86,7 +86,7 @@ class PreparedMap:
     @cached_property
     def digest(self) -> str:
         """To know the map again."""
-        return weights_digest(self.map.field)[:16] + weights_digest(self.map.diffusion)[:16]
+        return weights_digest(self.map.field_module)[:16] + weights_digest(self.map.diffusion)[:16]
 
 
 class Experiment:

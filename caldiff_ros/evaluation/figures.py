@@ -103,8 +103,8 @@ def save_renders(
     for (render_axes, image_axes), (query, image, localization_map) in zip(
         axes.T, columns, strict=True
     ):
-        found = query.T_map_cam is not None
-        render = localization_map.render(query.T_map_cam) if found else np.zeros_like(image)
+        pose = query.T_map_cam
+        render = np.zeros_like(image) if pose is None else localization_map.render(pose)
         render_axes.imshow(render)
         image_axes.imshow(image)
         render_axes.set_title(

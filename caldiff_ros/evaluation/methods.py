@@ -123,8 +123,7 @@ def _with(config: Any, names: list[str], value: Any) -> Any:
     """
     name, *deeper = names
     several = isinstance(config, tuple)
-    key = int(name) if several else name
-    before = config[key] if several else getattr(config, key)
+    before = config[int(name)] if several else getattr(config, name)
 
     if deeper:
         value = _with(before, deeper, value)
@@ -133,7 +132,7 @@ def _with(config: Any, names: list[str], value: Any) -> Any:
 
     if several:
         parts = list(config)
-        parts[key] = value
+        parts[int(name)] = value
         return tuple(parts)
 
-    return replace(config, **{key: value})
+    return replace(config, **{name: value})

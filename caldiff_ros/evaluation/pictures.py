@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from caldiff_ros.evaluation.tables import COLUMNS, note, row_texts
 
@@ -29,7 +30,7 @@ def save_table(path: Path, content: dict[str, Any]) -> None:
         colLabels=list(COLUMNS),
         colWidths=list(COLUMNS.values()),
         cellLoc='left',
-        bbox=(0, 0, 1, 1),
+        bbox=Bbox.unit(),
     )
 
     table.auto_set_font_size(False)

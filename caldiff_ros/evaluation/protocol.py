@@ -123,8 +123,11 @@ def run_queries(
 
             start = time.perf_counter()
             T_map_cam = shot.T_map_cam
-            knows = isinstance(localizer, KnowsTheTruth)
-            judged = localizer.for_truth(T_map_cam) if knows else localizer
+            judged = (
+                localizer.for_truth(T_map_cam)
+                if isinstance(localizer, KnowsTheTruth)
+                else localizer
+            )
             answer = judged.localize(shot.image, shot.camera)
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))

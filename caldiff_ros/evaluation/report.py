@@ -128,7 +128,7 @@ def summary_table(summary: dict) -> Table:
 def _mean_nees(queries: Sequence[QueryResult]) -> float | None:
     """Of the right poses: what a wrong one is off by is no error of its covariance."""
     errors = [q.nees for q in queries if is_right(q.translation_norm, q.rotation_deg)]
-    return _finite(np.mean(errors)) if errors else None
+    return _finite(float(np.mean(errors))) if errors else None
 
 
 def _rate(percent: float, n: int) -> str:

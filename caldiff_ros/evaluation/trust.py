@@ -121,7 +121,9 @@ def made_up_images(
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     size = (camera.width, camera.height)
-    made = [np.full((size[1], size[0], 3), value, np.uint8) for value in (0, 255, 128)]
+    made: list[np.ndarray] = [
+        np.full((size[1], size[0], 3), value, np.uint8) for value in (0, 255, 128)
+    ]
 
     for cells in (4, 8, 16, 32, 64, size[0]):
         noise = rng.integers(0, 256, (max(2, cells * size[1] // size[0]), cells, 3), np.uint8)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -177,8 +177,15 @@ class Calibration:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Calibration:
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()}
-        parts = {'error': Logistic, 'similarity': Logistic, 'image': ImageQuality}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        parts: dict[str, Callable[..., Any]] = {
+            'error': Logistic,
+            'similarity': Logistic,
+            'image': ImageQuality,
+        }
         return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
 
     def confidences(self, evidence: Evidence) -> list[float]:

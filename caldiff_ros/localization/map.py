@@ -8,9 +8,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -65,14 +66,19 @@ class LocalizationMap:
     metric: bool = False
     frame_id: str = 'map'
     scale: float = 1.0
-    T_map_scene: np.ndarray = field(default_factory=lambda: np.eye(4))
-    provenance: dict[str, Any] = field(default_factory=dict)
+    T_map_scene: np.ndarray = dataclass_field(default_factory=lambda: np.eye(4))
+    provenance: dict[str, Any] = dataclass_field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> LocalizationMap:
         """Move the networks."""
-        self.field.to(device)
+        self.field_module.to(device)
         self.diffusion.to(device)
         return self
+
+    @property
+    def field_module(self) -> Any:
+        """The field as the module that it is, with its size as ``config``."""
+        return cast(nn.Module, self.field)
 
     def to_map(self, T_norm_cam: Pose) -> np.ndarray:
         """Poses (P,) of the field's coordinates as matrices (P, 4, 4) float64 in the map."""
@@ -126,7 +132,7 @@ class LocalizationMap:
         partial = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', dir=path.parent))
 
         try:
-            _save_weights(self.field, partial / _FIELD)
+            _save_weights(self.field_module, partial / _FIELD)
             _save_weights(self.diffusion, partial / _DIFFUSION)
             (partial / _CALIBRATION).write_text(json.dumps(asdict(self.calibration), indent=2))
             cameras = self.training_cameras.matrix()[:, :3].tolist()
@@ -162,7 +168,7 @@ class LocalizationMap:
             'field': {
                 'kind': self.field.kind,
                 'aabb': self.field.aabb.tolist(),
-                'config': asdict(self.field.config),
+                'config': asdict(self.field_module.config),
             },
             'diffusion': {
                 'backbone': self.diffusion.conditioning.backbone_name,
@@ -184,7 +190,7 @@ class LocalizationMap:
         try:
             field = _make_field(content)
             diffusion = _make_diffusion(content['diffusion'])
-            _load_weights(field, path / _FIELD)
+            _load_weights(cast(nn.Module, field), path / _FIELD)
             _load_weights(diffusion, path / _DIFFUSION)
             calibration = Calibration.from_dict(json.loads((path / _CALIBRATION).read_text()))
             cameras = json.loads((path / _CAMERAS).read_text())['T_norm_cam']

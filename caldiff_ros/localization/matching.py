@@ -51,7 +51,7 @@ def _features(image: np.ndarray, config: MatchingConfig) -> _Features:
     else:
         scale = 1.0
 
-    sift = cv2.SIFT_create(contrastThreshold=config.contrast_threshold)
+    sift = cv2.SIFT.create(contrastThreshold=config.contrast_threshold)
     keypoints, descriptors = sift.detectAndCompute(gray, None)
     points = np.array([keypoint.pt for keypoint in keypoints]).reshape(-1, 2)
 

@@ -84,12 +84,13 @@ class Query:
         The contrast threshold is next to zero, so that faint texture gives keypoints as well.
         """
         gray = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
-        sift = cv2.SIFT_create(nfeatures=n_keypoints, contrastThreshold=1e-4)
-        mask = np.zeros(gray.shape, np.uint8)
+        sift = cv2.SIFT.create(nfeatures=n_keypoints, contrastThreshold=1e-4)
+        height, width = self.seen.shape
+        mask = np.zeros((height, width), np.uint8)
 
         for keypoint in sift.detect(gray, self.seen.astype(np.uint8) * 255)[:n_keypoints]:
             u, v = keypoint.pt
-            mask[min(round(v), len(mask) - 1), min(round(u), mask.shape[1] - 1)] = 255
+            mask[min(round(v), height - 1), min(round(u), width - 1)] = 255
 
         around = cv2.dilate(mask, np.ones((2 * radius_px + 1,) * 2, np.uint8)) > 0
         pixels = np.flatnonzero(around & self.seen)

@@ -151,17 +151,17 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     refined = poses
     if isinstance(config.refinement, InerfConfig):
         refined = _refine_inerf(poses, query, config.refinement, run)
-    elif isinstance(config.refinement, AlignmentConfig):
-        refined = _refine_aligned(poses, query, config, run)
+    elif config.refinement is not None:
+        refined = _refine_aligned(poses, query, config.refinement, config=config, run=run)
 
     rendering = run.field.render(refined, query.camera)
     evidence = Evidence.of(rendering, query)
 
-    aligns = isinstance(config.refinement, AlignmentConfig)
-    if aligns and config.matching is not None and not _any_trusted(evidence, config, run):
+    alignment = config.refinement if isinstance(config.refinement, AlignmentConfig) else None
+    if alignment and config.matching and not _any_trusted(evidence, config, run):
         matched = match_and_solve_pnp(run.field, query, poses, config.matching)
         if matched:
-            further = _refine_aligned(Pose.cat(matched), query, config, run)
+            further = _refine_aligned(Pose.cat(matched), query, alignment, config=config, run=run)
             refined = Pose.cat([refined, further])
             rendering = Rendering.cat([rendering, run.field.render(further, query.camera)])
             evidence = Evidence.of(rendering, query)
@@ -194,12 +194,14 @@ def _inverse_problem(query: Query, config: InerfConfig, run: Run) -> InverseProb
     return InverseProblem(field=run.field, query=query, region=region, generator=run.generator)
 
 
-def _refine_aligned(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
+def _refine_aligned(
+    poses: Pose, query: Query, alignment: AlignmentConfig, config: LocalizerConfig, run: Run
+) -> Pose:
     def show(step: int, now: Pose) -> None:
         run.notify('refinement', 1, 2, now)
 
     # whoever is beyond the ratio could not make the answer ambiguous either
     ratio = config.ambiguity_ratio
     return align(
-        run.field, query, poses, config=config.refinement, rival_ratio=ratio, on_step=show
+        run.field, query, poses, config=alignment, rival_ratio=ratio, on_step=show
     ).T_norm_cam

@@ -51,7 +51,7 @@ def bake(
     low = torch.maximum(shown[0], data.aabb[0])
     high = torch.minimum(shown[1], data.aabb[1])
     aabb = torch.stack([low, high])
-    views = replace(views, depth=views.depth * _ends_in(aabb, views))
+    views = replace(views, depth=views.require_depth() * _ends_in(aabb, views))
 
     baked = FieldViews(views=views, aabb=aabb, background=data.background)
     return training.train(baked, context)
@@ -60,7 +60,9 @@ def bake(
 def _ends_in(aabb: Tensor, views: Views) -> Tensor:
     """Pixels whose depth lies in a box, (V, H, W)."""
     directions = pixel_directions(views.camera).view(*views.rgb.shape[1:])
-    points = views.depth[..., None] * torch.einsum('vij,hwj->vhwi', views.T_norm_cam.R, directions)
+    points = views.require_depth()[..., None] * torch.einsum(
+        'vij,hwj->vhwi', views.T_norm_cam.R, directions
+    )
     points = points + views.T_norm_cam.t[:, None, None]
     return ((points > aabb[0]) & (points < aabb[1])).all(dim=-1)
 

@@ -60,7 +60,7 @@ def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     empty = torch.zeros(len(points), dtype=torch.bool)
     seen = torch.zeros(len(points))
 
-    for i, alpha in enumerate(views.alpha):
+    for i, alpha in enumerate(views.require_alpha()):
         around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)[0, 0]
         at, inside, _ = _looked_up(around, views, i, points=points, mode='bilinear')
         empty |= inside & (at < _EMPTY)
@@ -81,7 +81,7 @@ def measured_surface(views: Views, aabb: Tensor, resolution: int) -> Tensor:
     free = torch.zeros(len(points), dtype=torch.bool)
     seen, unknown = torch.zeros(len(points)), torch.zeros(len(points))
 
-    for i, depth in enumerate(views.depth):
+    for i, depth in enumerate(views.require_depth()):
         measured, inside, z = _looked_up(depth, views, i, points=points, mode='nearest')
         known = inside & (measured > 0)
         near |= known & ((z - measured).abs() < margin)
@@ -126,7 +126,9 @@ def silhouette_bounds(views: Views) -> Tensor:
     camera = views.camera
     normals = []
     offsets = []
-    for alpha, R, t in zip(views.alpha, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
+    for alpha, R, t in zip(
+        views.require_alpha(), views.T_norm_cam.R, views.T_norm_cam.t, strict=True
+    ):
         covered = alpha >= _EMPTY
         if not bool(covered.any()):
             continue
@@ -197,14 +199,15 @@ def _nothing_in_common(views: Views) -> CaldiffError:
 
 def depth_bounds(views: Views) -> Tensor:
     """Box around what the depth of views shows, (2, 3), normalized coordinates."""
+    measured = views.require_depth()
     directions = pixel_directions(views.camera)
-    points = []
+    found = []
 
-    for depth, R, t in zip(views.depth, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
+    for depth, R, t in zip(measured, views.T_norm_cam.R, views.T_norm_cam.t, strict=True):
         known = depth.view(-1) > 0
-        points.append((directions[known] * depth.view(-1)[known, None]) @ R.T + t)
+        found.append((directions[known] * depth.view(-1)[known, None]) @ R.T + t)
 
-    points = torch.cat(points)[:: max(1, len(points) // 4)].numpy()
+    points = torch.cat(found)[:: max(1, len(found) // 4)].numpy()
     low, high = np.percentile(points, [0.2, 99.8], axis=0)
     margin = 0.02 * (high - low)
 

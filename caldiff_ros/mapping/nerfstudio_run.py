@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def _construct_python(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
 
+    assert isinstance(node, yaml.SequenceNode)  # there are no other nodes
     values = loader.construct_sequence(node, deep=True)
     if kind == 'tuple':
         return tuple(values)
@@ -178,7 +180,7 @@ class _Ignored:
     def __setstate__(self, _: object) -> None: ...
 
 
-_NUMPY_NUMBERS = [
+_NUMPY_NUMBERS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_Ignored, f'numpy.{name}')
     for name in ('dtype', 'core.multiarray.scalar', '_core.multiarray.scalar')
 ]

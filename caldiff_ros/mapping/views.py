@@ -51,12 +51,12 @@ class Views:
         T_map_cam = Pose.from_matrix(np.stack([frame.T_map_cam for frame in frames]))
         depth = _stack([load_depth(frame, camera) for frame in frames])
         return cls(
-            camera,
-            normalization.to_norm(T_map_cam).to(torch.float32),
-            torch.from_numpy(np.stack(colors)).float() / 255,
-            _stack([load_alpha(frame, camera) for frame in frames]),
-            torch.from_numpy(np.stack(masks)),
-            None if depth is None else depth / normalization.side,
+            camera=camera,
+            T_norm_cam=normalization.to_norm(T_map_cam).to(torch.float32),
+            rgb=torch.from_numpy(np.stack(colors)).float() / 255,
+            alpha=_stack([load_alpha(frame, camera) for frame in frames]),
+            seen=torch.from_numpy(np.stack(masks)),
+            depth=None if depth is None else depth / normalization.side,
         )
 
     def __len__(self) -> int:
@@ -64,9 +64,34 @@ class Views:
 
     def subset(self, chosen: Tensor) -> Views:
         """Those of the views that are ``chosen``, bool (V,)."""
-        parts = (self.rgb, self.alpha, self.seen, self.depth)
-        rgb, alpha, seen, depth = (None if part is None else part[chosen] for part in parts)
-        return Views(self.camera, self.T_norm_cam[chosen], rgb, alpha=alpha, seen=seen, depth=depth)
+        return Views(
+            camera=self.camera,
+            T_norm_cam=self.T_norm_cam[chosen],
+            rgb=self.rgb[chosen],
+            alpha=None if self.alpha is None else self.alpha[chosen],
+            seen=self.seen[chosen],
+            depth=None if self.depth is None else self.depth[chosen],
+        )
+
+    def require_alpha(self) -> Tensor:
+        """Opacity (V, H, W) of views that have it.
+
+        Raises:
+            ValueError: if they have none.
+        """
+        if self.alpha is None:
+            raise ValueError('the views are photographs, expected images with alpha')
+        return self.alpha
+
+    def require_depth(self) -> Tensor:
+        """Depth (V, H, W) of views that have it.
+
+        Raises:
+            ValueError: if they have none.
+        """
+        if self.depth is None:
+            raise ValueError('the views have no depth, expected depth images')
+        return self.depth
 
     def on_background(self, color: float) -> Tensor:
         """Colours (V, H, W, 3) with transparent pixels in ``color`` (0 black, 1 white)."""
@@ -76,6 +101,5 @@ class Views:
 
 
 def _stack(images: list[np.ndarray | None]) -> Tensor | None:
-    if any(image is None for image in images):
-        return None
-    return torch.from_numpy(np.stack(images))
+    there = [image for image in images if image is not None]
+    return torch.from_numpy(np.stack(there)) if len(there) == len(images) else None

@@ -79,10 +79,25 @@ class RadianceField(Protocol):
         differentiable: whether `render_pixels` has gradients with respect to the poses.
     """
 
-    kind: ClassVar[str]
-    renders_rays: ClassVar[bool]
-    differentiable: ClassVar[bool]
-    background: str
+    @property
+    def kind(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def renders_rays(self) -> bool:
+        """See the class."""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """See the class."""
+        ...
+
+    @property
+    def background(self) -> str:
+        """See the class."""
+        ...
 
     @property
     def aabb(self) -> Tensor:

@@ -40,6 +40,9 @@ class OccupancyGrid(nn.Module):
         step: distance between samples, in normalized units.
     """
 
+    aabb: Tensor
+    occupied: Tensor
+
     def __init__(self, aabb: Tensor, resolution: int, step: float) -> None:
         super().__init__()
         self.resolution = resolution

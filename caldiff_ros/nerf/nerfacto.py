@@ -58,6 +58,8 @@ class NerfactoField(RayField, nn.Module):
     """
 
     kind = 'nerfacto'
+    aabb: Tensor
+    nerf_from_norm: Tensor
 
     def __init__(self, config: NerfactoConfig, aabb: Tensor, background: str = 'none') -> None:
         super().__init__()

@@ -44,6 +44,7 @@ class TinyNerf(RayField, nn.Module):
     """
 
     kind = 'tiny'
+    aabb: Tensor
 
     def __init__(self, config: TinyNerfConfig, aabb: Tensor, background: str) -> None:
         super().__init__()

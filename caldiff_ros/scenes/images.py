@@ -113,7 +113,8 @@ def load_depth(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     source = fitted_camera(frame.depth_camera or frame.camera, counts, str(frame.depth_path))
     target = camera or frame.camera.pinhole()
     uv = source.project(target.pixel_directions()).reshape(target.height, target.width, 2)
-    inside = ((uv >= 0) & (uv < (source.width, source.height))).all(axis=-1)
+    in_range = (uv >= 0) & (uv < np.array([source.width, source.height]))
+    inside = np.asarray(in_range.all(axis=-1))
     u, v = np.where(inside[..., None], uv, 0).astype(int).transpose(2, 0, 1)
     counts = np.where(inside, counts[v, u], 0)
 

@@ -84,7 +84,7 @@ def _focal_lengths(numbers: dict, width: float, height: float, where: str) -> tu
     fx = numbers.get('fl_x') or from_angle('camera_angle_x', width)
     fy = numbers.get('fl_y') or from_angle('camera_angle_y', height) or fx
 
-    if fx is None:
+    if fx is None or fy is None:
         raise CaldiffError(
             f'{where} has neither fl_x nor camera_angle_x, expected one of them; add the focal '
             'length in pixels'

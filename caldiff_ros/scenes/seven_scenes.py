@@ -127,7 +127,9 @@ def _names_by_number(frames: list[Frame]) -> Callable[[str, int], str | None]:
     """Names of the frames by their number, where that is unique in the scene."""
     names = defaultdict(list)
     for frame in frames:
-        names[int(re.search(r'(\d+)$', frame.name)[1])].append(frame.name)
+        number = re.search(r'(\d+)$', frame.name)
+        if number is not None:
+            names[int(number[1])].append(frame.name)
 
     def name_of(part: str, number: int) -> str | None:
         candidates = names.get(number, [])

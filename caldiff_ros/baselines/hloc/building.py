@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from caldiff_ros.baselines.hloc.matching import Matcher
 from caldiff_ros.baselines.hloc.pairs import choose_pairs
 from caldiff_ros.baselines.hloc.reconstruction import Points, triangulate
 from caldiff_ros.geometry import Camera
-from caldiff_ros.mapping.context import Checkpoint, Report
+from caldiff_ros.mapping.context import BuildContext
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,7 @@ def build_sparse_map(
     detect: Detector,
     match: Matcher,
     config: HlocConfig,
-    seed: int,
-    work: Path | None,
-    report: Report,
+    context: BuildContext,
 ) -> SparseMap:
     """Detect, match and triangulate, or load what an earlier run made of the same.
 
@@ -85,15 +82,11 @@ def build_sparse_map(
         detect: finds keypoints.
         match: matches them.
         config: what both were made with.
-        seed: of everything random.
-        work: folder that keeps the map, or None.
-        report: receives the progress of the stages keypoints, matches and points.
+        context: its work folder keeps the map; receives the progress of the stages keypoints,
+            matches and points.
     """
-    if work is not None:
-        work.mkdir(parents=True, exist_ok=True)
-
-    path = None if work is None else work / f'hloc-{config.features}.ckpt'
-    checkpoint = Checkpoint(path, images.digest(config, seed))
+    identity = images.digest(config, context.seed)
+    checkpoint = context.checkpoint(f'hloc-{config.features}', identity)
     state = checkpoint.load()
     if state is not None:
         return SparseMap.from_state(state)
@@ -101,20 +94,20 @@ def build_sparse_map(
     features = []
     for n, (rgb, seen) in enumerate(zip(images.rgb, images.seen, strict=True), 1):
         features.append(detect(rgb, seen))
-        report('keypoints', n, len(images.rgb), {'keypoints': float(len(features[-1]))})
+        context.progress('keypoints', n, len(images.rgb), {'keypoints': float(len(features[-1]))})
 
     matches = {}
     pairs = choose_pairs(images.T_map_cam, features, config)
 
     for n, (i, j) in enumerate(pairs, 1):
         matches[i, j] = match(features[i], features[j])
-        report('matches', n, len(pairs), {'matches': float(len(matches[i, j]))})
+        context.progress('matches', n, len(pairs), {'matches': float(len(matches[i, j]))})
 
     camera = enlarged_camera(images.camera, config.longer_side)
     points = triangulate(
-        features, matches, images.T_map_cam, camera=camera, config=config, seed=seed
+        features, matches, images.T_map_cam, camera=camera, config=config, seed=context.seed
     )
-    report('points', 1, 1, {'points': float(len(points.xyz))})
+    context.progress('points', 1, 1, {'points': float(len(points.xyz))})
     built = SparseMap(features, points)
     checkpoint.save(built.state())
 

@@ -89,7 +89,7 @@ class _Sift:
     def __init__(self, config: HlocConfig) -> None:
         self._config = config
         # without precise upscaling, all keypoints are a quarter of a pixel off
-        self._sift = cv2.SIFT_create(contrastThreshold=0.01, enable_precise_upscale=True)
+        self._sift = cv2.SIFT.create(contrastThreshold=0.01, enable_precise_upscale=True)
 
     def __call__(self, image: np.ndarray, seen: np.ndarray) -> Features:
         large = _enlarged(image, self._config.longer_side)

@@ -146,8 +146,6 @@ def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
 
     detect = make_detector(config, where)
     match = make_matcher(config, enlarged_camera(views.camera, config.longer_side), where)
-    built = build_sparse_map(
-        images, detect, match, config=config, seed=seed, work=setup.work, report=setup.report
-    )
+    built = build_sparse_map(images, detect, match, config=config, context=setup.context)
 
     return HlocLocalizer(localization_map, built, detect, match=match, config=config, seed=seed)

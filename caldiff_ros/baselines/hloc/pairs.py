@@ -34,11 +34,11 @@ def choose_pairs(
     for i, one in enumerate(features[:-1]):
         alike[i, i + 1 :] = votes(one, features[i + 1 :])
 
-    alike = (alike + alike.T).numpy()
-    np.fill_diagonal(alike, -np.inf)
+    both = (alike + alike.T).numpy()
+    np.fill_diagonal(both, -np.inf)
     chosen = set()
 
-    for i, (near, like) in enumerate(zip(_distances(T_map_cam), alike, strict=True)):
+    for i, (near, like) in enumerate(zip(_distances(T_map_cam), both, strict=True)):
         near = [j for j in np.argsort(near, kind='stable') if np.isfinite(near[j])]
         like = np.argsort(-like, kind='stable')[: config.retrieval_neighbours]
         for j in (*near[: config.pose_neighbours], *like):

@@ -115,8 +115,8 @@ def triangulate(
         database = pycolmap.Database.open(str(Path(folder) / 'database.db'))
         _write_images(known, database)
 
-        for (i, j), found in matches.items():
-            found = found.numpy()
+        for (i, j), matched in matches.items():
+            found = matched.numpy()
             sides = uv[i][found[:, 0]], uv[j][found[:, 1]], T_cam_map[i], T_cam_map[j]
             found = found[verified(*sides, camera, config.epipolar_px)].astype(np.uint32)
             two_views = pycolmap.TwoViewGeometry()
