@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test/ros'))
 
-from caldiff_ros.ros.demo_processes import isolate_ros
+from caldiff_ros.demo.processes import isolate_ros
 
 isolate_ros()
 

@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Status
-from caldiff_ros.ros.engine import Engine, map_path
+from caldiff_ros.ros.loaded_map import LoadedMap, map_path
 
 #: Answers whose latency is kept.
 _KEPT = 200
@@ -72,7 +72,7 @@ def diagnostics(
     header: Header,
     node_name: str,
     state: str,
-    engine: Engine | None,
+    loaded_map: LoadedMap | None,
     statistics: Statistics,
     camera_problem: str,
 ) -> DiagnosticArray:
@@ -82,7 +82,7 @@ def diagnostics(
         header: with the time.
         node_name: with its namespace.
         state: label of the lifecycle, such as 'active'.
-        engine: None while no map is loaded.
+        loaded_map: None while no map is loaded.
         statistics: of the answers.
         camera_problem: why images cannot be localized; empty if they can.
     """
@@ -94,7 +94,7 @@ def diagnostics(
         level, message = DiagnosticStatus.STALE, 'nothing was localized yet'
     else:
         level, message = _LEVELS[last.status], f'{last.status.name}: {last.message}'
-    values = {'lifecycle state': state, **_engine_values(engine), **statistics.values()}
+    values = {'lifecycle state': state, **_map_values(loaded_map), **statistics.values()}
     localization = _status(f'{node_name}: localization', level, message, values)
     if not active:
         camera = (DiagnosticStatus.STALE, inactive)
@@ -107,16 +107,16 @@ def diagnostics(
     )
 
 
-def _engine_values(engine: Engine | None) -> dict[str, str]:
+def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
     values = {'memory in MB': f'{memory_bytes() / 1e6:.0f}'}
-    if engine is None:
+    if loaded_map is None:
         return values
-    device = engine.localizer.device
+    device = loaded_map.localizer.device
     values |= {
-        'map': engine.map.name,
-        'map folder': str(map_path(engine.parameters)),
-        'map frame': engine.frame,
-        'preset': engine.parameters.preset,
+        'map': loaded_map.map.name,
+        'map folder': str(map_path(loaded_map.parameters)),
+        'map frame': loaded_map.frame,
+        'preset': loaded_map.parameters.preset,
         'device': str(device),
     }
     if device.type == 'cuda':

@@ -21,20 +21,20 @@ from std_msgs.msg import Header
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Cancelled, CancelToken, Observer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.desk import BUSY, Desk, Request
 from caldiff_ros.ros.diagnostics import Statistics, diagnostics
-from caldiff_ros.ros.engine import Engine, map_path
-from caldiff_ros.ros.front import Front
-from caldiff_ros.ros.inbox import Inbox
 from caldiff_ros.ros.inputs import Inputs
+from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.lifecycle import transition
+from caldiff_ros.ros.live_parameters import LiveParameters
+from caldiff_ros.ros.loaded_map import LoadedMap, map_path
+from caldiff_ros.ros.localization_queue import BUSY, LocalizationQueue, Request
 from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
 from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
-from caldiff_ros.ros.problems import named
+from caldiff_ros.ros.problems import describe_exception
+from caldiff_ros.ros.request_servers import RequestServers
 from caldiff_ros.ros.schedule import Schedule
-from caldiff_ros.ros.settings import Settings
 from caldiff_ros.ros.tf import TransformOutput
-from caldiff_ros.ros.work import Work
+from caldiff_ros.ros.worker import LocalizationWorker
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleState  # it has another name in Humble
@@ -64,18 +64,18 @@ class LocalizerNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('localizer')
-        self._settings = Settings(self, self._on_change)
-        if self._settings.parameters.torch_threads:
-            torch.set_num_threads(self._settings.parameters.torch_threads)
+        self._live = LiveParameters(self, self._on_change)
+        if self._live.parameters.torch_threads:
+            torch.set_num_threads(self._live.parameters.torch_threads)
         self._inputs: Inputs | None = None  # None while not active
         self._map_output: MapOutput | None = None  # None while not configured
         self._finalized = False
-        self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
+        self._latest, self._schedule, self._statistics = LatestMessages(), Schedule(), Statistics()
         self._tf = TransformOutput(self)
-        self._work = Work(self, self._inbox, self._tf, self._statistics)
-        self._desk = Desk(self._work, self._inbox.wake)
+        self._worker = LocalizationWorker(self, self._latest, self._tf, self._statistics)
+        self._queue = LocalizationQueue(self._worker, self._latest.wake)
         self._group = ReentrantCallbackGroup()
-        self._front = Front(self, self._group, self._accept, self._desk)
+        self._request_servers = RequestServers(self, self._group, self._accept, self._queue)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while simulated time stands still
         self.create_timer(CHECK_S, self._check, clock=steady)
@@ -84,29 +84,29 @@ class LocalizerNode(LifecycleNode):
 
     def autostart(self) -> bool:
         """Configure and activate if the parameter says so; False, with a log, if that fails."""
-        if not self._settings.parameters.autostart:
+        if not self._live.parameters.autostart:
             return True
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
 
     def close(self) -> None:
         """Stop a running localization and wait for its thread."""
-        self._desk.close()
+        self._queue.close()
 
     # Lifecycle
 
     @transition
     def on_configure(self, state: LifecycleState) -> None:
         """Load the map and offer the topics."""
-        engine = self._settings.load()
-        self._work.prior = self._saved_prior(engine)
-        self._work.particles, self._work.answers = ParticleOutput(self), AnswerOutput(self)
+        loaded_map = self._live.load()
+        self._worker.prior = self._saved_prior(loaded_map)
+        self._worker.particles, self._worker.answers = ParticleOutput(self), AnswerOutput(self)
         self._map_output = MapOutput(self)
         self._show_map()
         super().on_configure(state)
         self.get_logger().info(
-            f'map {engine.map.name} loaded from {map_path(engine.parameters)}, frame '
-            f'{engine.frame}, computing on {engine.localizer.device}'
+            f'map {loaded_map.map.name} loaded from {map_path(loaded_map.parameters)}, frame '
+            f'{loaded_map.frame}, computing on {loaded_map.localizer.device}'
         )
 
     @transition
@@ -114,12 +114,12 @@ class LocalizerNode(LifecycleNode):
         """Publish and subscribe."""
         super().on_activate(state)
         self._map_output.show()
-        self._inbox.reset()
-        self._schedule, self._work.start_pending = Schedule(), True
-        parameters = self._settings.parameters
+        self._latest.reset()
+        self._schedule, self._worker.start_pending = Schedule(), True
+        parameters = self._live.parameters
         self._tf.start(parameters)
         self._inputs = Inputs(
-            self, self._group, self._inbox, parameters, self._on_arrival, self._on_initialpose
+            self, self._group, self._latest, parameters, self._on_arrival, self._on_initialpose
         )
 
     @transition
@@ -146,7 +146,7 @@ class LocalizerNode(LifecycleNode):
         self._free()
 
     def _stop(self, state: LifecycleState) -> None:
-        self._desk.stop('the node was deactivated')
+        self._queue.stop('the node was deactivated')
         self._tf.stop()
         if self._inputs is not None:
             self._inputs.close()
@@ -154,10 +154,10 @@ class LocalizerNode(LifecycleNode):
         super().on_deactivate(state)
 
     def _free(self) -> None:
-        self._settings.free()
+        self._live.free()
         if self._map_output is None:
             return
-        for output in (self._work.particles, self._work.answers, self._map_output):
+        for output in (self._worker.particles, self._worker.answers, self._map_output):
             for publisher in output.publishers:
                 self.destroy_lifecycle_publisher(publisher)
         self._map_output = None
@@ -167,7 +167,7 @@ class LocalizerNode(LifecycleNode):
             return 'active'
         if self._finalized:
             return 'finalized'
-        return 'unconfigured' if self._settings.engine is None else 'inactive'
+        return 'unconfigured' if self._live.loaded_map is None else 'inactive'
 
     # What happens to the node, in the executor's thread
 
@@ -180,44 +180,44 @@ class LocalizerNode(LifecycleNode):
                 'configure and activate it by hand'
             )
         guess = None if prior is None else self._prior(prior)
-        request = Request(self._settings.engine, time.monotonic(), prior=guess, observer=observer)
-        if not self._desk.submit(request):
+        request = Request(self._live.loaded_map, time.monotonic(), prior=guess, observer=observer)
+        if not self._queue.submit(request):
             raise CaldiffError(BUSY)
         return request
 
     def _on_arrival(self) -> None:
-        parameters, now_s = self._settings.parameters, time.monotonic()
-        camera_known = self._inbox.has_info or parameters.use_map_camera
+        parameters, now_s = self._live.parameters, time.monotonic()
+        camera_known = self._latest.has_info or parameters.use_map_camera
         if not camera_known or not self._schedule.due(
-            parameters, now_s, self._inbox.image_received_s, self._work.start_pending
+            parameters, now_s, self._latest.image_received_s, self._worker.start_pending
         ):
             return
-        if self._desk.submit(Request(self._settings.engine, float('-inf'), explicit=False)):
+        if self._queue.submit(Request(self._live.loaded_map, float('-inf'), explicit=False)):
             self._schedule.last_attempt_s = now_s
 
     def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
         try:
-            self._work.prior = self._prior(message)
+            self._worker.prior = self._prior(message)
         except CaldiffError as error:
             self.get_logger().warning(f'initialpose: {error}')
             return
-        if self._settings.parameters.localize_on_initialpose:
+        if self._live.parameters.localize_on_initialpose:
             # if it is busy, the prior stays for the next localization
-            self._desk.submit(Request(self._settings.engine, time.monotonic()))
+            self._queue.submit(Request(self._live.loaded_map, time.monotonic()))
 
     def _prior(self, message: PoseWithCovarianceStamped) -> Prior:
-        parameters, T_base_cam = self._settings.parameters, np.eye(4)
+        parameters, T_base_cam = self._live.parameters, np.eye(4)
         if parameters.base_frame:
-            camera = parameters.camera_frame or self._inbox.image_frame
+            camera = parameters.camera_frame or self._latest.image_frame
             T_base_cam = self._tf.look_up(parameters.base_frame, camera, None, 0.0)
-        return prior_from_msg(message, self._settings.engine.frame, T_base_cam)
+        return prior_from_msg(message, self._live.loaded_map.frame, T_base_cam)
 
-    def _saved_prior(self, engine: Engine) -> Prior | None:
-        if not engine.parameters.saved_pose_path:
+    def _saved_prior(self, loaded_map: LoadedMap) -> Prior | None:
+        if not loaded_map.parameters.saved_pose_path:
             return None
-        path = Path(engine.parameters.saved_pose_path).expanduser()
+        path = Path(loaded_map.parameters.saved_pose_path).expanduser()
         try:
-            prior = read_saved_pose(path, engine.map)
+            prior = read_saved_pose(path, loaded_map.map)
         except CaldiffError as error:
             self.get_logger().warning(str(error))
             return None
@@ -228,46 +228,46 @@ class LocalizerNode(LifecycleNode):
     def _on_jump(self, jump: TimeJump) -> None:
         seconds = jump.delta.nanoseconds * 1e-9
         self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
-        self._desk.cancel_current('time jumped back')
-        self._inbox.forget_image()
+        self._queue.cancel_current('time jumped back')
+        self._latest.forget_image()
         self._tf.reset()
-        self._work.prior = None
+        self._worker.prior = None
         self._schedule = Schedule()
 
     def _on_change(self, changed: set[str]) -> None:
         """Follow the parameters that changed."""
-        engine = self._settings.engine
-        if engine is not None and 'map' in changed:
-            self._desk.cancel_current('the map was changed')
-            self._work.prior, self._work.start_pending = None, True
-            self.get_logger().info(f'the map is {engine.map.name} now')
-        if engine is not None and changed & SHOWN:
+        loaded_map = self._live.loaded_map
+        if loaded_map is not None and 'map' in changed:
+            self._queue.cancel_current('the map was changed')
+            self._worker.prior, self._worker.start_pending = None, True
+            self.get_logger().info(f'the map is {loaded_map.map.name} now')
+        if loaded_map is not None and changed & SHOWN:
             self._show_map()
         if changed & SENT:
             self._tf.forget()
         if self._inputs is not None:
-            self._tf.start(self._settings.parameters)
+            self._tf.start(self._live.parameters)
 
     def _check(self) -> None:
         problem = ''
         if self._inputs is not None:
-            problem = self._inputs.check(self._settings.parameters)
+            problem = self._inputs.check(self._live.parameters)
         header = Header(stamp=self.get_clock().now().to_msg())
-        name, engine = self.get_fully_qualified_name(), self._settings.engine
+        name, loaded_map = self.get_fully_qualified_name(), self._live.loaded_map
         self._diagnostics.publish(
-            diagnostics(header, name, self._state(), engine, self._statistics, problem)
+            diagnostics(header, name, self._state(), loaded_map, self._statistics, problem)
         )
 
     def _show_map(self) -> None:
         """Let the worker make the picture of the map."""
-        output, engine, log = self._map_output, self._settings.engine, self.get_logger()
+        output, loaded_map, log = self._map_output, self._live.loaded_map, self.get_logger()
 
         def make(cancel: CancelToken) -> None:
             try:
-                output.make(engine, cancel)
+                output.make(loaded_map, cancel)
             except Cancelled:
                 return
             except Exception as error:  # only a picture
-                log.warning(f'the map is not shown: {named(error)}')
+                log.warning(f'the map is not shown: {describe_exception(error)}')
 
-        self._desk.run_in_background(make)
+        self._queue.run_in_background(make)

@@ -20,12 +20,12 @@ from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer, CancelToken, Particles, Status
 from caldiff_ros.msg import Localization
 from caldiff_ros.nerf.surface import surface_points
-from caldiff_ros.ros.answers import localization_msg
-from caldiff_ros.ros.clouds import cloud_msg
-from caldiff_ros.ros.engine import Engine
-from caldiff_ros.ros.images import rgb_to_image
-from caldiff_ros.ros.markers import answer_marker, camera_markers, particle_markers
-from caldiff_ros.ros.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.conversions.answers import localization_msg
+from caldiff_ros.ros.conversions.clouds import cloud_msg
+from caldiff_ros.ros.conversions.images import rgb_to_image
+from caldiff_ros.ros.conversions.markers import answer_marker, camera_markers, particle_markers
+from caldiff_ros.ros.conversions.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.loaded_map import LoadedMap
 
 #: Reliable, and the last message also reaches whoever subscribes later.
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -49,11 +49,11 @@ class ParticleOutput:
         """All of them."""
         return [self._poses, self._markers]
 
-    def begin(self, header: Header, engine: Engine) -> None:
+    def begin(self, header: Header, loaded_map: LoadedMap) -> None:
         """Use ``header``, stamp of the image and frame of the map, from now on."""
         self._header = header
-        self._shape = {'camera': engine.map.camera, 'depth': engine.frustum_depth}
-        self._lifetime_s = engine.parameters.marker_lifetime
+        self._shape = {'camera': loaded_map.map.camera, 'depth': loaded_map.frustum_depth}
+        self._lifetime_s = loaded_map.parameters.marker_lifetime
         self._last: Particles | None = None
         self._shown = True
         self._shown_s = float('-inf')
@@ -137,24 +137,27 @@ class MapOutput:
         """All of them."""
         return [self._cameras, self._points]
 
-    def make(self, engine: Engine, cancel: CancelToken) -> None:
+    def make(self, loaded_map: LoadedMap, cancel: CancelToken) -> None:
         """Compute and publish what a map looks like, in a few seconds at most.
 
         Raises:
             Cancelled: if ``cancel`` was used.
         """
-        place, header = engine.map, Header(frame_id=engine.frame, stamp=self._clock.now().to_msg())
+        place, header = (
+            loaded_map.map,
+            Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg()),
+        )
         self._cameras_msg = camera_markers(
-            place.to_map(place.training_cameras), header, place.camera, engine.frustum_depth
+            place.to_map(place.training_cameras), header, place.camera, loaded_map.frustum_depth
         )
         self._points_msg = None
         self.show()
-        if engine.parameters.map_points > 0:
+        if loaded_map.parameters.map_points > 0:
             points_norm, rgb = surface_points(
                 place.field,
                 place.training_cameras.to(place.field.aabb.device),
                 place.camera,
-                engine.parameters.map_points,
+                loaded_map.parameters.map_points,
                 cancel.raise_if_cancelled,
             )
             self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)

@@ -12,11 +12,11 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry.transforms import mounted_camera
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.poses import pose_from_msg
-from caldiff_ros.ros.transforms import camera_prior
+from caldiff_ros.ros.conversions.poses import pose_from_msg
 
 #: Largest deviation from 1 of the norm of a quaternion that is no mistake.
 QUATERNION_TOLERANCE = 1e-3
@@ -49,7 +49,8 @@ def prior_from_msg(
             f'the quaternion of the prior has norm {norm:g}, expected 1; normalize it'
         )
     covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)
-    return camera_prior(pose_from_msg(message.pose.pose), covariance, T_base_cam)
+    T_map_base = pose_from_msg(message.pose.pose)
+    return Prior(*mounted_camera(T_map_base, covariance, T_base_cam))
 
 
 def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:

@@ -12,9 +12,9 @@ from rclpy.time import Time
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry.transforms import map_to_child
+from caldiff_ros.ros.conversions.poses import matrix_from_transform, transform_stamped
 from caldiff_ros.ros.parameters import LocalizerParameters
-from caldiff_ros.ros.poses import matrix_from_transform, transform_stamped
-from caldiff_ros.ros.transforms import map_to_child
 
 
 class TransformOutput:

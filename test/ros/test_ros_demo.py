@@ -7,11 +7,11 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
+from caldiff_ros.demo.figure import choose_panels
+from caldiff_ros.demo.holdout import write_demo
+from caldiff_ros.demo.results import Result, compare, verdict
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
-from caldiff_ros.ros.demo_figure import choose_panels
-from caldiff_ros.ros.demo_holdout import write_demo
-from caldiff_ros.ros.demo_results import Result, compare, verdict
 from caldiff_ros.scenes import open_scene
 from caldiff_ros.scenes.images import load_image
 

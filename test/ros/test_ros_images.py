@@ -7,7 +7,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.images import image_to_rgb, rgb_to_image
+from caldiff_ros.ros.conversions.images import image_to_rgb, rgb_to_image
 
 #: Red, green, blue, and a dark grey pixel.
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [40, 40, 40]]], np.uint8)

@@ -15,8 +15,8 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.ros.conversions.poses import matrix_from_transform, transform_stamped
 from caldiff_ros.ros.parameters import LocalizerParameters
-from caldiff_ros.ros.poses import matrix_from_transform, transform_stamped
 from caldiff_ros.ros.tf import TransformOutput
 
 HEADER = Header(frame_id='map', stamp=Time(sec=100, nanosec=500_000_000))

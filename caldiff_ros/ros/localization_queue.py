@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.engine import Engine
+from caldiff_ros.ros.loaded_map import LoadedMap
 
 BUSY = 'a localization is running, ask again when it has ended'
 
@@ -31,7 +31,7 @@ class Request:
     """A localization to carry out.
 
     Attributes:
-        engine: what to work with.
+        loaded_map: what to work with.
         requested_s: of `time.monotonic`; images received later are preferred.
         explicit: whether somebody waits for the outcome; it pre-empts what nobody asked for.
         prior: guess of the pose, or None.
@@ -42,7 +42,7 @@ class Request:
         answered: whether the answer is known; the next request may come now.
     """
 
-    engine: Engine
+    loaded_map: LoadedMap
     requested_s: float
     explicit: bool = True
     prior: Prior | None = None
@@ -58,7 +58,7 @@ class Request:
         self.cancel_token.cancel()
 
 
-class Desk:
+class LocalizationQueue:
     """Hands requests to the one worker thread.
 
     Args:

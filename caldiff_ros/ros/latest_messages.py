@@ -13,7 +13,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import CancelToken
 
 
-class Inbox:
+class LatestMessages:
     """Filled by the executor's thread, read by the worker.
 
     Newer means received later: stamps of a bag or of another computer's clock do not tell.

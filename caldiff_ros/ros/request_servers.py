@@ -20,26 +20,28 @@ from std_srvs.srv import Trigger
 from caldiff_ros.action import Localize
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Observer, Particles, Status
-from caldiff_ros.ros.answers import localization_msg
-from caldiff_ros.ros.desk import Desk, Request
+from caldiff_ros.ros.conversions.answers import localization_msg
+from caldiff_ros.ros.localization_queue import LocalizationQueue, Request
 
 #: Takes the message of a prior and an observer, or None for either; raises CaldiffError with the
 #: reason if no localization can be run now.
 Accept = Callable[[PoseWithCovarianceStamped | None, Observer | None], Request]
 
 
-class Front:
+class RequestServers:
     """Services ``relocalize`` and ``reinitialize_global_localization``, action ``localize``.
 
     Args:
         node: offers them.
         group: of the callbacks; reentrant, as they wait as coroutines in the executor's thread.
-        accept: makes the desk run a localization.
-        desk: cancels it.
+        accept: makes the queue run a localization.
+        queue: cancels it.
     """
 
-    def __init__(self, node: Node, group: CallbackGroup, accept: Accept, desk: Desk) -> None:
-        self._node, self._accept, self._desk = node, accept, desk
+    def __init__(
+        self, node: Node, group: CallbackGroup, accept: Accept, queue: LocalizationQueue
+    ) -> None:
+        self._node, self._accept, self._queue = node, accept, queue
         self._running: dict[bytes, Request] = {}
         for name in ('relocalize', 'reinitialize_global_localization'):
             node.create_service(Trigger, name, self._on_trigger, callback_group=group)
@@ -88,7 +90,7 @@ class Front:
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         request = self._running.get(bytes(goal.goal_id.uuid))
         if request is not None:
-            self._desk.cancel(request, 'the goal was cancelled')
+            self._queue.cancel(request, 'the goal was cancelled')
         return CancelResponse.ACCEPT
 
     def _end_of(self, request: Request) -> rclpy.task.Future:

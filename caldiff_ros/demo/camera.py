@@ -16,10 +16,10 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from caldiff_ros.demo.data import read_demo, shipped_folder
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.camera_info import info_from_camera
-from caldiff_ros.ros.demo_data import read_demo, shipped_folder
-from caldiff_ros.ros.images import rgb_to_image
+from caldiff_ros.ros.conversions.camera_info import info_from_camera
+from caldiff_ros.ros.conversions.images import rgb_to_image
 
 FRAME = 'demo_camera_optical_frame'
 

@@ -12,10 +12,10 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rich.table import Table
 
+from caldiff_ros.demo.data import DemoImage
 from caldiff_ros.evaluation.metrics import pose_errors
 from caldiff_ros.localization.calibrating import RIGHT
-from caldiff_ros.ros.demo_data import DemoImage
-from caldiff_ros.ros.poses import pose_from_msg
+from caldiff_ros.ros.conversions.poses import pose_from_msg
 
 #: Every pose must be right, and the given part of them within these bounds (normalized units,
 #: degrees).

@@ -18,15 +18,15 @@ from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Cancelled, Particles, Status
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.answers import log_line
-from caldiff_ros.ros.camera_info import camera_from_info, camera_of_map
-from caldiff_ros.ros.desk import Outcome, Request
+from caldiff_ros.ros.conversions.answers import log_line
+from caldiff_ros.ros.conversions.camera_info import camera_from_info, camera_of_map
+from caldiff_ros.ros.conversions.images import image_to_rgb
 from caldiff_ros.ros.diagnostics import Statistics
-from caldiff_ros.ros.images import image_to_rgb
-from caldiff_ros.ros.inbox import Inbox
+from caldiff_ros.ros.latest_messages import LatestMessages
+from caldiff_ros.ros.localization_queue import Outcome, Request
 from caldiff_ros.ros.outputs import AnswerOutput, ParticleOutput
 from caldiff_ros.ros.priors import save_pose
-from caldiff_ros.ros.problems import named
+from caldiff_ros.ros.problems import describe_exception
 from caldiff_ros.ros.tf import TransformOutput
 
 
@@ -39,12 +39,12 @@ class _View:
     frame: str
 
 
-class Work:
-    """Carries out requests, see `Desk`.
+class LocalizationWorker:
+    """Carries out requests, see `LocalizationQueue`.
 
     Args:
         node: for its clock and log.
-        inbox: where images and camera_info arrive.
+        latest: where images and camera_info arrive.
         tf: sends the transform.
         statistics: counts the answers.
 
@@ -58,17 +58,17 @@ class Work:
     answers: AnswerOutput
 
     def __init__(
-        self, node: Node, inbox: Inbox, tf: TransformOutput, statistics: Statistics
+        self, node: Node, latest: LatestMessages, tf: TransformOutput, statistics: Statistics
     ) -> None:
         self._clock, self._log = node.get_clock(), node.get_logger()
-        self._inbox, self._tf, self._statistics = inbox, tf, statistics
+        self._latest, self._tf, self._statistics = latest, tf, statistics
         self._complaints: dict[str, str] = {}
         self.prior: Prior | None = None
         self.start_pending = False
 
     def __call__(self, request: Request) -> None:
         """Localize an image, publish what came out, and set the outcome of the request."""
-        header = Header(frame_id=request.engine.frame, stamp=self._clock.now().to_msg())
+        header = Header(frame_id=request.loaded_map.frame, stamp=self._clock.now().to_msg())
         view = None
         try:
             start_s = time.monotonic()
@@ -85,7 +85,7 @@ class Work:
         except CaldiffError as error:
             answer = Answer(Status.FAILED, str(error))
         except Exception as error:  # the node goes on, whatever a driver or the GPU did
-            answer = Answer(Status.FAILED, f'localization failed: {named(error)}')
+            answer = Answer(Status.FAILED, f'localization failed: {describe_exception(error)}')
         request.answered = True  # whoever sees the answer may ask for the next one at once
         try:
             self.answers.publish(answer, header)
@@ -96,22 +96,22 @@ class Work:
             self._follow_up(request, answer, view, header)
 
     def _image(self, request: Request) -> Image | CompressedImage:
-        timeout_s = request.engine.parameters.image_timeout
-        return self._inbox.image_for(request.requested_s, timeout_s, request.cancel_token)
+        timeout_s = request.loaded_map.parameters.image_timeout
+        return self._latest.image_for(request.requested_s, timeout_s, request.cancel_token)
 
     def _view(self, request: Request, image: Image | CompressedImage) -> _View:
-        parameters, rgb = request.engine.parameters, image_to_rgb(image)
+        parameters, rgb = request.loaded_map.parameters, image_to_rgb(image)
         frame = parameters.camera_frame or image.header.frame_id
-        if parameters.use_map_camera and not self._inbox.has_info:
+        if parameters.use_map_camera and not self._latest.has_info:
             height, width = rgb.shape[:2]
-            return _View(rgb, camera_of_map(request.engine.map.camera, width, height), frame)
-        info = self._inbox.info_for(
+            return _View(rgb, camera_of_map(request.loaded_map.map.camera, width, height), frame)
+        info = self._latest.info_for(
             request.requested_s, parameters.image_timeout, request.cancel_token
         )
         return _View(rgb, camera_from_info(info, rectified=parameters.rectified), frame)
 
     def _localize(self, request: Request, view: _View, header: Header) -> Answer:
-        self.particles.begin(header, request.engine)
+        self.particles.begin(header, request.loaded_map)
         prior = request.prior or self.prior
 
         def show(particles: Particles) -> None:
@@ -119,7 +119,7 @@ class Work:
             if request.observer is not None:
                 request.observer(particles)
 
-        answer = request.engine.localizer.localize(
+        answer = request.loaded_map.localizer.localize(
             view.rgb, view.camera, observer=show, cancel=request.cancel_token, prior=prior
         )
         if self.prior is prior:  # and no newer one came meanwhile
@@ -144,7 +144,7 @@ class Work:
 
     def _follow_up(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
         """What nobody waits for; the answer is out already and stays true."""
-        parameters = request.engine.parameters
+        parameters = request.loaded_map.parameters
         if answer.status is Status.LOCALIZED:
             self._send_transform(request, answer, view, header)
             if parameters.saved_pose_path:
@@ -157,17 +157,17 @@ class Work:
     ) -> None:
         problem = ''
         try:
-            self._tf.publish(answer.T_map_cam, header, view.frame, request.engine.parameters)
+            self._tf.publish(answer.T_map_cam, header, view.frame, request.loaded_map.parameters)
         except CaldiffError as error:
             problem = str(error)
         except Exception as error:  # such as a stamp that is no time
-            problem = f'no TF is published: {named(error)}'
+            problem = f'no TF is published: {describe_exception(error)}'
         self._complain('transform', problem)
 
     def _save(self, request: Request, answer: Answer) -> None:
-        path, problem = Path(request.engine.parameters.saved_pose_path).expanduser(), ''
+        path, problem = Path(request.loaded_map.parameters.saved_pose_path).expanduser(), ''
         try:
-            save_pose(path, answer, request.engine.map)
+            save_pose(path, answer, request.loaded_map.map)
         except OSError as error:
             problem = (
                 f'the pose cannot be saved in {path} ({error.strerror}), expected a file that can '
@@ -184,11 +184,11 @@ class Work:
         )
         problem = ''
         try:
-            query, _ = request.engine.map.view(view.rgb, view.camera)
-            render = request.engine.map.render(answer.T_map_cam)
+            query, _ = request.loaded_map.map.view(view.rgb, view.camera)
+            render = request.loaded_map.map.render(answer.T_map_cam)
             self.answers.publish_overlay(draw_overlay(query, render, text), header)
         except Exception as error:  # a picture is no reason to end
-            problem = f'no overlay: {named(error)}'
+            problem = f'no overlay: {describe_exception(error)}'
         self._complain('overlay', problem)
 
     def _complain(self, about: str, problem: str) -> None:

@@ -23,15 +23,15 @@ import yaml
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rich.console import Console
 
+from caldiff_ros.demo.client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
+from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
+from caldiff_ros.demo.figure import save_convergence
+from caldiff_ros.demo.processes import TOPICS, isolate_ros, node_commands, running
+from caldiff_ros.demo.results import compare, results_table, save_results, verdict
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Status
-from caldiff_ros.ros.demo_client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
-from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
-from caldiff_ros.ros.demo_figure import save_convergence
-from caldiff_ros.ros.demo_processes import TOPICS, isolate_ros, node_commands, running
-from caldiff_ros.ros.demo_results import compare, results_table, save_results, verdict
-from caldiff_ros.ros.images import image_to_rgb
+from caldiff_ros.ros.conversions.images import image_to_rgb
 
 START_TIMEOUT_S = 180.0
 

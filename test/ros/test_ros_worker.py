@@ -11,11 +11,11 @@ from demo_inputs import good_image, good_info
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Cancelled, Status
-from caldiff_ros.ros.desk import Request
 from caldiff_ros.ros.diagnostics import Statistics
-from caldiff_ros.ros.inbox import Inbox
+from caldiff_ros.ros.latest_messages import LatestMessages
+from caldiff_ros.ros.localization_queue import Request
 from caldiff_ros.ros.parameters import LocalizerParameters
-from caldiff_ros.ros.work import Work
+from caldiff_ros.ros.worker import LocalizationWorker
 
 FOUND = Answer(Status.LOCALIZED, 'found', np.eye(4), np.eye(6), 0.9, 0.01)
 
@@ -32,26 +32,28 @@ class World:
         now = SimpleNamespace(to_msg=Time)
         clock = SimpleNamespace(now=lambda: now)
         node = SimpleNamespace(get_clock=lambda: clock, get_logger=lambda: log)
-        inbox = Inbox()
-        inbox.put_image(good_image())
-        inbox.put_info(good_info())
+        latest = LatestMessages()
+        latest.put_image(good_image())
+        latest.put_info(good_info())
         self.statistics = Statistics()
-        self.work = Work(node, inbox, SimpleNamespace(publish=self._send), self.statistics)
-        self.work.particles = SimpleNamespace(
+        self.worker = LocalizationWorker(
+            node, latest, SimpleNamespace(publish=self._send), self.statistics
+        )
+        self.worker.particles = SimpleNamespace(
             begin=lambda *_: None, show=lambda *_: None, end=lambda *_: None
         )
-        self.work.answers = SimpleNamespace(publish=self._publish)
+        self.worker.answers = SimpleNamespace(publish=self._publish)
 
     def run(self, prior=None, cancelled='', **parameters) -> Answer:
         settings = LocalizerParameters(publish_overlay=False, **parameters)
         localizer = SimpleNamespace(localize=self._localize)
-        engine = SimpleNamespace(
+        loaded_map = SimpleNamespace(
             parameters=settings, frame='map', localizer=localizer, map=SimpleNamespace(name='x')
         )
-        self.request = Request(engine, float('-inf'), prior=prior)
+        self.request = Request(loaded_map, float('-inf'), prior=prior)
         if cancelled:
             self.request.cancel(cancelled)
-        self.work(self.request)
+        self.worker(self.request)
         return self.request.outcome.result(0).answer
 
     def _localize(self, rgb, camera, observer, cancel, prior):
@@ -77,13 +79,13 @@ def world():
 
 
 def test_answer_is_published_counted_and_sent(world):
-    world.work.start_pending = True
+    world.worker.start_pending = True
     answer = world.run(camera_frame='eye')
     assert answer.T_map_cam is FOUND.T_map_cam
     assert answer.timings == {'image': pytest.approx(0, abs=0.5)}  # it was there already
     assert world.published == [answer] and world.sent == ['eye']
     assert world.statistics.last.status is Status.LOCALIZED
-    assert not world.work.start_pending
+    assert not world.worker.start_pending
 
 
 @pytest.mark.parametrize('status', [Status.AMBIGUOUS, Status.NOT_LOCALIZED])
@@ -94,12 +96,12 @@ def test_no_transform_without_trust(world, status):
 
 
 def test_bad_input_is_a_failure_with_its_sentence_and_leaves_the_start_pending(world):
-    world.work.start_pending = True
+    world.worker.start_pending = True
     world.answer = CaldiffError('the image is black, expected one with light; open the lens')
     answer = world.run()
     assert (answer.status, answer.message) == (Status.FAILED, str(world.answer))
     assert world.published == [answer]
-    assert world.work.start_pending and not world.sent
+    assert world.worker.start_pending and not world.sent
 
 
 def test_unforeseen_error_is_a_failure_in_one_line(world):
@@ -136,7 +138,7 @@ def test_missing_transform_is_told_once_while_it_lasts(world):
 
 
 def test_prior_serves_one_localization_that_runs(world):
-    world.work.prior = guess = object()
+    world.worker.prior = guess = object()
     world.answer = CaldiffError('no light')
     world.run()
     world.answer = FOUND
@@ -146,10 +148,10 @@ def test_prior_serves_one_localization_that_runs(world):
 
 
 def test_prior_of_a_request_goes_before_the_one_that_waits(world):
-    world.work.prior = waiting = object()
+    world.worker.prior = waiting = object()
     own = object()
     world.run(prior=own)
-    assert world.priors == [own] and world.work.prior is waiting
+    assert world.priors == [own] and world.worker.prior is waiting
 
 
 def test_pose_that_cannot_be_saved_is_told(world, tmp_path):

@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.msg import Hypothesis, Localization
-from caldiff_ros.ros.poses import pose_to_msg
+from caldiff_ros.ros.conversions.poses import pose_to_msg
 
 #: Variance (map units squared, radians squared) that says that nothing is known.
 UNKNOWN_VARIANCE = 1e6

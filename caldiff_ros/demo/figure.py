@@ -15,9 +15,9 @@ import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.demo.client import marker_lines
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.frustum import frustum_edges
-from caldiff_ros.ros.demo_client import marker_lines
 
 #: Panels per stage; a stage with more refreshes is sampled evenly and ends with its last.
 PANELS = {'initialization': 1, 'diffusion': 3, 'selection': 1, 'refinement': 1, 'answer': 1}
