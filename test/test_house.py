@@ -13,7 +13,7 @@ HEADER = [
     '# Copyright 2026 The caldiff_ros authors',
     '# SPDX-License-Identifier: Apache-2.0',
 ]
-#: Imports every module outside `caldiff_ros.ros` and `caldiff_ros.demo` where ROS and nerfstudio cannot be imported.
+#: Imports every module outside the node and the demo where ROS and nerfstudio cannot be imported.
 IMPORT_CORE = """
 import importlib, pkgutil, sys
 for name in ('rclpy', 'sensor_msgs', 'geometry_msgs', 'std_msgs', 'ament_index_python',

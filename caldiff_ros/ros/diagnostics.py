@@ -43,6 +43,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._seconds: deque[float] = deque(maxlen=_KEPT)
         self._counts: Counter[Status] = Counter()
+        self._unpublished = 0
         self.last: _Last | None = None
 
     def record(self, answer: Answer) -> None:
@@ -53,14 +54,22 @@ class Statistics:
                 self._seconds.append(answer.seconds)
             self.last = _Last(answer.status, answer.message, time.monotonic())
 
+    def record_unpublished(self) -> None:
+        """Count a message that could not be published."""
+        with self._lock:
+            self._unpublished += 1
+
     def values(self) -> dict[str, str]:
         """Counts of each status, percentiles of the seconds, and the last answer with its age."""
         with self._lock:
             values = {f'count {status.name}': str(self._counts[status]) for status in Status}
+            values['count unpublished'] = str(self._unpublished)
+
             if self._seconds:
                 for percent in (50, 90, 99):
                     seconds = np.percentile(self._seconds, percent)
                     values[f'seconds, {percent} %'] = f'{seconds:.3f}'
+
             if self.last is not None:
                 values['last status'] = self.last.status.name
                 values['last message'] = self.last.message
@@ -86,22 +95,27 @@ def diagnostics(
         statistics: of the answers.
         camera_problem: why images cannot be localized; empty if they can.
     """
-    active, last = state == 'active', statistics.last
+    active = state == 'active'
+    last = statistics.last
     inactive = f'the node is {state}'
+
     if not active:
         level, message = DiagnosticStatus.STALE, inactive
     elif last is None:
         level, message = DiagnosticStatus.STALE, 'nothing was localized yet'
     else:
         level, message = _LEVELS[last.status], f'{last.status.name}: {last.message}'
+
     values = {'lifecycle state': state, **_map_values(loaded_map), **statistics.values()}
     localization = _status(f'{node_name}: localization', level, message, values)
+
     if not active:
         camera = (DiagnosticStatus.STALE, inactive)
     elif camera_problem:
         camera = (DiagnosticStatus.WARN, camera_problem)
     else:
         camera = (DiagnosticStatus.OK, 'images arrive')
+
     return DiagnosticArray(
         header=header, status=[localization, _status(f'{node_name}: camera', *camera, {})]
     )
@@ -111,6 +125,7 @@ def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
     values = {'memory in MB': f'{memory_bytes() / 1e6:.0f}'}
     if loaded_map is None:
         return values
+
     device = loaded_map.localizer.device
     values |= {
         'map': loaded_map.map.name,
@@ -119,6 +134,7 @@ def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
         'preset': loaded_map.parameters.preset,
         'device': str(device),
     }
+
     if device.type == 'cuda':
         values['GPU memory in MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
     return values

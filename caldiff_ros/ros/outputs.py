@@ -44,6 +44,11 @@ class ParticleOutput:
         self._poses = node.create_lifecycle_publisher(PoseArray, 'particles', LATCHED)
         self._markers = node.create_lifecycle_publisher(MarkerArray, 'particle_markers', LATCHED)
 
+        self._header = Header()
+        self._shape: dict = {}
+        self._lifetime_s = 0.0
+        self._forget()
+
     @property
     def publishers(self) -> list:
         """All of them."""
@@ -54,13 +59,13 @@ class ParticleOutput:
         self._header = header
         self._shape = {'camera': loaded_map.map.camera, 'depth': loaded_map.frustum_depth}
         self._lifetime_s = loaded_map.parameters.marker_lifetime
-        self._last: Particles | None = None
-        self._shown = True
-        self._shown_s = float('-inf')
+        self._forget()
 
     def show(self, particles: Particles) -> None:
         """Publish the particles of a step, unless the one before was published just now."""
-        self._last, self._shown = particles, False
+        self._last = particles
+        self._shown = False
+
         now_s = time.monotonic()
         if particles.step == particles.n_steps or now_s - self._shown_s >= REFRESH_S:
             self._publish(particles)
@@ -71,11 +76,18 @@ class ParticleOutput:
         if self._last is not None and (T_map_cam is not None or not self._shown):
             self._publish(self._last, T_map_cam)
 
+    def _forget(self) -> None:
+        self._last: Particles | None = None
+        self._shown = True
+        self._shown_s = float('-inf')
+
     def _publish(self, particles: Particles, T_map_cam: np.ndarray | None = None) -> None:
         self._shown = True
+
         markers = particle_markers(particles, self._header, self._lifetime_s, **self._shape)
         if T_map_cam is not None:
             markers.markers.append(answer_marker(T_map_cam, self._header, **self._shape))
+
         self._markers.publish(markers)
         self._poses.publish(pose_array(particles.T_map_cam, self._header))
 
@@ -152,6 +164,7 @@ class MapOutput:
         )
         self._points_msg = None
         self.show()
+
         if loaded_map.parameters.map_points > 0:
             points_norm, rgb = surface_points(
                 place.field,
@@ -160,6 +173,7 @@ class MapOutput:
                 loaded_map.parameters.map_points,
                 cancel.raise_if_cancelled,
             )
+            cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
             self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)
             self.show()
 

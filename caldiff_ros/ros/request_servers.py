@@ -41,8 +41,11 @@ class RequestServers:
     def __init__(
         self, node: Node, group: CallbackGroup, accept: Accept, queue: LocalizationQueue
     ) -> None:
-        self._node, self._accept, self._queue = node, accept, queue
+        self._node = node
+        self._accept = accept
+        self._queue = queue
         self._running: dict[bytes, Request] = {}
+
         for name in ('relocalize', 'reinitialize_global_localization'):
             node.create_service(Trigger, name, self._on_trigger, callback_group=group)
         self._server = ActionServer(
@@ -60,8 +63,11 @@ class RequestServers:
         except CaldiffError as error:
             response.message = str(error)
             return response
+
         response.success = outcome.answer.status is Status.LOCALIZED
         response.message = outcome.answer.message
+        if outcome.transform_problem:
+            response.message += f'; {outcome.transform_problem}'
         return response
 
     async def _execute(self, goal: ServerGoalHandle) -> Localize.Result:
@@ -74,11 +80,14 @@ class RequestServers:
             goal.abort()
             header = Header(stamp=self._node.get_clock().now().to_msg())
             return _result(Answer(Status.FAILED, str(error)), header)
+
         self._running[name] = request
         if goal.is_cancel_requested:  # before it was even begun
             self._on_cancel(goal)
+
         outcome = await self._end_of(request)
         del self._running[name]
+
         if goal.is_cancel_requested and outcome.answer.status is Status.FAILED:
             goal.canceled()
         elif outcome.answer.status is Status.LOCALIZED:
@@ -110,6 +119,7 @@ def _tell(goal: ServerGoalHandle, particles: Particles) -> None:
     """Publish feedback, a new message for every step: nothing of an older goal is in it."""
     errors = particles.photometric_error
     best = float('nan') if errors is None else float(np.min(errors, initial=np.inf))
+
     goal.publish_feedback(
         Localize.Feedback(
             stage=particles.stage,

@@ -26,7 +26,7 @@ class Worker:
 
 
 def request(explicit: bool = True) -> Request:
-    return Request(loaded_map=None, requested_s=0.0, explicit=explicit)
+    return Request(loaded_map=None, session=None, requested_s=0.0, explicit=explicit)
 
 
 @pytest.fixture
