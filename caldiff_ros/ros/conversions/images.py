@@ -32,8 +32,8 @@ BYTES_PER_PIXEL = {
     **{f'{name}8': 1 for name in _BAYER},
     **{f'{name}16': 2 for name in _BAYER},
 }
-
-
+#: Newer names of sensor_msgs, as cv_bridge knows them.
+_NAMES_IN_CV_BRIDGE = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
 #: Last bytes that whole files have near their end, by the first bytes of the format.
 _FILE_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 #: Cameras append some padding to their JPEGs.
@@ -135,7 +135,16 @@ def _convert_with_rosbags(message: Image) -> np.ndarray:
 def _convert_with_cv_bridge(message: Image) -> np.ndarray:
     from cv_bridge import CvBridge
 
-    return CvBridge().imgmsg_to_cv2(message, 'rgb8')
+    known = Image(
+        header=message.header,
+        height=message.height,
+        width=message.width,
+        encoding=_NAMES_IN_CV_BRIDGE.get(message.encoding, message.encoding),
+        is_bigendian=message.is_bigendian,
+        step=message.step,
+        data=message.data,
+    )
+    return CvBridge().imgmsg_to_cv2(known, 'rgb8')
 
 
 def _choose_converter():
