@@ -15,7 +15,7 @@ from ament_index_python import get_package_prefix
 
 #: Time that a process has to end after SIGINT, before it is killed.
 END_S = 30.0
-TOPICS = {'image': '/camera/image_raw', 'camera_info': '/camera/camera_info'}
+TOPICS = {'image': 'camera/image_raw', 'camera_info': 'camera/camera_info'}
 
 
 def isolate_ros() -> None:
