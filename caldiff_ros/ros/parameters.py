@@ -59,7 +59,7 @@ class LocalizerParameters:
     """Confidence from which a pose is trusted; below it the answer is NOT_LOCALIZED."""
     ambiguity_ratio: float = _parameter(LocalizerConfig.ambiguity_ratio, within=(1.0, 1000.0))
     """The answer is AMBIGUOUS if a pose at another place is trusted as well and its photometric
-    error is at most so many times that of the best."""
+    error is at most this many times that of the best."""
     prior_share: float = _parameter(LocalizerConfig.prior_share, within=(0.0, 1.0))
     """Share of the particles that start from a prior where there is one; the others may be
     anywhere, so that a wrong prior can be overcome."""
@@ -68,7 +68,8 @@ class LocalizerParameters:
     autostart: bool = _parameter(True, read_only=True)
     """Configure and activate by itself; false leaves that to a lifecycle manager."""
     localize_on_start: bool = _parameter(True)
-    """Localize the first image that arrives after activation."""
+    """Localize the first image that arrives after activation, after a change of the map, and after
+    the clock jumped back, as where a bag begins again."""
     localize_on_initialpose: bool = _parameter(True)
     """Localize at once when a prior arrives on `initialpose`; false keeps it for the next
     localization."""
@@ -80,8 +81,8 @@ class LocalizerParameters:
     """Whether images come as sensor_msgs/Image on `image` or as sensor_msgs/CompressedImage on
     `image/compressed`."""
     image_timeout: float = _parameter(5.0, within=(0.0, 3600.0))
-    """Seconds that a request waits for an image newer than itself; an image that came at most so
-    long before is used if none does. Without images for so long the node warns."""
+    """Seconds that a request waits for an image newer than itself; an image that came at most
+    this long before is used if none does. Without images for this long the node warns."""
     use_map_camera: bool = _parameter(False)
     """Without camera_info, take the images to come from the camera that the map was made with."""
     rectified: bool = _parameter(False)
@@ -92,14 +93,17 @@ class LocalizerParameters:
     """Optical frame of the camera; empty for the frame of the image."""
     base_frame: str = _parameter('')
     """Frame of the robot, such as base_link: that of priors, and the child of map_to_base. Empty:
-    priors are poses of the optical camera."""
+    priors are poses of the optical camera. Where it is set, set tf_mode to map_to_odom or
+    map_to_base."""
     odom_frame: str = _parameter('odom')
     """Frame of the odometry, the child of map_to_odom."""
     tf_mode: str = _parameter('map_to_camera', choices=TF_MODES)
     """Transform that a localization publishes. map_to_odom is that of REP-105 and needs odom to
-    camera in TF, map_to_base needs base to camera, map_to_camera needs nothing."""
+    camera in TF, map_to_base needs base to camera. map_to_camera needs nothing, but the camera must
+    have no other parent in TF: on a robot choose one of the others."""
     tf_timeout: float = _parameter(0.5, within=(0.0, 60.0))
-    """Seconds to wait for the transforms that tf_mode needs, at the stamp of the image."""
+    """Seconds to wait for the transforms that tf_mode needs, at the stamp of the image, before it
+    is localized."""
     tf_rate: float = _parameter(10.0, within=(0.0, 1000.0))
     """Times per second that map_to_odom is sent again; 0 for once per localization. The other
     transforms hold for the moment of their image only and are never sent again."""
