@@ -64,6 +64,7 @@ def start(context):
     check_params_file(Path(values['params_file']))
     if flags['rviz']:
         check_package('rviz2', 'rviz:=true')
+
     if values['bag']:
         check_package('ros2bag', f'bag:={values["bag"]}')
 
@@ -79,11 +80,14 @@ def start(context):
     ]
     if flags['demo']:
         actions.append(demo_camera(clock, remappings=topics, **common))
+
     if flags['rviz']:
         actions.append(rviz(clock, **common))
+
     if values['bag']:
         command = ['ros2', 'bag', 'play', values['bag'], '--clock']
         actions.append(ExecuteProcess(cmd=command, output='screen'))
+
     return actions
 
 
@@ -162,8 +166,10 @@ def node_names(content, prefix=''):
     """Names that a file of parameters has parameters for, with their namespaces."""
     if not isinstance(content, dict):
         return []
+
     if 'ros__parameters' in content:
         return [prefix]
+
     return [
         name
         for key, below in content.items()
@@ -179,4 +185,5 @@ def generate_launch_description():
         )
         for name, (default, description, *choices) in ARGUMENTS.items()
     ]
+
     return LaunchDescription([*declared, OpaqueFunction(function=start)])

@@ -35,6 +35,7 @@ def main() -> int:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
+
     return 0
 
 

@@ -51,6 +51,7 @@ class DemoCamera(Node):
             raise CaldiffError(
                 f'there is no image {index}, expected an index of 0 to {len(self._images) - 1}'
             )
+
         self._rgb = self._images[index].read_rgb()
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
@@ -60,6 +61,7 @@ class DemoCamera(Node):
                     self._select(parameter.value)
         except CaldiffError as error:
             return SetParametersResult(successful=False, reason=str(error))
+
         return SetParametersResult(successful=True)
 
     def _publish(self) -> None:

@@ -54,6 +54,7 @@ def verdict(results: list[Result]) -> tuple[bool, str]:
         f'{right} of {len(results)} images within {RIGHT[0]} and {RIGHT[1]:g} deg (all '
         f'must be), {precise} within {PRECISE[0]} and {PRECISE[1]:g} deg ({PRECISE_PART:.0%} must)'
     )
+
     return passed, sentence
 
 
@@ -74,6 +75,7 @@ def results_table(results: list[Result]) -> Table:
             f'[{color}]{result.rotation_deg:.2f}',
             f'{result.seconds:.1f}',
         )
+
     return table
 
 

@@ -119,6 +119,7 @@ def _wait_for_nodes(client: DemoClient, processes: list[subprocess.Popen], log: 
             tail = ' | '.join(log.read_text(errors='replace').splitlines()[-3:])
             what = 'a node ended' if ended else f'the nodes were not ready in {START_TIMEOUT_S:g} s'
             raise CaldiffError(f'{what}, expected both to run; {log} ends with: {tail}')
+
         time.sleep(0.1)
 
 
@@ -128,6 +129,7 @@ def _save_pictures(
     if received.overlay is not None:
         bgr = cv2.cvtColor(image_to_rgb(received.overlay), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(output / f'overlay_{image.path.stem}.png'), bgr)
+
     if with_figure and received.markers:
         path = output / 'particles.png'
         save_convergence(received.markers, image.T_map_cam, camera, path)

@@ -52,6 +52,7 @@ class Statistics:
             self._counts[answer.status] += 1
             if answer.status is not Status.FAILED:
                 self._seconds.append(answer.seconds)
+
             self.last = _Last(answer.status, answer.message, time.monotonic())
 
     def record_unpublished(self) -> None:
@@ -74,6 +75,7 @@ class Statistics:
                 values['last status'] = self.last.status.name
                 values['last message'] = self.last.message
                 values['age of last in s'] = f'{time.monotonic() - self.last.at_s:.1f}'
+
         return values
 
 
@@ -137,6 +139,7 @@ def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
 
     if device.type == 'cuda':
         values['GPU memory in MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
+
     return values
 
 
@@ -146,6 +149,7 @@ def memory_bytes() -> int:
         pages = int(Path('/proc/self/statm').read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
+
     return pages * os.sysconf('SC_PAGE_SIZE')
 
 

@@ -40,6 +40,7 @@ def transition(change: Change) -> Transition:
         except Exception as error:
             node.get_logger().error(f'{change.__name__} failed: {describe_exception(error)}')
             return TransitionCallbackReturn.ERROR
+
         return TransitionCallbackReturn.SUCCESS
 
     return answered

@@ -42,6 +42,7 @@ class LiveParameters:
         node.get_logger().info(f'parameters: {values}')
         for sentence in unknown_parameters(node):
             node.get_logger().warning(sentence)
+
         node.add_on_set_parameters_callback(self._check)
         self._applies_after = hasattr(node, 'add_post_set_parameters_callback')
         if self._applies_after:  # since Iron; before, what was checked is set for certain
@@ -73,9 +74,11 @@ class LiveParameters:
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # as of a GPU without memory for a second map
             return SetParametersResult(successful=False, reason=describe_exception(error))
+
         self._checked = parameters, loaded_map
         if not self._applies_after:
             self._apply(changes)
+
         return SetParametersResult(successful=True)
 
     def _apply(self, _: list[Parameter]) -> None:

@@ -48,6 +48,7 @@ class LoadedMap:
         """
         if map_path(parameters) != map_path(self.parameters):
             return self.load(parameters)
+
         return self._make(parameters, self.map)
 
     @property

@@ -91,6 +91,7 @@ class LocalizationQueue:
             if current is not None and not current.answered:
                 if current.explicit or not request.explicit:
                     return False
+
                 self._cancel(current, 'a request was more urgent')
 
             self._current = request

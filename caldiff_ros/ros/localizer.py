@@ -29,10 +29,12 @@ def main() -> int:
     try:
         if not node.autostart():
             return 1
+
         spare_the_garbage_collector()
         _serve(node)
     finally:
         node.close()
+
     return 0
 
 

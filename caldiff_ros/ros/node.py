@@ -113,6 +113,7 @@ class LocalizerNode(LifecycleNode):
         """Configure and activate if the parameter says so; False, with a log, if that fails."""
         if not self._live.parameters.autostart:
             return True
+
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
 
@@ -203,6 +204,7 @@ class LocalizerNode(LifecycleNode):
         """Let nothing of the session out any more, then end what runs in it."""
         if self._session is not None:
             self._session.close(reason)
+
         self._queue.cancel_current(reason)
 
     def _stop(self, state: LifecycleState) -> None:
@@ -216,6 +218,7 @@ class LocalizerNode(LifecycleNode):
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
+
         super().on_deactivate(state)
 
     def _free(self) -> None:
@@ -227,6 +230,7 @@ class LocalizerNode(LifecycleNode):
         for output in (self._particles, self._answers, self._map_output):
             for publisher in output.publishers:
                 self.destroy_lifecycle_publisher(publisher)
+
         self._particles = None
         self._answers = None
         self._map_output = None
@@ -234,8 +238,10 @@ class LocalizerNode(LifecycleNode):
     def _state(self) -> str:
         if self._session is not None:
             return 'active'
+
         if self._finalized:
             return 'finalized'
+
         return 'unconfigured' if self._live.loaded_map is None else 'inactive'
 
     # What happens to the node, in the executor's thread
@@ -253,6 +259,7 @@ class LocalizerNode(LifecycleNode):
         request = self._request(prior=guess, observer=observer)
         if not self._queue.submit(request):
             raise CaldiffError(BUSY)
+
         return request
 
     def _request(self, requested_s: float | None = None, **details) -> Request:
@@ -296,6 +303,7 @@ class LocalizerNode(LifecycleNode):
         if parameters.base_frame:
             camera = parameters.camera_frame or self._latest.image_frame
             T_base_cam = self._tf.look_up(parameters.base_frame, camera)
+
         return prior_from_msg(message, self._live.loaded_map.frame, T_base_cam)
 
     def _saved_prior(self, loaded_map: LoadedMap) -> Prior | None:
@@ -311,6 +319,7 @@ class LocalizerNode(LifecycleNode):
 
         if prior is not None:
             self.get_logger().info(f'the pose saved in {path} is the prior of the start')
+
         return prior
 
     def _on_jump(self, jump: TimeJump) -> None:
@@ -332,6 +341,7 @@ class LocalizerNode(LifecycleNode):
         loaded_map = self._live.loaded_map
         if loaded_map is not None and 'map' in changed:
             self._change_map()
+
         if loaded_map is not None and changed & SHOWN:
             self._show_map()
 
@@ -344,6 +354,7 @@ class LocalizerNode(LifecycleNode):
         self._prior = None
         if self._session is not None:
             self._open_session()
+
         self.get_logger().info(f'the map is {self._live.loaded_map.map.name} now')
 
     def _check(self) -> None:

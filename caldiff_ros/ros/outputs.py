@@ -123,6 +123,7 @@ class AnswerOutput:
             self._with_covariance.publish(
                 pose_with_covariance_stamped(answer.T_map_cam, answer.covariance, header)
             )
+
         self._localization.publish(localization_msg(answer, header))
 
     def publish_overlay(self, rgb: np.ndarray, header: Header) -> None:
@@ -181,6 +182,7 @@ class MapOutput:
         """Publish what there is, again after an activation."""
         if self._cameras_msg is not None:
             self._cameras.publish(self._cameras_msg)
+
         if self._points_msg is not None:
             self._points.publish(self._points_msg)
 

@@ -128,6 +128,7 @@ class LocalizerParameters:
                 raise CaldiffError(
                     f'{parameter.name} is {value!r}, expected one of {", ".join(choices)}; set one'
                 )
+
         if self.tf_mode == 'map_to_base' and not self.base_frame:
             raise CaldiffError(
                 'tf_mode is map_to_base but base_frame is empty, expected the name of a frame such '
@@ -142,6 +143,7 @@ def field_docstrings(cls: type) -> dict[str, str]:
     for statement, following in pairwise(body):
         if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
             docs[statement.target.id] = ' '.join(following.value.value.split())
+
     return docs
 
 
@@ -159,6 +161,7 @@ def declare_parameters(node: Node) -> LocalizerParameters:
         ).value
         for parameter in fields(LocalizerParameters)
     }
+
     return LocalizerParameters(**values)
 
 
@@ -171,12 +174,14 @@ def unknown_parameters(node: Node) -> list[str]:
     for name in sorted(set(given) - set(known)):
         if name.startswith(_OF_ROS):
             continue
+
         near = difflib.get_close_matches(name, known, n=1)
         meant = f', perhaps {near[0]} was meant' if near else ''
         sentences.append(
             f'parameter {name!r} is not known and has no effect{meant}; docs/parameters.md lists '
             'those that are'
         )
+
     return sentences
 
 
@@ -186,10 +191,12 @@ def _descriptor(parameter: Field, description: str) -> ParameterDescriptor:
     )
     if parameter.metadata['choices']:
         descriptor.additional_constraints = f'one of {", ".join(parameter.metadata["choices"])}'
+
     if parameter.metadata['within'] is not None:
         low, high = parameter.metadata['within']
         if isinstance(parameter.default, int):
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+
     return descriptor

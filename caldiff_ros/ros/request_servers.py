@@ -48,6 +48,7 @@ class RequestServers:
 
         for name in ('relocalize', 'reinitialize_global_localization'):
             node.create_service(Trigger, name, self._on_trigger, callback_group=group)
+
         self._server = ActionServer(
             node,
             Localize,
@@ -68,6 +69,7 @@ class RequestServers:
         response.message = outcome.answer.message
         if outcome.transform_problem:
             response.message += f'; {outcome.transform_problem}'
+
         return response
 
     async def _execute(self, goal: ServerGoalHandle) -> Localize.Result:
@@ -94,12 +96,14 @@ class RequestServers:
             goal.succeed()
         else:
             goal.abort()
+
         return _result(outcome.answer, outcome.header)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         request = self._running.get(bytes(goal.goal_id.uuid))
         if request is not None:
             self._queue.cancel(request, 'the goal was cancelled')
+
         return CancelResponse.ACCEPT
 
     def _end_of(self, request: Request) -> rclpy.task.Future:

@@ -110,6 +110,7 @@ class Session:
         with self._lock:
             if self._frames != _frames(parameters):
                 self._held = None
+
             self._frames = _frames(parameters)
 
     def send_transform(self, transform: TransformStamped, parameters: LocalizerParameters) -> None:
@@ -130,8 +131,10 @@ class Session:
                     'no TF is published: its frames were changed during the localization, expected '
                     'them to stay; localize again'
                 )
+
             if parameters.tf_mode == 'map_to_odom':
                 self._held = transform
+
             self._tf.send(transform)
 
         self.publish(send)

@@ -63,6 +63,7 @@ class TransformOutput:
             self._log.warning(
                 'tf2_ros cannot be imported, so no TF is published; the pose is on topic pose'
             )
+
             return
 
         # without a node: tf2_ros would clear it on jumps of a clock that is not the node's
@@ -155,6 +156,7 @@ class TransformOutput:
                 f'the transform from {target!r} to {source!r} is not known, as tf2_ros cannot be '
                 'imported; install it'
             )
+
         from tf2_ros import TransformException
 
         deadline_s = time.monotonic() + timeout_s
@@ -171,6 +173,7 @@ class TransformOutput:
                     ) from error
             else:
                 return matrix_from_transform(found.transform)
+
             time.sleep(_POLL_S)
 
     def _warn_of_second_parent(self, camera: str, map_frame: str) -> None:
@@ -210,4 +213,5 @@ def transform_of(
     if parameters.tf_mode == 'map_to_odom':
         stamp = Time.from_msg(header.stamp) + Duration(seconds=parameters.transform_tolerance)
         transform.header = Header(frame_id=header.frame_id, stamp=stamp.to_msg())
+
     return transform

@@ -126,6 +126,7 @@ class LocalizationWorker:
             return None, str(error)
         except Exception as error:  # such as a stamp that is no time
             return None, f'no TF is published: {describe_exception(error)}'
+
         return child, ''
 
     def _picture(
@@ -142,6 +143,7 @@ class LocalizationWorker:
         info = self._latest.info_for(
             request.requested_s, parameters.image_timeout, request.cancel_token
         )
+
         return rgb, camera_from_info(info, rectified=parameters.rectified)
 
     def _localize(self, request: Request, view: _View, header: Header) -> Answer:
@@ -179,6 +181,7 @@ class LocalizationWorker:
         except Exception as error:
             problem = f'{what} cannot be published: {describe_exception(error)}'
             self._statistics.record_unpublished()
+
         self._complain(what, problem)
 
     def _give_up(self, request: Request, header: Header) -> None:
@@ -207,6 +210,7 @@ class LocalizationWorker:
         parameters = request.loaded_map.parameters
         if answer.status is Status.LOCALIZED and parameters.saved_pose_path:
             self._save(request, answer)
+
         if parameters.publish_overlay:
             self._draw(request, answer, view, header)
 
@@ -239,6 +243,7 @@ class LocalizationWorker:
                 f'the pose cannot be saved in {path} ({error.strerror}), expected a file that can '
                 'be written; set saved_pose_path'
             )
+
         self._complain('saved pose', problem)
 
     def _draw(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
@@ -257,6 +262,7 @@ class LocalizationWorker:
             overlay = draw_overlay(query, render, text)
         except Exception as error:  # a picture is no reason to end
             problem = f'no overlay: {describe_exception(error)}'
+
         self._complain('overlay', problem)
 
         if overlay is not None:
@@ -273,4 +279,5 @@ class LocalizationWorker:
         """Log a problem with something, once while it lasts; empty for none."""
         if problem and problem != self._complaints.get(about):
             self._log.error(problem)
+
         self._complaints[about] = problem

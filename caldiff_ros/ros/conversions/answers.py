@@ -25,6 +25,7 @@ def localization_msg(answer: Answer, header: Header) -> Localization:
     covariance = answer.covariance
     if covariance is None:
         covariance = UNKNOWN_VARIANCE * np.eye(6)
+
     return Localization(
         header=header,
         status=int(answer.status),
@@ -59,5 +60,6 @@ def log_line(answer: Answer, header: Header) -> str:
     }
     if answer.T_map_cam is not None:
         values['position'] = ','.join(f'{value:.4f}' for value in answer.T_map_cam[:3, 3])
+
     facts = ' '.join(f'{name}={value}' for name, value in values.items())
     return f'localization {facts} message="{answer.message}"'
