@@ -36,7 +36,7 @@ DEMO_SPLIT = --split 60-20 --variant 0
 demo-map: setup
 	@$(ENTER) caldiff build-map $(DATA) $(DEMO_SPLIT) --downscale-factor 2 \
 		--field.exact-depth --output maps/diorama_room
-	@$(ENTER) python -m caldiff_ros.ros.demo_holdout $(DATA) $(DEMO_SPLIT) --output demo
+	@$(ENTER) python -m caldiff_ros.demo.holdout $(DATA) $(DEMO_SPLIT) --output demo
 
 docs: setup
 	@$(ENTER) python -m caldiff_ros.ros.parameter_docs docs/parameters.md

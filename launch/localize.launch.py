@@ -4,9 +4,20 @@
 
 from pathlib import Path
 
-from ament_index_python import get_package_share_directory
+import yaml
+from ament_index_python import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    Shutdown,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -18,8 +29,8 @@ FLAGS = ('true', 'false', 'True', 'False')
 #: Default, description, and the accepted values where there are few.
 ARGUMENTS = {
     'map': ('', 'folder made by `caldiff build-map`; empty for the map that ships'),
-    'image': ('/camera/image_raw', 'topic of the images; compressed ones are at IMAGE/compressed'),
-    'camera_info': ('/camera/camera_info', 'topic of their calibration'),
+    'image': ('camera/image_raw', 'topic of the images; compressed ones are at IMAGE/compressed'),
+    'camera_info': ('camera/camera_info', 'topic of their calibration'),
     'preset': ('', 'preset of the localizer; empty for that of params_file'),
     'device': ('', 'auto, cpu or cuda; empty for that of params_file'),
     'namespace': ('', 'namespace of the nodes'),
@@ -31,62 +42,139 @@ ARGUMENTS = {
 }
 
 
+#: Last part of the name of a node in a file of parameters, for the localizer to take them.
+LOCALIZER_KEYS = ('localizer', '*', '**')
+#: What RViz shows or sends, absolute in its configuration.
+RVIZ_TOPICS = (
+    'particle_markers',
+    'map_cameras',
+    'map_points',
+    'particles',
+    'overlay',
+    'pose_with_covariance',
+    'initialpose',
+)
+
+
 def start(context):
-    """What the arguments ask for."""
+    """What the arguments ask for; refused as a whole before anything is started."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     flags = {name: value.lower() == 'true' for name, value in values.items()}
+
+    check_params_file(Path(values['params_file']))
+    if flags['rviz']:
+        check_package('rviz2', 'rviz:=true')
+
+    if values['bag']:
+        check_package('ros2bag', f'bag:={values["bag"]}')
+
     simulated = flags['use_sim_time'] or bool(values['bag'])
-    common = {'namespace': values['namespace'], 'output': 'screen', 'emulate_tty': True}
     clock = {'use_sim_time': simulated}
     topics = [(name, values[name]) for name in ('image', 'camera_info')]
+    common = {'namespace': values['namespace'], 'output': 'screen', 'emulate_tty': True}
+
+    what = f'map {values["map"]}' if values['map'] else 'the shipped map of diorama_room'
+    actions = [
+        LogInfo(msg=f'caldiff_ros: {what}, waiting for images on {values["image"]}'),
+        localizer(values, clock, remappings=topics, **common),
+    ]
+    if flags['demo']:
+        actions.append(demo_camera(clock, remappings=topics, **common))
+
+    if flags['rviz']:
+        actions.append(rviz(clock, **common))
+
+    if values['bag']:
+        command = ['ros2', 'bag', 'play', values['bag'], '--clock']
+        actions.append(ExecuteProcess(cmd=command, output='screen'))
+
+    return actions
+
+
+def localizer(values, clock, **common):
+    """The node; everything ends with it, as nothing else has a use without it."""
     given = {
         name: ParameterValue(values[name], value_type=str)
         for name in ('map', 'preset', 'device')
         if values[name]
     }
-    what = f'map {values["map"]}' if values['map'] else 'the shipped map of diorama_room'
-    actions = [
-        LogInfo(msg=f'caldiff_ros: {what}, waiting for images on {values["image"]}'),
-        Node(
-            package='caldiff_ros',
-            executable='localizer',
-            name='localizer',
-            parameters=[values['params_file'], {**given, **clock}],
-            remappings=topics,
-            **common,
-        ),
+    return Node(
+        package='caldiff_ros',
+        executable='localizer',
+        name='localizer',
+        parameters=[values['params_file'], {**given, **clock}],
+        on_exit=Shutdown(reason='the localizer ended'),
+        **common,
+    )
+
+
+def demo_camera(clock, **common):
+    """A camera that shows held-out images."""
+    return Node(
+        package='caldiff_ros',
+        executable='demo_camera',
+        name='demo_camera',
+        parameters=[clock],
+        **common,
+    )
+
+
+def rviz(clock, **common):
+    """RViz; its configuration has absolute names, and these bring them into the namespace."""
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz2',
+        arguments=['-d', str(CONFIG / 'localize.rviz')],
+        parameters=[clock],
+        remappings=[(f'/{name}', name) for name in RVIZ_TOPICS],
+        **common,
+    )
+
+
+def check_package(package, argument):
+    """Refuse an argument that needs a package that is not installed."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        raise RuntimeError(
+            f'{argument} needs the package {package}, which is not installed; install '
+            f'ros-$ROS_DISTRO-{package.replace("_", "-")} or leave {argument.split(":=")[0]} out'
+        ) from error
+
+
+def check_params_file(path):
+    """Refuse a file from which the localizer would take nothing."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RuntimeError(
+            f'params_file {path} cannot be read ({error}), expected a file of ROS parameters; give '
+            'its path'
+        ) from error
+
+    nodes = node_names(content)
+    if not any(name.split('/')[-1] in LOCALIZER_KEYS for name in nodes):
+        found = ', '.join(nodes) or 'no node'
+        raise RuntimeError(
+            f'params_file {path} has parameters of {found}, expected those of localizer; put them '
+            'under /**/localizer'
+        )
+
+
+def node_names(content, prefix=''):
+    """Names that a file of parameters has parameters for, with their namespaces."""
+    if not isinstance(content, dict):
+        return []
+
+    if 'ros__parameters' in content:
+        return [prefix]
+
+    return [
+        name
+        for key, below in content.items()
+        for name in node_names(below, f'{prefix}/{str(key).lstrip("/")}')
     ]
-    if flags['demo']:
-        actions.append(
-            Node(
-                package='caldiff_ros',
-                executable='demo_camera',
-                name='demo_camera',
-                parameters=[clock],
-                remappings=topics,
-                **common,
-            )
-        )
-    if flags['rviz']:
-        shown = ('particle_markers', 'map_cameras', 'map_points', 'particles', 'overlay')
-        actions.append(
-            Node(
-                package='rviz2',
-                executable='rviz2',
-                name='rviz2',
-                arguments=['-d', str(CONFIG / 'localize.rviz')],
-                parameters=[clock],
-                # the configuration has absolute names; these bring them into the namespace
-                remappings=[
-                    (f'/{name}', name) for name in (*shown, 'pose_with_covariance', 'initialpose')
-                ],
-                **common,
-            )
-        )
-    if values['bag']:
-        command = ['ros2', 'bag', 'play', values['bag'], '--clock']
-        actions.append(ExecuteProcess(cmd=command, output='screen'))
-    return actions
 
 
 def generate_launch_description():
@@ -97,4 +185,5 @@ def generate_launch_description():
         )
         for name, (default, description, *choices) in ARGUMENTS.items()
     ]
+
     return LaunchDescription([*declared, OpaqueFunction(function=start)])

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'test/ros'))
 
-from caldiff_ros.ros.demo_processes import isolate_ros
+from caldiff_ros.demo.processes import isolate_ros
 
 isolate_ros()
 
@@ -55,6 +55,7 @@ def busy_and_cancelled(driver: Driver, rng: random.Random) -> tuple[list[float],
     for _ in range(_BUSY_PER_GOAL):
         refused.append(seconds(driver.relocalize))
         time.sleep(0.5 * rng.random())
+
     result = handle.get_result_async()
     return refused, seconds(lambda: (handle.cancel_goal_async(), driver.result(result)))
 
@@ -73,6 +74,7 @@ def main(n_requests: int = 300, **parameters: str) -> None:
         some, last = busy_and_cancelled(driver, rng)
         refused += some
         cancelled.append(last)
+
     overhead, memory_mb = [], []
     for i in range(n_requests):
         driver.image = good_image(i % len(IMAGES))
@@ -80,6 +82,7 @@ def main(n_requests: int = 300, **parameters: str) -> None:
         overhead.append(took - inside)
         if i + 1 in (n_requests // 10, n_requests):
             memory_mb.append(process.memory_mb())
+
     driver.close()
     process.end()
     print(f'busy answer: {max(refused):.3f} s at most, of {len(refused)}')

@@ -15,14 +15,14 @@ HEADER = [
     '# Copyright 2026 The caldiff_ros authors',
     '# SPDX-License-Identifier: Apache-2.0',
 ]
-#: Imports every module outside `caldiff_ros.ros` where ROS and nerfstudio cannot be imported.
+#: Imports every module outside the node and the demo where ROS and nerfstudio cannot be imported.
 IMPORT_CORE = """
 import importlib, pkgutil, sys
 for name in ('rclpy', 'sensor_msgs', 'geometry_msgs', 'std_msgs', 'ament_index_python',
              'nerfstudio', 'cv_bridge', 'rosbags'):
     sys.modules[name] = None
 import caldiff_ros
-skipped = ('caldiff_ros.ros', 'caldiff_ros.msg', 'caldiff_ros.action')
+skipped = ('caldiff_ros.ros', 'caldiff_ros.demo', 'caldiff_ros.msg', 'caldiff_ros.action')
 def walk(package):
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):
         if module.name in skipped or module.name.endswith('__main__') or '_s__' in module.name:

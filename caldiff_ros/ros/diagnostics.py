@@ -17,7 +17,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Status
-from caldiff_ros.ros.engine import Engine, map_path
+from caldiff_ros.ros.loaded_map import LoadedMap, map_path
 
 #: Answers whose latency is kept.
 _KEPT = 200
@@ -43,6 +43,7 @@ class Statistics:
         self._lock = threading.Lock()
         self._seconds: deque[float] = deque(maxlen=_KEPT)
         self._counts: Counter[Status] = Counter()
+        self._unpublished = 0
         self.last: _Last | None = None
 
     def record(self, answer: Answer) -> None:
@@ -51,20 +52,30 @@ class Statistics:
             self._counts[answer.status] += 1
             if answer.status is not Status.FAILED:
                 self._seconds.append(answer.seconds)
+
             self.last = _Last(answer.status, answer.message, time.monotonic())
+
+    def record_unpublished(self) -> None:
+        """Count a message that could not be published."""
+        with self._lock:
+            self._unpublished += 1
 
     def values(self) -> dict[str, str]:
         """Counts of each status, percentiles of the seconds, and the last answer with its age."""
         with self._lock:
             values = {f'count {status.name}': str(self._counts[status]) for status in Status}
+            values['count unpublished'] = str(self._unpublished)
+
             if self._seconds:
                 for percent in (50, 90, 99):
                     seconds = np.percentile(self._seconds, percent)
                     values[f'seconds, {percent} %'] = f'{seconds:.3f}'
+
             if self.last is not None:
                 values['last status'] = self.last.status.name
                 values['last message'] = self.last.message
                 values['age of last in s'] = f'{time.monotonic() - self.last.at_s:.1f}'
+
         return values
 
 
@@ -72,7 +83,7 @@ def diagnostics(
     header: Header,
     node_name: str,
     state: str,
-    engine: Engine | None,
+    loaded_map: LoadedMap | None,
     statistics: Statistics,
     camera_problem: str,
 ) -> DiagnosticArray:
@@ -82,45 +93,53 @@ def diagnostics(
         header: with the time.
         node_name: with its namespace.
         state: label of the lifecycle, such as 'active'.
-        engine: None while no map is loaded.
+        loaded_map: None while no map is loaded.
         statistics: of the answers.
         camera_problem: why images cannot be localized; empty if they can.
     """
-    active, last = state == 'active', statistics.last
+    active = state == 'active'
+    last = statistics.last
     inactive = f'the node is {state}'
+
     if not active:
         level, message = DiagnosticStatus.STALE, inactive
     elif last is None:
         level, message = DiagnosticStatus.STALE, 'nothing was localized yet'
     else:
         level, message = _LEVELS[last.status], f'{last.status.name}: {last.message}'
-    values = {'lifecycle state': state, **_engine_values(engine), **statistics.values()}
+
+    values = {'lifecycle state': state, **_map_values(loaded_map), **statistics.values()}
     localization = _status(f'{node_name}: localization', level, message, values)
+
     if not active:
         camera = (DiagnosticStatus.STALE, inactive)
     elif camera_problem:
         camera = (DiagnosticStatus.WARN, camera_problem)
     else:
         camera = (DiagnosticStatus.OK, 'images arrive')
+
     return DiagnosticArray(
         header=header, status=[localization, _status(f'{node_name}: camera', *camera, {})]
     )
 
 
-def _engine_values(engine: Engine | None) -> dict[str, str]:
+def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
     values = {'memory in MB': f'{memory_bytes() / 1e6:.0f}'}
-    if engine is None:
+    if loaded_map is None:
         return values
-    device = engine.localizer.device
+
+    device = loaded_map.localizer.device
     values |= {
-        'map': engine.map.name,
-        'map folder': str(map_path(engine.parameters)),
-        'map frame': engine.frame,
-        'preset': engine.parameters.preset,
+        'map': loaded_map.map.name,
+        'map folder': str(map_path(loaded_map.parameters)),
+        'map frame': loaded_map.frame,
+        'preset': loaded_map.parameters.preset,
         'device': str(device),
     }
+
     if device.type == 'cuda':
         values['GPU memory in MB'] = f'{torch.cuda.memory_allocated(device) / 1e6:.0f}'
+
     return values
 
 
@@ -130,6 +149,7 @@ def memory_bytes() -> int:
         pages = int(Path('/proc/self/statm').read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return 0
+
     return pages * os.sysconf('SC_PAGE_SIZE')
 
 

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from caldiff_ros.ros.inbox import Inbox
+from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.parameters import LocalizerParameters
 
 
@@ -29,9 +29,9 @@ class Inputs:
     Args:
         node: subscribes.
         group: of the callbacks.
-        inbox: receives images and camera_info.
+        latest: receives images and camera_info.
         parameters: say how images come.
-        on_arrival: called after an image, or the first camera_info, was put into the inbox.
+        on_arrival: called after an image, or the first camera_info, was put into the latest.
         on_prior: called with every message on ``initialpose``.
     """
 
@@ -39,15 +39,19 @@ class Inputs:
         self,
         node: Node,
         group: CallbackGroup,
-        inbox: Inbox,
+        latest: LatestMessages,
         parameters: LocalizerParameters,
         on_arrival: Callable[[], None],
         on_prior: Callable[[PoseWithCovarianceStamped], None],
     ) -> None:
-        self._node, self._log, self._group = node, node.get_logger(), group
-        self._inbox, self._on_arrival = inbox, on_arrival
-        self._since_s = time.monotonic()
+        self._node = node
+        self._log = node.get_logger()
+        self._group = group
+        self._latest = latest
+        self._on_arrival = on_arrival
         self._problem = ''
+        self.expect_again()
+
         compressed = parameters.image_transport == 'compressed'
         # beside the raw topic, wherever that was remapped to, as image_transport has it
         image = node.resolve_topic_name('image') + '/compressed' if compressed else 'image'
@@ -59,6 +63,7 @@ class Inputs:
             self._subscribe(CameraInfo, 'camera_info', self._on_info, sensor),
             self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, {'depth': 1}),
         ]
+
         self._image_topic, self._info_topic, _ = (s.topic_name for s in self._subscriptions)
         self._log.info(f'waiting for {self._image_topic} and {self._info_topic}')
 
@@ -67,6 +72,10 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
+    def expect_again(self) -> None:
+        """Count the time without images from now on, as after a jump of the clock."""
+        self._since_s = time.monotonic()
+
     def check(self, parameters: LocalizerParameters) -> str:
         """Why images cannot be localized, empty if they can; changes of it are logged."""
         problem = self._find_problem(parameters)
@@ -74,18 +83,22 @@ class Inputs:
             self._log.warning(problem)
         elif self._problem and not problem:
             self._log.info(f'images arrive on {self._image_topic}')
+
         self._problem = problem
         return problem
 
     def _find_problem(self, parameters: LocalizerParameters) -> str:
-        timeout_s, now_s = max(1.0, parameters.image_timeout), time.monotonic()
-        if now_s - max(self._since_s, self._inbox.image_received_s) > timeout_s:
+        timeout_s = max(1.0, parameters.image_timeout)
+        now_s = time.monotonic()
+        if now_s - max(self._since_s, self._latest.image_received_s) > timeout_s:
             return (
                 f'no image arrived on {self._image_topic} for {timeout_s:g} s, expected some; '
                 'check the name of the topic and that the camera runs'
             )
-        if self._inbox.has_info or parameters.use_map_camera or now_s - self._since_s < timeout_s:
+
+        if self._latest.has_info or parameters.use_map_camera or now_s - self._since_s < timeout_s:
             return ''
+
         return (
             f'images arrive but no camera_info on {self._info_topic}, expected the calibration of '
             'the camera; publish it, or set use_map_camera to take that of the map'
@@ -111,11 +124,11 @@ class Inputs:
         )
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._inbox.put_image(message)
+        self._latest.put_image(message)
         self._on_arrival()
 
     def _on_info(self, message: CameraInfo) -> None:
-        first = not self._inbox.has_info
-        self._inbox.put_info(message)
+        first = not self._latest.has_info
+        self._latest.put_info(message)
         if first:  # an image may have waited for it
             self._on_arrival()

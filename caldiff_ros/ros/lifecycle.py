@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.problems import named
+from caldiff_ros.ros.problems import describe_exception
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import (  # the state has another name in Humble
@@ -38,8 +38,9 @@ def transition(change: Change) -> Transition:
             node.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
-            node.get_logger().error(f'{change.__name__} failed: {named(error)}')
+            node.get_logger().error(f'{change.__name__} failed: {describe_exception(error)}')
             return TransitionCallbackReturn.ERROR
+
         return TransitionCallbackReturn.SUCCESS
 
     return answered

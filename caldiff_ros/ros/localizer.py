@@ -4,19 +4,15 @@
 
 from __future__ import annotations
 
-import gc
-import signal
 import sys
 
-
-def _end(*_) -> None:
-    sys.exit(0)
+from caldiff_ros.ros.ending import end_on_signals, spare_the_garbage_collector, spin_until_end
 
 
 def main() -> int:
     """Run the node until it is asked to end; the exit status is 0 then."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # also while torch and the map are loading
-        signal.signal(number, _end)
+    end_on_signals()  # before torch is imported
+
     import rclpy
     from rclpy.exceptions import ParameterException
 
@@ -29,29 +25,27 @@ def main() -> int:
     except (CaldiffError, ParameterException) as error:
         rclpy.logging.get_logger('localizer').fatal(str(error))
         return 1
+
     try:
         if not node.autostart():
             return 1
-        # the libraries are 400,000 objects, and a look through them for garbage halts all threads
-        # for 0.2 s
-        gc.collect()
-        gc.freeze()
-        _spin(node)
+
+        spare_the_garbage_collector()
+        _serve(node)
     finally:
         node.close()
+
     return 0
 
 
-def _spin(node) -> None:
+def _serve(node) -> None:
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException, SystemExit):
-        pass
+        spin_until_end(executor)
     finally:
         node.close()
         executor.shutdown()

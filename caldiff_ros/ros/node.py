@@ -16,25 +16,27 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.time import Time
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Cancelled, CancelToken, Observer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.desk import BUSY, Desk, Request
 from caldiff_ros.ros.diagnostics import Statistics, diagnostics
-from caldiff_ros.ros.engine import Engine, map_path
-from caldiff_ros.ros.front import Front
-from caldiff_ros.ros.inbox import Inbox
 from caldiff_ros.ros.inputs import Inputs
+from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.lifecycle import transition
+from caldiff_ros.ros.live_parameters import LiveParameters
+from caldiff_ros.ros.loaded_map import LoadedMap, map_path
+from caldiff_ros.ros.localization_queue import BUSY, LocalizationQueue, Request
 from caldiff_ros.ros.outputs import AnswerOutput, MapOutput, ParticleOutput
 from caldiff_ros.ros.priors import prior_from_msg, read_saved_pose
-from caldiff_ros.ros.problems import named
+from caldiff_ros.ros.problems import describe_exception
+from caldiff_ros.ros.request_servers import RequestServers
 from caldiff_ros.ros.schedule import Schedule
-from caldiff_ros.ros.settings import Settings
+from caldiff_ros.ros.session import Session
 from caldiff_ros.ros.tf import TransformOutput
-from caldiff_ros.ros.work import Work
+from caldiff_ros.ros.worker import LocalizationWorker
 
 if TYPE_CHECKING:
     from rclpy.lifecycle import LifecycleState  # it has another name in Humble
@@ -43,9 +45,8 @@ if TYPE_CHECKING:
 CHECK_S = 1.0
 #: Smallest jump back of the clock that starts a new time; a bag that begins again.
 BACKWARD = Duration(seconds=-0.1)
-#: Parameters that the picture of the map, and the transform that is sent again, depend on.
+#: Parameters that the picture of the map depends on.
 SHOWN = {'map', 'map_frame', 'map_points', 'marker_size'}
-SENT = {'map', 'map_frame', 'odom_frame', 'tf_mode'}
 
 
 class LocalizerNode(LifecycleNode):
@@ -64,49 +65,76 @@ class LocalizerNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('localizer')
-        self._settings = Settings(self, self._on_change)
-        if self._settings.parameters.torch_threads:
-            torch.set_num_threads(self._settings.parameters.torch_threads)
+        self._live = LiveParameters(self, self._on_change)
+        self._limit_threads()
+
+        self._session: Session | None = None  # None while not active
         self._inputs: Inputs | None = None  # None while not active
-        self._map_output: MapOutput | None = None  # None while not configured
+        self._particles: ParticleOutput | None = None  # None while not configured, like the next
+        self._answers: AnswerOutput | None = None
+        self._map_output: MapOutput | None = None
+        self._prior: Prior | None = None  # for the session that begins next
         self._finalized = False
-        self._inbox, self._schedule, self._statistics = Inbox(), Schedule(), Statistics()
+
+        self._create_worker()
+        self._offer_requests()
+        self._start_diagnostics()
+        self._watch_the_clock()
+
+    def _limit_threads(self) -> None:
+        if self._live.parameters.torch_threads:
+            torch.set_num_threads(self._live.parameters.torch_threads)
+
+    def _create_worker(self) -> None:
+        self._latest = LatestMessages()
+        self._schedule = Schedule()
+        self._statistics = Statistics()
         self._tf = TransformOutput(self)
-        self._work = Work(self, self._inbox, self._tf, self._statistics)
-        self._desk = Desk(self._work, self._inbox.wake)
+
+        worker = LocalizationWorker(self, self._latest, self._tf, self._statistics)
+        self._queue = LocalizationQueue(worker, self._latest.wake)
+
+    def _offer_requests(self) -> None:
         self._group = ReentrantCallbackGroup()
-        self._front = Front(self, self._group, self._accept, self._desk)
+        self._servers = RequestServers(
+            self, group=self._group, accept=self._accept, queue=self._queue
+        )
+
+    def _start_diagnostics(self) -> None:
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # also while simulated time stands still
         self.create_timer(CHECK_S, self._check, clock=steady)
+
+    def _watch_the_clock(self) -> None:
         threshold = JumpThreshold(min_forward=None, min_backward=BACKWARD, on_clock_change=False)
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_jump)
 
     def autostart(self) -> bool:
         """Configure and activate if the parameter says so; False, with a log, if that fails."""
-        if not self._settings.parameters.autostart:
+        if not self._live.parameters.autostart:
             return True
+
         success = TransitionCallbackReturn.SUCCESS
         return self.trigger_configure() == success and self.trigger_activate() == success
 
     def close(self) -> None:
         """Stop a running localization and wait for its thread."""
-        self._desk.close()
+        self._queue.close()
 
     # Lifecycle
 
     @transition
     def on_configure(self, state: LifecycleState) -> None:
         """Load the map and offer the topics."""
-        engine = self._settings.load()
-        self._work.prior = self._saved_prior(engine)
-        self._work.particles, self._work.answers = ParticleOutput(self), AnswerOutput(self)
-        self._map_output = MapOutput(self)
+        loaded_map = self._live.load()
+        self._prior = self._saved_prior(loaded_map)
+        self._create_publishers()
         self._show_map()
         super().on_configure(state)
+
         self.get_logger().info(
-            f'map {engine.map.name} loaded from {map_path(engine.parameters)}, frame '
-            f'{engine.frame}, computing on {engine.localizer.device}'
+            f'map {loaded_map.map.name} loaded from {map_path(loaded_map.parameters)}, frame '
+            f'{loaded_map.frame}, computing on {loaded_map.localizer.device}'
         )
 
     @transition
@@ -114,13 +142,11 @@ class LocalizerNode(LifecycleNode):
         """Publish and subscribe."""
         super().on_activate(state)
         self._map_output.show()
-        self._inbox.reset()
-        self._schedule, self._work.start_pending = Schedule(), True
-        parameters = self._settings.parameters
-        self._tf.start(parameters)
-        self._inputs = Inputs(
-            self, self._group, self._inbox, parameters, self._on_arrival, self._on_initialpose
-        )
+        self._latest.reset()
+        self._schedule = Schedule()
+        self._open_session()
+        self._tf.start(self._live.parameters, self._send_transform_again)
+        self._subscribe()
 
     @transition
     def on_deactivate(self, state: LifecycleState) -> None:
@@ -145,129 +171,220 @@ class LocalizerNode(LifecycleNode):
         self._stop(state)
         self._free()
 
+    def _create_publishers(self) -> None:
+        self._particles = ParticleOutput(self)
+        self._answers = AnswerOutput(self)
+        self._map_output = MapOutput(self)
+
+    def _subscribe(self) -> None:
+        self._inputs = Inputs(
+            self,
+            group=self._group,
+            latest=self._latest,
+            parameters=self._live.parameters,
+            on_arrival=self._on_arrival,
+            on_prior=self._on_initialpose,
+        )
+
+    def _open_session(self) -> None:
+        self._session = Session(
+            particles=self._particles,
+            answers=self._answers,
+            tf=self._tf,
+            parameters=self._live.parameters,
+            prior=self._prior,
+        )
+        self._prior = None
+
+    def _send_transform_again(self, stamp: Time) -> None:
+        if self._session is not None:
+            self._session.send_transform_again(stamp)
+
+    def _close_session(self, reason: str) -> None:
+        """Let nothing of the session out any more, then end what runs in it."""
+        if self._session is not None:
+            self._session.close(reason)
+
+        self._queue.cancel_current(reason)
+
     def _stop(self, state: LifecycleState) -> None:
-        self._desk.stop('the node was deactivated')
+        self._close_session('the node was deactivated')
+        if self._session is not None:
+            self._prior = self._session.prior  # it still serves the next activation
+            self._session = None
+
+        self._queue.stop('the node was deactivated')
         self._tf.stop()
         if self._inputs is not None:
             self._inputs.close()
             self._inputs = None
+
         super().on_deactivate(state)
 
     def _free(self) -> None:
-        self._settings.free()
+        self._live.free()
+        self._prior = None
         if self._map_output is None:
             return
-        for output in (self._work.particles, self._work.answers, self._map_output):
+
+        for output in (self._particles, self._answers, self._map_output):
             for publisher in output.publishers:
                 self.destroy_lifecycle_publisher(publisher)
+
+        self._particles = None
+        self._answers = None
         self._map_output = None
 
     def _state(self) -> str:
-        if self._inputs is not None:
+        if self._session is not None:
             return 'active'
+
         if self._finalized:
             return 'finalized'
-        return 'unconfigured' if self._settings.engine is None else 'inactive'
+
+        return 'unconfigured' if self._live.loaded_map is None else 'inactive'
 
     # What happens to the node, in the executor's thread
 
     def _accept(
         self, prior: PoseWithCovarianceStamped | None, observer: Observer | None
     ) -> Request:
-        if self._inputs is None:
+        if self._session is None:
             raise CaldiffError(
                 f'the node is {self._state()}, expected active; let its lifecycle be managed, or '
                 'configure and activate it by hand'
             )
-        guess = None if prior is None else self._prior(prior)
-        request = Request(self._settings.engine, time.monotonic(), prior=guess, observer=observer)
-        if not self._desk.submit(request):
+
+        guess = None if prior is None else self._prior_from(prior)
+        request = self._request(prior=guess, observer=observer)
+        if not self._queue.submit(request):
             raise CaldiffError(BUSY)
+
         return request
 
+    def _request(self, requested_s: float | None = None, **details) -> Request:
+        """A request of this moment, for the map and session of now."""
+        return Request(
+            loaded_map=self._live.loaded_map,
+            session=self._session,
+            requested_s=time.monotonic() if requested_s is None else requested_s,
+            **details,
+        )
+
     def _on_arrival(self) -> None:
-        parameters, now_s = self._settings.parameters, time.monotonic()
-        camera_known = self._inbox.has_info or parameters.use_map_camera
+        parameters = self._live.parameters
+        now_s = time.monotonic()
+        camera_known = self._latest.has_info or parameters.use_map_camera
         if not camera_known or not self._schedule.due(
-            parameters, now_s, self._inbox.image_received_s, self._work.start_pending
+            parameters,
+            now_s=now_s,
+            image_received_s=self._latest.image_received_s,
+            start_pending=self._session.start_pending,
         ):
             return
-        if self._desk.submit(Request(self._settings.engine, float('-inf'), explicit=False)):
+
+        if self._queue.submit(self._request(float('-inf'), explicit=False)):
             self._schedule.last_attempt_s = now_s
 
     def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
         try:
-            self._work.prior = self._prior(message)
+            self._session.prior = self._prior_from(message)
         except CaldiffError as error:
             self.get_logger().warning(f'initialpose: {error}')
             return
-        if self._settings.parameters.localize_on_initialpose:
+
+        if self._live.parameters.localize_on_initialpose:
             # if it is busy, the prior stays for the next localization
-            self._desk.submit(Request(self._settings.engine, time.monotonic()))
+            self._queue.submit(self._request())
 
-    def _prior(self, message: PoseWithCovarianceStamped) -> Prior:
-        parameters, T_base_cam = self._settings.parameters, np.eye(4)
+    def _prior_from(self, message: PoseWithCovarianceStamped) -> Prior:
+        parameters = self._live.parameters
+        T_base_cam = np.eye(4)
         if parameters.base_frame:
-            camera = parameters.camera_frame or self._inbox.image_frame
-            T_base_cam = self._tf.look_up(parameters.base_frame, camera, None, 0.0)
-        return prior_from_msg(message, self._settings.engine.frame, T_base_cam)
+            camera = parameters.camera_frame or self._latest.image_frame
+            T_base_cam = self._tf.look_up(parameters.base_frame, camera)
 
-    def _saved_prior(self, engine: Engine) -> Prior | None:
-        if not engine.parameters.saved_pose_path:
+        return prior_from_msg(message, self._live.loaded_map.frame, T_base_cam)
+
+    def _saved_prior(self, loaded_map: LoadedMap) -> Prior | None:
+        if not loaded_map.parameters.saved_pose_path:
             return None
-        path = Path(engine.parameters.saved_pose_path).expanduser()
+
+        path = Path(loaded_map.parameters.saved_pose_path).expanduser()
         try:
-            prior = read_saved_pose(path, engine.map)
+            prior = read_saved_pose(path, loaded_map.map)
         except CaldiffError as error:
             self.get_logger().warning(str(error))
             return None
+
         if prior is not None:
             self.get_logger().info(f'the pose saved in {path} is the prior of the start')
+
         return prior
 
     def _on_jump(self, jump: TimeJump) -> None:
         seconds = jump.delta.nanoseconds * 1e-9
         self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
-        self._desk.cancel_current('time jumped back')
-        self._inbox.forget_image()
-        self._tf.reset()
-        self._work.prior = None
+
+        self._close_session('time jumped back')
+        self._prior = None
+        self._latest.forget_image()
+        self._tf.clear()
         self._schedule = Schedule()
+
+        if self._session is not None:
+            self._open_session()
+            self._inputs.expect_again()
 
     def _on_change(self, changed: set[str]) -> None:
         """Follow the parameters that changed."""
-        engine = self._settings.engine
-        if engine is not None and 'map' in changed:
-            self._desk.cancel_current('the map was changed')
-            self._work.prior, self._work.start_pending = None, True
-            self.get_logger().info(f'the map is {engine.map.name} now')
-        if engine is not None and changed & SHOWN:
+        loaded_map = self._live.loaded_map
+        if loaded_map is not None and 'map' in changed:
+            self._change_map()
+
+        if loaded_map is not None and changed & SHOWN:
             self._show_map()
-        if changed & SENT:
-            self._tf.forget()
-        if self._inputs is not None:
-            self._tf.start(self._settings.parameters)
+
+        if self._session is not None:
+            self._session.follow(self._live.parameters)
+            self._tf.start(self._live.parameters, self._send_transform_again)
+
+    def _change_map(self) -> None:
+        self._close_session('the map was changed')
+        self._prior = None
+        if self._session is not None:
+            self._open_session()
+
+        self.get_logger().info(f'the map is {self._live.loaded_map.map.name} now')
 
     def _check(self) -> None:
         problem = ''
         if self._inputs is not None:
-            problem = self._inputs.check(self._settings.parameters)
-        header = Header(stamp=self.get_clock().now().to_msg())
-        name, engine = self.get_fully_qualified_name(), self._settings.engine
+            problem = self._inputs.check(self._live.parameters)
+
         self._diagnostics.publish(
-            diagnostics(header, name, self._state(), engine, self._statistics, problem)
+            diagnostics(
+                Header(stamp=self.get_clock().now().to_msg()),
+                node_name=self.get_fully_qualified_name(),
+                state=self._state(),
+                loaded_map=self._live.loaded_map,
+                statistics=self._statistics,
+                camera_problem=problem,
+            )
         )
 
     def _show_map(self) -> None:
         """Let the worker make the picture of the map."""
-        output, engine, log = self._map_output, self._settings.engine, self.get_logger()
+        output = self._map_output
+        loaded_map = self._live.loaded_map
+        log = self.get_logger()
 
         def make(cancel: CancelToken) -> None:
             try:
-                output.make(engine, cancel)
+                output.make(loaded_map, cancel)
             except Cancelled:
                 return
             except Exception as error:  # only a picture
-                log.warning(f'the map is not shown: {named(error)}')
+                log.warning(f'the map is not shown: {describe_exception(error)}')
 
-        self._desk.run_in_background(make)
+        self._queue.run_in_background(make)

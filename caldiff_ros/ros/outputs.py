@@ -20,12 +20,12 @@ from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer, CancelToken, Particles, Status
 from caldiff_ros.msg import Localization
 from caldiff_ros.nerf.surface import surface_points
-from caldiff_ros.ros.answers import localization_msg
-from caldiff_ros.ros.clouds import cloud_msg
-from caldiff_ros.ros.engine import Engine
-from caldiff_ros.ros.images import rgb_to_image
-from caldiff_ros.ros.markers import answer_marker, camera_markers, particle_markers
-from caldiff_ros.ros.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.conversions.answers import localization_msg
+from caldiff_ros.ros.conversions.clouds import cloud_msg
+from caldiff_ros.ros.conversions.images import rgb_to_image
+from caldiff_ros.ros.conversions.markers import answer_marker, camera_markers, particle_markers
+from caldiff_ros.ros.conversions.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.loaded_map import LoadedMap
 
 #: Reliable, and the last message also reaches whoever subscribes later.
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -44,23 +44,28 @@ class ParticleOutput:
         self._poses = node.create_lifecycle_publisher(PoseArray, 'particles', LATCHED)
         self._markers = node.create_lifecycle_publisher(MarkerArray, 'particle_markers', LATCHED)
 
+        self._header = Header()
+        self._shape: dict = {}
+        self._lifetime_s = 0.0
+        self._forget()
+
     @property
     def publishers(self) -> list:
         """All of them."""
         return [self._poses, self._markers]
 
-    def begin(self, header: Header, engine: Engine) -> None:
+    def begin(self, header: Header, loaded_map: LoadedMap) -> None:
         """Use ``header``, stamp of the image and frame of the map, from now on."""
         self._header = header
-        self._shape = {'camera': engine.map.camera, 'depth': engine.frustum_depth}
-        self._lifetime_s = engine.parameters.marker_lifetime
-        self._last: Particles | None = None
-        self._shown = True
-        self._shown_s = float('-inf')
+        self._shape = {'camera': loaded_map.map.camera, 'depth': loaded_map.frustum_depth}
+        self._lifetime_s = loaded_map.parameters.marker_lifetime
+        self._forget()
 
     def show(self, particles: Particles) -> None:
         """Publish the particles of a step, unless the one before was published just now."""
-        self._last, self._shown = particles, False
+        self._last = particles
+        self._shown = False
+
         now_s = time.monotonic()
         if particles.step == particles.n_steps or now_s - self._shown_s >= REFRESH_S:
             self._publish(particles)
@@ -71,11 +76,18 @@ class ParticleOutput:
         if self._last is not None and (T_map_cam is not None or not self._shown):
             self._publish(self._last, T_map_cam)
 
+    def _forget(self) -> None:
+        self._last: Particles | None = None
+        self._shown = True
+        self._shown_s = float('-inf')
+
     def _publish(self, particles: Particles, T_map_cam: np.ndarray | None = None) -> None:
         self._shown = True
+
         markers = particle_markers(particles, self._header, self._lifetime_s, **self._shape)
         if T_map_cam is not None:
             markers.markers.append(answer_marker(T_map_cam, self._header, **self._shape))
+
         self._markers.publish(markers)
         self._poses.publish(pose_array(particles.T_map_cam, self._header))
 
@@ -111,6 +123,7 @@ class AnswerOutput:
             self._with_covariance.publish(
                 pose_with_covariance_stamped(answer.T_map_cam, answer.covariance, header)
             )
+
         self._localization.publish(localization_msg(answer, header))
 
     def publish_overlay(self, rgb: np.ndarray, header: Header) -> None:
@@ -137,26 +150,31 @@ class MapOutput:
         """All of them."""
         return [self._cameras, self._points]
 
-    def make(self, engine: Engine, cancel: CancelToken) -> None:
+    def make(self, loaded_map: LoadedMap, cancel: CancelToken) -> None:
         """Compute and publish what a map looks like, in a few seconds at most.
 
         Raises:
             Cancelled: if ``cancel`` was used.
         """
-        place, header = engine.map, Header(frame_id=engine.frame, stamp=self._clock.now().to_msg())
+        place, header = (
+            loaded_map.map,
+            Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg()),
+        )
         self._cameras_msg = camera_markers(
-            place.to_map(place.training_cameras), header, place.camera, engine.frustum_depth
+            place.to_map(place.training_cameras), header, place.camera, loaded_map.frustum_depth
         )
         self._points_msg = None
         self.show()
-        if engine.parameters.map_points > 0:
+
+        if loaded_map.parameters.map_points > 0:
             points_norm, rgb = surface_points(
                 place.field,
                 place.training_cameras.to(place.field.aabb.device),
                 place.camera,
-                engine.parameters.map_points,
+                loaded_map.parameters.map_points,
                 cancel.raise_if_cancelled,
             )
+            cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
             self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)
             self.show()
 
@@ -164,6 +182,7 @@ class MapOutput:
         """Publish what there is, again after an activation."""
         if self._cameras_msg is not None:
             self._cameras.publish(self._cameras_msg)
+
         if self._points_msg is not None:
             self._points.publish(self._points_msg)
 

@@ -37,10 +37,13 @@ def _entry(parameter: Field, description: str) -> str:
         facts.append(
             'one of ' + ', '.join(f'`{choice}`' for choice in parameter.metadata['choices'])
         )
+
     if parameter.metadata['within'] is not None:
         facts.append('`{:g}` to `{:g}`'.format(*parameter.metadata['within']))
+
     if parameter.metadata['read_only']:
         facts.append('at start only')
+
     return f'## {parameter.name}\n\n*{", ".join(facts)}*\n\n{description}\n'
 
 

@@ -59,7 +59,7 @@ class LocalizerParameters:
     """Confidence from which a pose is trusted; below it the answer is NOT_LOCALIZED."""
     ambiguity_ratio: float = _parameter(LocalizerConfig.ambiguity_ratio, within=(1.0, 1000.0))
     """The answer is AMBIGUOUS if a pose at another place is trusted as well and its photometric
-    error is at most so many times that of the best."""
+    error is at most this many times that of the best."""
     prior_share: float = _parameter(LocalizerConfig.prior_share, within=(0.0, 1.0))
     """Share of the particles that start from a prior where there is one; the others may be
     anywhere, so that a wrong prior can be overcome."""
@@ -68,7 +68,8 @@ class LocalizerParameters:
     autostart: bool = _parameter(True, read_only=True)
     """Configure and activate by itself; false leaves that to a lifecycle manager."""
     localize_on_start: bool = _parameter(True)
-    """Localize the first image that arrives after activation."""
+    """Localize the first image that arrives after activation, after a change of the map, and after
+    the clock jumped back, as where a bag begins again."""
     localize_on_initialpose: bool = _parameter(True)
     """Localize at once when a prior arrives on `initialpose`; false keeps it for the next
     localization."""
@@ -80,8 +81,8 @@ class LocalizerParameters:
     """Whether images come as sensor_msgs/Image on `image` or as sensor_msgs/CompressedImage on
     `image/compressed`."""
     image_timeout: float = _parameter(5.0, within=(0.0, 3600.0))
-    """Seconds that a request waits for an image newer than itself; an image that came at most so
-    long before is used if none does. Without images for so long the node warns."""
+    """Seconds that a request waits for an image newer than itself; an image that came at most
+    this long before is used if none does. Without images for this long the node warns."""
     use_map_camera: bool = _parameter(False)
     """Without camera_info, take the images to come from the camera that the map was made with."""
     rectified: bool = _parameter(False)
@@ -92,14 +93,17 @@ class LocalizerParameters:
     """Optical frame of the camera; empty for the frame of the image."""
     base_frame: str = _parameter('')
     """Frame of the robot, such as base_link: that of priors, and the child of map_to_base. Empty:
-    priors are poses of the optical camera."""
+    priors are poses of the optical camera. Where it is set, set tf_mode to map_to_odom or
+    map_to_base."""
     odom_frame: str = _parameter('odom')
     """Frame of the odometry, the child of map_to_odom."""
     tf_mode: str = _parameter('map_to_camera', choices=TF_MODES)
     """Transform that a localization publishes. map_to_odom is that of REP-105 and needs odom to
-    camera in TF, map_to_base needs base to camera, map_to_camera needs nothing."""
+    camera in TF, map_to_base needs base to camera. map_to_camera needs nothing, but the camera must
+    have no other parent in TF: on a robot choose one of the others."""
     tf_timeout: float = _parameter(0.5, within=(0.0, 60.0))
-    """Seconds to wait for the transforms that tf_mode needs, at the stamp of the image."""
+    """Seconds to wait for the transforms that tf_mode needs, at the stamp of the image, before it
+    is localized."""
     tf_rate: float = _parameter(10.0, within=(0.0, 1000.0))
     """Times per second that map_to_odom is sent again; 0 for once per localization. The other
     transforms hold for the moment of their image only and are never sent again."""
@@ -124,6 +128,7 @@ class LocalizerParameters:
                 raise CaldiffError(
                     f'{parameter.name} is {value!r}, expected one of {", ".join(choices)}; set one'
                 )
+
         if self.tf_mode == 'map_to_base' and not self.base_frame:
             raise CaldiffError(
                 'tf_mode is map_to_base but base_frame is empty, expected the name of a frame such '
@@ -138,6 +143,7 @@ def field_docstrings(cls: type) -> dict[str, str]:
     for statement, following in pairwise(body):
         if isinstance(statement, ast.AnnAssign) and isinstance(following, ast.Expr):
             docs[statement.target.id] = ' '.join(following.value.value.split())
+
     return docs
 
 
@@ -155,6 +161,7 @@ def declare_parameters(node: Node) -> LocalizerParameters:
         ).value
         for parameter in fields(LocalizerParameters)
     }
+
     return LocalizerParameters(**values)
 
 
@@ -167,12 +174,14 @@ def unknown_parameters(node: Node) -> list[str]:
     for name in sorted(set(given) - set(known)):
         if name.startswith(_OF_ROS):
             continue
+
         near = difflib.get_close_matches(name, known, n=1)
         meant = f', perhaps {near[0]} was meant' if near else ''
         sentences.append(
             f'parameter {name!r} is not known and has no effect{meant}; docs/parameters.md lists '
             'those that are'
         )
+
     return sentences
 
 
@@ -182,10 +191,12 @@ def _descriptor(parameter: Field, description: str) -> ParameterDescriptor:
     )
     if parameter.metadata['choices']:
         descriptor.additional_constraints = f'one of {", ".join(parameter.metadata["choices"])}'
+
     if parameter.metadata['within'] is not None:
         low, high = parameter.metadata['within']
         if isinstance(parameter.default, int):
             descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
         else:
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+
     return descriptor

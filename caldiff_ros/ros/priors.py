@@ -12,11 +12,11 @@ import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry.transforms import mounted_camera
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.poses import pose_from_msg
-from caldiff_ros.ros.transforms import camera_prior
+from caldiff_ros.ros.conversions.poses import pose_from_msg
 
 #: Largest deviation from 1 of the norm of a quaternion that is no mistake.
 QUATERNION_TOLERANCE = 1e-3
@@ -43,13 +43,16 @@ def prior_from_msg(
             f'the prior is in frame {frame!r}, expected {map_frame!r}; transform it, or set the '
             'fixed frame of the tool that sends it'
         )
+
     norm = float(np.linalg.norm([q.x, q.y, q.z, q.w]))
     if not abs(norm - 1) <= QUATERNION_TOLERANCE:  # also if it is NaN
         raise CaldiffError(
             f'the quaternion of the prior has norm {norm:g}, expected 1; normalize it'
         )
+
     covariance = np.asarray(message.pose.covariance, dtype=np.float64).reshape(6, 6)
-    return camera_prior(pose_from_msg(message.pose.pose), covariance, T_base_cam)
+    T_map_base = pose_from_msg(message.pose.pose)
+    return Prior(*mounted_camera(T_map_base, covariance, T_base_cam))
 
 
 def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:
@@ -69,6 +72,7 @@ def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:
         json.dump(content, file)
         file.flush()
         os.fsync(file.fileno())
+
     partial.replace(path)
 
 
@@ -82,14 +86,17 @@ def read_saved_pose(path: Path, place: LocalizationMap) -> Prior | None:
         content = json.loads(path.read_text())
         if content['map'] != place.name:
             return None
+
         T_map_cam, covariance = (
             np.array(content[name], dtype=np.float64) for name in ('T_map_cam', 'covariance')
         )
         if T_map_cam.shape != (4, 4) or covariance.shape != (6, 6):
             raise ValueError(f'shapes {T_map_cam.shape} and {covariance.shape}')
+
         deviation = np.repeat(
             [_SAVED_DEVIATION_NORM * place.unit, np.radians(_SAVED_DEVIATION_DEG)], 3
         )
+
         return Prior(T_map_cam, covariance + np.diag(deviation**2))
     except FileNotFoundError:
         return None

@@ -5,6 +5,6 @@
 from __future__ import annotations
 
 
-def named(error: Exception) -> str:
+def describe_exception(error: Exception) -> str:
     """Kind and text of an error, in one line."""
     return f'{type(error).__name__}: {" ".join(str(error).split())}'

@@ -35,8 +35,10 @@ class Schedule:
         """
         if image_received_s <= self.last_attempt_s:  # it was tried already
             return False
+
         since_s = now_s - self.last_attempt_s
         first = parameters.localize_on_start and start_pending
         if parameters.continuous and since_s >= 1 / parameters.continuous_rate:
             return True
+
         return first and since_s >= RETRY_S

@@ -11,7 +11,7 @@ if importlib.util.find_spec('rclpy') is None:
     print('test/ros is skipped: rclpy is not installed; `make setup` brings it')
     collect_ignore_glob = ['test_*.py']
 else:
-    from caldiff_ros.ros.demo_processes import isolate_ros
+    from caldiff_ros.demo.processes import isolate_ros
 
     isolate_ros()
 

@@ -10,10 +10,10 @@ from geometry_msgs.msg import PoseWithCovarianceStamped
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from caldiff_ros.ros.camera_info import info_from_camera
-from caldiff_ros.ros.demo_data import read_demo, shipped_folder
-from caldiff_ros.ros.images import rgb_to_image
-from caldiff_ros.ros.poses import pose_with_covariance_stamped
+from caldiff_ros.demo.data import read_demo, shipped_folder
+from caldiff_ros.ros.conversions.camera_info import info_from_camera
+from caldiff_ros.ros.conversions.images import rgb_to_image
+from caldiff_ros.ros.conversions.poses import pose_with_covariance_stamped
 
 CAMERA, IMAGES = read_demo(shipped_folder())
 

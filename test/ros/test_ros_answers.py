@@ -5,7 +5,7 @@ from caldiff_ros.msg import Localization
 from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
-from caldiff_ros.ros.answers import localization_msg, log_line
+from caldiff_ros.ros.conversions.answers import localization_msg, log_line
 
 
 def test_constants_of_the_message_are_those_of_the_library():

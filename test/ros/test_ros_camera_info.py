@@ -8,7 +8,11 @@ from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
-from caldiff_ros.ros.camera_info import camera_from_info, camera_of_map, info_from_camera
+from caldiff_ros.ros.conversions.camera_info import (
+    camera_from_info,
+    camera_of_map,
+    info_from_camera,
+)
 
 POINTS_CAM = np.array([[0.1, -0.2, 1.0], [-0.5, 0.3, 2.0], [0.0, 0.0, 3.0]])
 

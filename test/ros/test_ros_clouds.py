@@ -5,7 +5,7 @@ import struct
 import numpy as np
 from std_msgs.msg import Header
 
-from caldiff_ros.ros.clouds import cloud_msg
+from caldiff_ros.ros.conversions.clouds import cloud_msg
 
 
 def test_points_and_colours_are_where_the_fields_say():

@@ -73,4 +73,4 @@ def test_launch_file_declares_its_arguments():
     for entity in description.entities:
         if isinstance(entity, DeclareLaunchArgument):
             entity.visit(context)
-    assert context.launch_configurations['image'] == '/camera/image_raw'
+    assert context.launch_configurations['image'] == 'camera/image_raw'

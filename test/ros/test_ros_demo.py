@@ -1,17 +1,23 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ament_index_python import get_package_prefix
 from geometry_msgs.msg import PoseStamped
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
+from caldiff_ros.demo.figure import choose_panels
+from caldiff_ros.demo.holdout import write_demo
+from caldiff_ros.demo.results import Result, compare, verdict
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
-from caldiff_ros.ros.demo_figure import choose_panels
-from caldiff_ros.ros.demo_holdout import write_demo
-from caldiff_ros.ros.demo_results import Result, compare, verdict
 from caldiff_ros.scenes import open_scene
 from caldiff_ros.scenes.images import load_image
 
@@ -86,3 +92,23 @@ def test_figure_shows_the_last_refresh_of_every_stage():
     stages = ['initialization'] + ['diffusion'] * 10 + ['selection'] + ['refinement'] * 4
     markers = [Marker(ns=stage, id=i) for i, stage in enumerate(stages)]
     assert [marker.id for marker in choose_panels(markers)] == [0, 3, 6, 10, 11, 15]
+
+
+def test_camera_of_the_demo_does_without_torch():
+    code = "import sys, caldiff_ros.demo.camera_node; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.stdout.strip() == 'False', result.stderr
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('after_s', [0.3, 2.0], ids=['while it loads', 'while it runs'])
+def test_camera_of_the_demo_ends_quickly_and_well(number, after_s):
+    executable = Path(get_package_prefix('caldiff_ros')) / 'lib/caldiff_ros/demo_camera'
+    process = subprocess.Popen([executable], stderr=subprocess.PIPE, text=True)
+    time.sleep(after_s)
+    process.send_signal(number)
+    try:
+        _, log = process.communicate(timeout=5)  # what launch waits for
+    finally:
+        process.kill()
+    assert process.returncode == 0 and 'Traceback' not in log

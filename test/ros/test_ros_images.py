@@ -1,5 +1,8 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import sys
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.images import image_to_rgb, rgb_to_image
+from caldiff_ros.ros.conversions import images
+from caldiff_ros.ros.conversions.images import image_to_rgb, rgb_to_image
 
 #: Red, green, blue, and a dark grey pixel.
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [40, 40, 40]]], np.uint8)
@@ -72,6 +76,27 @@ def test_yuv_grey():
     expected = cv2.cvtColor(uyvy, cv2.COLOR_YUV2RGB_UYVY)
     np.testing.assert_array_equal(rgb, expected)
     assert (np.ptp(rgb.astype(int), axis=-1) == 0).all()
+
+
+@pytest.mark.parametrize(('encoding', 'old'), [('uyvy', 'yuv422'), ('yuyv', 'yuv422_yuy2')])
+def test_new_names_of_yuv_are_the_old_ones(encoding, old, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 255, (4, 6, 2), np.uint8)
+    expected = image_to_rgb(message(pixels, old))
+    np.testing.assert_array_equal(image_to_rgb(message(pixels, encoding)), expected)
+
+    class CvBridge:
+        """Version 4.1.0 knows the old names only."""
+
+        def imgmsg_to_cv2(self, image, desired_encoding):
+            codes = {'yuv422': cv2.COLOR_YUV2RGB_UYVY, 'yuv422_yuy2': cv2.COLOR_YUV2RGB_YUY2}
+            rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 2)
+            return cv2.cvtColor(rows, codes[image.encoding])
+
+    monkeypatch.setitem(sys.modules, 'cv_bridge', SimpleNamespace(CvBridge=CvBridge))
+    monkeypatch.setattr(images, '_convert', images._convert_with_cv_bridge)
+    given = message(pixels, encoding)
+    np.testing.assert_array_equal(image_to_rgb(given), expected)
+    assert given.encoding == encoding  # the message is not ours to change
 
 
 def test_padding_of_the_rows_is_skipped():

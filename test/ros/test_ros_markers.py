@@ -7,7 +7,7 @@ from visualization_msgs.msg import Marker
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
-from caldiff_ros.ros.markers import (
+from caldiff_ros.ros.conversions.markers import (
     answer_marker,
     camera_markers,
     error_colors,

@@ -15,10 +15,10 @@ from node_driver import Driver, LocalizerProcess
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.demo.data import shipped_folder
+from caldiff_ros.demo.results import compare
 from caldiff_ros.localization.correctness import RIGHT
-from caldiff_ros.ros.demo_data import shipped_folder
-from caldiff_ros.ros.demo_results import compare
-from caldiff_ros.ros.images import rgb_to_image
+from caldiff_ros.ros.conversions.images import rgb_to_image
 
 MAP = shipped_folder().parent / 'maps/diorama_room'
 UNIT = yaml.safe_load((MAP / 'map.yaml').read_text())['normalization']['side']

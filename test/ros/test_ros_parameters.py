@@ -8,7 +8,7 @@ from rclpy.parameter import Parameter
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.presets import PRESETS
-from caldiff_ros.ros.engine import localizer_config
+from caldiff_ros.ros.loaded_map import localizer_config
 from caldiff_ros.ros.parameter_docs import parameters_page
 from caldiff_ros.ros.parameters import LocalizerParameters, declare_parameters, unknown_parameters
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
-from caldiff_ros.ros.poses import (
+from caldiff_ros.ros.conversions.poses import (
     pose_array,
     pose_from_msg,
     pose_stamped,

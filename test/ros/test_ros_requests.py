@@ -13,8 +13,8 @@ from demo_inputs import changed, compressed_image, good_image, good_info, prior
 from std_msgs.msg import Header
 
 from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.ros.images import rgb_to_image
-from caldiff_ros.ros.poses import pose_from_msg
+from caldiff_ros.ros.conversions.images import rgb_to_image
+from caldiff_ros.ros.conversions.poses import pose_from_msg
 
 SLOW = {'preset': 'paper', 'particles': 2000}
 QUICK = {'preset': 'fast', 'particles': 4}

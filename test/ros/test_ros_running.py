@@ -207,6 +207,22 @@ def test_saved_pose_is_the_prior_of_the_start_and_time_may_jump(second, saved_po
     assert process.end(signal.SIGTERM) == 0 and 'Traceback' not in process.log
 
 
+def test_bag_that_begins_again_is_localized_again_without_false_warnings(second):
+    process, driver = second(
+        use_sim_time='true', localize_on_start='true', preset='fast', image_timeout=5.0
+    )
+    driver.clock_s = 1000.0
+    driver.image, driver.info = good_image(), good_info()
+    driver.wait(lambda: driver.received['pose'])
+    driver.clock_s = 500.0
+    driver.wait(lambda: 'time jumped by -' in process.log)
+    driver.forget()
+    driver.wait(lambda: driver.received['pose'])
+    assert 500 <= driver.received['pose'][-1].header.stamp.sec < 600
+    time.sleep(1.5)  # until the node has looked for images once more
+    assert 'no image arrived' not in process.log.split('time jumped')[1]
+
+
 def test_what_cannot_work_is_told_at_start(second):
     reliable = {'qos_overrides./second/image.subscription.reliability': 'reliable'}
     process, driver = second(min_confidense=0.3, **reliable)

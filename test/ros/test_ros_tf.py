@@ -3,6 +3,7 @@
 """The wiring to TF, with a double of tf2_ros; `test_ros_node` has one test with the real one."""
 
 import sys
+import threading
 import time
 import types
 
@@ -15,9 +16,11 @@ from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.localization.answer import Cancelled, CancelToken
+from caldiff_ros.ros.conversions.poses import matrix_from_transform, transform_stamped
 from caldiff_ros.ros.parameters import LocalizerParameters
-from caldiff_ros.ros.poses import matrix_from_transform, transform_stamped
-from caldiff_ros.ros.tf import TransformOutput
+from caldiff_ros.ros.session import Session
+from caldiff_ros.ros.tf import TransformOutput, transform_of
 
 HEADER = Header(frame_id='map', stamp=Time(sec=100, nanosec=500_000_000))
 
@@ -30,7 +33,12 @@ def pose(seed: int) -> np.ndarray:
 
 
 class Double(types.ModuleType):
-    """Knows the transforms that it was told, sends into a list."""
+    """Knows the transforms that it was told, sends into a list.
+
+    Like tf2 it has forgotten what is older than its cache.
+    """
+
+    CACHE_S = 10.0
 
     class TransformException(Exception):  # noqa: N818 - its name in tf2_ros
         pass
@@ -38,6 +46,8 @@ class Double(types.ModuleType):
     def __init__(self) -> None:
         super().__init__('tf2_ros')
         self.known, self.asked, self.sent, self.cleared = {}, [], [], 0
+        self.newest_s = 100.5
+        self.parents = {}
 
     def Buffer(self):  # noqa: N802
         return self
@@ -52,11 +62,19 @@ class Double(types.ModuleType):
         self.asked.append((target, source, moment.nanoseconds, timeout.nanoseconds))
         if (target, source) not in self.known:
             raise self.TransformException(f'"{source}" does not exist')
+
+        moment_s = moment.nanoseconds * 1e-9
+        if moment_s and moment_s < self.newest_s - self.CACHE_S:
+            raise self.TransformException('Lookup would require extrapolation into the past')
         return transform_stamped(self.known[target, source], Header(frame_id=target), source)
 
     def sendTransform(self, transform):  # noqa: N802
         stamp = transform.header.stamp
         self.sent.append((stamp.sec + stamp.nanosec / 1e9, transform))
+
+    def all_frames_as_yaml(self):
+        lines = [f"{child}: \n  parent: '{parent}'" for child, parent in self.parents.items()]
+        return '\n'.join(lines) or '[]'
 
     def clear(self):
         self.cleared += 1
@@ -91,8 +109,26 @@ def settings(mode: str, **changes) -> LocalizerParameters:
     return LocalizerParameters(tf_mode=mode, base_frame='base_link', **changes)
 
 
+class Localization:
+    """A localization of a node with this TF: an image comes, and later the answer."""
+
+    def __init__(self, node, parameters, camera='camera'):
+        self.tf = TransformOutput(node)
+        self.parameters, self.camera = parameters, camera
+        self.session = Session(particles=None, answers=None, tf=self.tf, parameters=parameters)
+        self.tf.start(parameters, self.session.send_transform_again)
+
+    def see(self):
+        self.child = self.tf.child_frame(HEADER, self.camera, self.parameters, CancelToken())
+        return self
+
+    def answer(self, T_map_cam):
+        transform = transform_of(T_map_cam, self.child, HEADER, self.parameters)
+        self.session.send_transform(transform, self.parameters)
+
+
 def test_map_to_camera_is_the_pose_at_the_stamp_of_the_image(tf2, node):
-    TransformOutput(node).publish(pose(1), HEADER, 'camera', settings('map_to_camera'))
+    Localization(node, settings('map_to_camera')).see().answer(pose(1))
     [(stamp_s, transform)] = tf2.sent
     assert stamp_s == 100.5 and tf2.asked == []
     assert (transform.header.frame_id, transform.child_frame_id) == ('map', 'camera')
@@ -102,64 +138,134 @@ def test_map_to_camera_is_the_pose_at_the_stamp_of_the_image(tf2, node):
 def test_map_to_base_looks_up_the_mounting_at_the_stamp_of_the_image(tf2, node):
     T_map_base, T_base_cam = pose(1), pose(2)
     tf2.known['base_link', 'camera'] = T_base_cam
-    output = TransformOutput(node)
-    output.publish(T_map_base @ T_base_cam, HEADER, 'camera', settings('map_to_base'))
+    Localization(node, settings('map_to_base')).see().answer(T_map_base @ T_base_cam)
     [(stamp_s, transform)] = tf2.sent
     assert stamp_s == 100.5 and transform.child_frame_id == 'base_link'
     np.testing.assert_allclose(matrix_from_transform(transform.transform), T_map_base, atol=1e-9)
-    assert tf2.asked == [('base_link', 'camera', 100_500_000_000, 500_000_000)]
+    assert tf2.asked == [('base_link', 'camera', 100_500_000_000, 0)]
+
+
+def test_localization_longer_than_the_memory_of_tf_still_gives_map_to_odom(tf2, node):
+    T_map_odom, T_odom_cam = pose(1), pose(2)
+    tf2.known['odom', 'camera'] = T_odom_cam
+    localization = Localization(node, settings('map_to_odom')).see()
+    tf2.newest_s += 42.0  # the preset `paper` takes that long
+    localization.answer(T_map_odom @ T_odom_cam)
+    [(_, transform)] = tf2.sent
+    np.testing.assert_allclose(matrix_from_transform(transform.transform), T_map_odom, atol=1e-9)
+
+
+def test_odometry_that_comes_late_is_waited_for(tf2, node):
+    localization = Localization(node, settings('map_to_odom', tf_timeout=30.0))
+    late = threading.Timer(0.2, tf2.known.update, [{('odom', 'camera'): pose(2)}])
+    late.start()
+    localization.see()
+    np.testing.assert_allclose(localization.child.T_child_cam, pose(2), atol=1e-12)
+
+
+def test_cancelling_ends_the_wait_for_odometry(tf2, node):
+    cancel = CancelToken()
+    threading.Timer(0.2, cancel.cancel).start()
+    parameters = settings('map_to_odom', tf_timeout=60.0)
+    with pytest.raises(Cancelled):
+        TransformOutput(node).child_frame(HEADER, 'camera', parameters, cancel)
 
 
 def test_map_to_odom_is_dated_ahead_and_sent_again(tf2, node):
     T_map_odom, T_odom_cam = pose(1), pose(2)
     tf2.known['odom', 'camera'] = T_odom_cam
-    output = TransformOutput(node)
     parameters = settings('map_to_odom', transform_tolerance=0.25, tf_rate=50.0)
-    output.start(parameters)
+    localization = Localization(node, parameters)
     spin(node, 0.1)
     assert tf2.sent == []  # before it is known
-    output.publish(T_map_odom @ T_odom_cam, HEADER, 'camera', parameters)
+    localization.see().answer(T_map_odom @ T_odom_cam)
     assert tf2.sent[0][0] == 100.75
     spin(node, 0.3)
     again = tf2.sent[1:]
     assert len(again) >= 3
     assert again[-1][0] == pytest.approx(time.time() + 0.25, abs=0.2)
     np.testing.assert_allclose(matrix_from_transform(again[-1][1].transform), T_map_odom, atol=1e-9)
-    output.reset()
+    assert tf2.sent[0][0] == 100.75 and len({id(transform) for _, transform in again}) > 1
+    localization.session.close('time jumped back')
+    localization.tf.clear()
     n_sent = len(tf2.sent)
     spin(node, 0.1)
     assert len(tf2.sent) == n_sent and tf2.cleared == 1
 
 
+def test_map_changed_while_odometry_is_awaited_sends_no_transform(tf2, node):
+    tf2.known['odom', 'camera'] = pose(2)
+    localization = Localization(node, settings('map_to_odom', tf_rate=50.0)).see()
+    localization.session.close('the map was changed')
+    with pytest.raises(Cancelled):
+        localization.answer(pose(1))
+    spin(node, 0.1)
+    assert tf2.sent == []
+
+
+def test_transform_between_other_frames_is_not_sent_again(tf2, node):
+    tf2.known['odom', 'camera'] = pose(2)
+    localization = Localization(node, settings('map_to_odom', tf_rate=50.0)).see()
+    localization.answer(pose(1))
+    localization.session.follow(settings('map_to_odom', odom_frame='odometry'))
+    n_sent = len(tf2.sent)
+    spin(node, 0.1)
+    assert len(tf2.sent) == n_sent
+
+
 def test_pose_of_a_camera_is_not_sent_again(tf2, node):
-    output = TransformOutput(node)
-    output.start(settings('map_to_camera'))
-    output.publish(pose(1), HEADER, 'camera', settings('map_to_camera'))
+    Localization(node, settings('map_to_camera')).see().answer(pose(1))
     spin(node, 0.3)
     assert len(tf2.sent) == 1
 
 
+@pytest.mark.parametrize(
+    ('parent', 'warnings'), [('base_link', 1), ('map', 0), (None, 0)], ids=['robot', 'ours', 'none']
+)
+def test_camera_that_has_a_parent_is_warned_of_once(tf2, node, parent, warnings):
+    if parent:
+        tf2.parents['camera'] = parent
+    localization = Localization(node, settings('map_to_camera'))
+    told = []
+    localization.tf._log = types.SimpleNamespace(warning=told.append)
+    localization.see()
+    localization.see()
+    assert len(told) == warnings
+    if warnings:
+        assert "'camera' has the parent 'base_link' in TF already" in told[0]
+        assert 'set tf_mode to map_to_odom or map_to_base' in told[0]
+
+
+def test_parent_that_the_node_gave_the_camera_under_another_name_is_no_second_one(tf2, node):
+    localization = Localization(node, settings('map_to_camera'))
+    told = []
+    localization.tf._log = types.SimpleNamespace(warning=told.append)
+    localization.see().answer(pose(1))
+    tf2.parents['camera'] = 'map'
+    renamed = Header(frame_id='world', stamp=HEADER.stamp)
+    localization.tf.child_frame(renamed, 'camera', localization.parameters, CancelToken())
+    assert told == []
+
+
 def test_none_sends_nothing(tf2, node):
-    TransformOutput(node).publish(pose(1), HEADER, 'camera', settings('none'))
-    assert tf2.sent == []
+    assert Localization(node, settings('none')).see().child is None
 
 
 def test_unknown_transform_is_a_sentence(tf2, node):
     with pytest.raises(CaldiffError, match="from 'odom' to 'camera' is not known within"):
-        TransformOutput(node).publish(pose(1), HEADER, 'camera', settings('map_to_odom'))
+        Localization(node, settings('map_to_odom')).see()
     assert tf2.sent == []
 
 
 @pytest.mark.parametrize('frame', ['', 'map'])
 def test_child_needs_a_name_of_its_own(tf2, node, frame):
     with pytest.raises(CaldiffError, match='no TF is published'):
-        TransformOutput(node).publish(pose(1), HEADER, frame, settings('map_to_camera'))
+        Localization(node, settings('map_to_camera'), camera=frame).see()
 
 
 def test_without_tf2_ros_nothing_is_sent_and_look_ups_say_why(node, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tf2_ros', None)  # an import of it fails
-    output = TransformOutput(node)
-    output.start(settings('map_to_odom'))
-    output.publish(pose(1), HEADER, 'camera', settings('map_to_odom'))
+    localization = Localization(node, settings('map_to_odom')).see()
+    assert localization.child is None
     with pytest.raises(CaldiffError, match='tf2_ros cannot be imported'):
-        output.look_up('base_link', 'camera', None, 0.0)
+        localization.tf.look_up('base_link', 'camera')

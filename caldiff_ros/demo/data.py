@@ -33,6 +33,7 @@ class DemoImage:
         bgr = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
         if bgr is None:
             raise CaldiffError(f'{self.path} is not a readable image; restore the demo folder')
+
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -58,6 +59,8 @@ def read_demo(folder: Path) -> tuple[Camera, list[DemoImage]]:
             f'{folder} is not a demo folder ({error}), expected camera.json and poses.json in it; '
             'give another folder or install the package again'
         ) from error
+
     if not images:
         raise CaldiffError(f'{folder}/poses.json is empty, expected at least one image')
+
     return camera, images

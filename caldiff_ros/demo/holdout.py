@@ -44,6 +44,7 @@ def write_demo(frames: list[Frame], folder: Path) -> None:
             'the held-out frames have several cameras or a distorted one, expected one camera '
             'without distortion; choose another dataset for the demo'
         )
+
     shutil.rmtree(folder, ignore_errors=True)
     (folder / 'images').mkdir(parents=True)
     poses = []
@@ -51,6 +52,7 @@ def write_demo(frames: list[Frame], folder: Path) -> None:
         image = Path('images') / frame.image_path.name
         shutil.copyfile(frame.image_path, folder / image)
         poses.append({'image': str(image), 'T_map_cam': frame.T_map_cam.tolist()})
+
     (folder / 'poses.json').write_text(json.dumps(poses, indent=1) + '\n')
     intrinsics = {
         name: getattr(camera, name) for name in ('width', 'height', 'fx', 'fy', 'cx', 'cy')
@@ -67,6 +69,7 @@ def main() -> int:
     except CaldiffError as error:
         print(f'demo_holdout: {error}', file=sys.stderr)
         return 2
+
     print(f'{len(frames)} held-out images are in {options.output}')
     return 0
 

@@ -15,9 +15,9 @@ import numpy as np
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.demo.client import marker_lines
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.frustum import frustum_edges
-from caldiff_ros.ros.demo_client import marker_lines
 
 #: Panels per stage; a stage with more refreshes is sampled evenly and ends with its last.
 PANELS = {'initialization': 1, 'diffusion': 3, 'selection': 1, 'refinement': 1, 'answer': 1}
@@ -34,6 +34,7 @@ def choose_panels(markers: list[Marker]) -> list[Marker]:
         of_stage = [marker for marker in markers if marker.ns == stage]
         picks = np.linspace(0, len(of_stage), n_panels + 1)[1:].astype(int) - 1
         chosen += [of_stage[i] for i in sorted(set(picks.tolist())) if i >= 0]
+
     return chosen
 
 
@@ -61,6 +62,7 @@ def save_convergence(
             middle = T_map_cam[:3, 3]
             half = min(reach, 1.2 * float(np.abs(lines - middle).max()))
             true_depth = _depth(lines, camera)  # the same size, to lie under a right answer
+
         true_lines = frustum_edges(T_map_cam[None], camera, true_depth).reshape(-1, 2, 3)
         axes = figure.add_subplot(rows, COLUMNS, i + 1, projection='3d', computed_zorder=False)
         axes.add_collection3d(Line3DCollection(true_lines, colors=[TRUE_COLOR], linewidths=2.5))
@@ -70,6 +72,7 @@ def save_convergence(
         )
         axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
         axes.set_title(f'{marker.ns}, {reach / half:.0f} x' if half < reach else marker.ns)
+
     figure.suptitle('particles by photometric error (green low, red high); true camera thick green')
     figure.savefig(path, dpi=110)
     plt.close(figure)

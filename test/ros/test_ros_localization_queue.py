@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from caldiff_ros.localization.answer import Cancelled
-from caldiff_ros.ros.desk import Desk, Request
+from caldiff_ros.ros.localization_queue import LocalizationQueue, Request
 
 
 class Worker:
@@ -26,7 +26,7 @@ class Worker:
 
 
 def request(explicit: bool = True) -> Request:
-    return Request(engine=None, requested_s=0.0, explicit=explicit)
+    return Request(loaded_map=None, session=None, requested_s=0.0, explicit=explicit)
 
 
 @pytest.fixture
@@ -35,61 +35,61 @@ def worker():
 
 
 @pytest.fixture
-def desk(worker):
-    desk = Desk(worker, worker.wake)
-    yield desk
-    desk.close()
+def queue(worker):
+    queue = LocalizationQueue(worker, worker.wake)
+    yield queue
+    queue.close()
 
 
-def test_explicit_request_is_refused_while_another_runs(desk, worker):
+def test_explicit_request_is_refused_while_another_runs(queue, worker):
     first, second = request(), request()
-    assert desk.submit(first)
-    assert not desk.submit(second) and not desk.submit(request(explicit=False))
+    assert queue.submit(first)
+    assert not queue.submit(second) and not queue.submit(request(explicit=False))
     worker.release.set()
     assert first.outcome.result(5) == 'done'
-    assert desk.submit(second) and second.outcome.result(5) == 'done'
+    assert queue.submit(second) and second.outcome.result(5) == 'done'
 
 
-def test_explicit_request_pre_empts_what_nobody_asked_for(desk, worker):
+def test_explicit_request_pre_empts_what_nobody_asked_for(queue, worker):
     running, urgent = request(explicit=False), request()
-    assert desk.submit(running)
-    assert desk.submit(urgent)
+    assert queue.submit(running)
+    assert queue.submit(urgent)
     assert running.outcome.result(5) == 'a request was more urgent'
     worker.release.set()
     assert urgent.outcome.result(5) == 'done'
     assert worker.begun == [running, urgent] and worker.woken == 1
 
 
-def test_what_nobody_asked_for_pre_empts_nothing(desk):
-    assert desk.submit(request(explicit=False))
-    assert not desk.submit(request(explicit=False))
+def test_what_nobody_asked_for_pre_empts_nothing(queue):
+    assert queue.submit(request(explicit=False))
+    assert not queue.submit(request(explicit=False))
 
 
-def test_the_next_may_come_once_the_answer_is_known(desk):
+def test_the_next_may_come_once_the_answer_is_known(queue):
     first = request()
-    desk.submit(first)
+    queue.submit(first)
     first.answered = True  # its picture is still being drawn
-    assert desk.submit(request())
+    assert queue.submit(request())
     first.cancel('')
-    desk.cancel(first, 'over')
+    queue.cancel(first, 'over')
 
 
-def test_first_reason_of_a_cancellation_counts(desk):
+def test_first_reason_of_a_cancellation_counts(queue):
     running = request()
-    desk.submit(running)
-    desk.cancel(running, 'first')
-    desk.stop('second')
+    queue.submit(running)
+    queue.cancel(running, 'first')
+    queue.stop('second')
     assert running.outcome.result(5) == 'first'
 
 
 def test_closing_ends_what_runs(worker):
-    desk, running = Desk(worker, worker.wake), request()
-    desk.submit(running)
-    desk.close()
+    queue, running = LocalizationQueue(worker, worker.wake), request()
+    queue.submit(running)
+    queue.close()
     assert running.outcome.result(0) == 'the node was asked to end'
 
 
-def test_background_task_is_replaced_by_the_next(desk):
+def test_background_task_is_replaced_by_the_next(queue):
     ended = []
     begun = threading.Event()
 
@@ -102,7 +102,7 @@ def test_background_task_is_replaced_by_the_next(desk):
             ended.append('first')
 
     second = threading.Event()
-    desk.run_in_background(endless)
+    queue.run_in_background(endless)
     assert begun.wait(5)
-    desk.run_in_background(lambda cancel: second.set())
+    queue.run_in_background(lambda cancel: second.set())
     assert second.wait(5) and ended == ['first']

@@ -9,7 +9,7 @@ from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.msg import Hypothesis, Localization
-from caldiff_ros.ros.poses import pose_to_msg
+from caldiff_ros.ros.conversions.poses import pose_to_msg
 
 #: Variance (map units squared, radians squared) that says that nothing is known.
 UNKNOWN_VARIANCE = 1e6
@@ -25,6 +25,7 @@ def localization_msg(answer: Answer, header: Header) -> Localization:
     covariance = answer.covariance
     if covariance is None:
         covariance = UNKNOWN_VARIANCE * np.eye(6)
+
     return Localization(
         header=header,
         status=int(answer.status),
@@ -59,5 +60,6 @@ def log_line(answer: Answer, header: Header) -> str:
     }
     if answer.T_map_cam is not None:
         values['position'] = ','.join(f'{value:.4f}' for value in answer.T_map_cam[:3, 3])
+
     facts = ' '.join(f'{name}={value}' for name, value in values.items())
     return f'localization {facts} message="{answer.message}"'

@@ -30,11 +30,13 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
         name, fx, fy, cx, cy = 'P', info.p[0], info.p[5], info.p[2], info.p[6]
     else:
         name, fx, fy, cx, cy = 'K', info.k[0], info.k[4], info.k[2], info.k[5]
+
     if fx == 0:
         raise CaldiffError(
             f'camera_info has {name}[0] = 0, which stands for an uncalibrated camera, expected the '
             'focal length; calibrate the camera or publish its calibration'
         )
+
     x0, y0, width, height = _region(info)
     model, coefficients = ('none', ()) if rectified else _distortion(info)
     bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
@@ -61,6 +63,7 @@ def camera_of_map(camera: Camera, width: int, height: int) -> Camera:
             f'the image is {width}x{height} pixels but the camera of the map is '
             f'{camera.width}x{camera.height}, expected the same aspect ratio; publish camera_info'
         )
+
     return camera.resized(width, height)
 
 
@@ -85,12 +88,14 @@ def _region(info: CameraInfo) -> tuple[int, int, int, int]:
     roi = info.roi
     if roi.width == 0 and roi.height == 0:  # stands for the whole image
         return 0, 0, info.width, info.height
+
     if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
         raise CaldiffError(
             f'the region of interest of camera_info ({roi.width}x{roi.height} at {roi.x_offset}, '
             f'{roi.y_offset}) leaves its {info.width}x{info.height} image, expected it inside; '
             'check the camera driver'
         )
+
     return roi.x_offset, roi.y_offset, roi.width, roi.height
 
 
@@ -99,7 +104,9 @@ def _distortion(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
     model, coefficients = info.distortion_model, tuple(info.d)
     if not any(coefficients):
         return 'none', ()
+
     longest = max(DISTORTION_COEFFICIENTS.get(model, (len(coefficients),)))
     if not any(coefficients[longest:]):
         coefficients = coefficients[:longest]
+
     return model, coefficients

@@ -20,29 +20,35 @@ from std_srvs.srv import Trigger
 from caldiff_ros.action import Localize
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Observer, Particles, Status
-from caldiff_ros.ros.answers import localization_msg
-from caldiff_ros.ros.desk import Desk, Request
+from caldiff_ros.ros.conversions.answers import localization_msg
+from caldiff_ros.ros.localization_queue import LocalizationQueue, Request
 
 #: Takes the message of a prior and an observer, or None for either; raises CaldiffError with the
 #: reason if no localization can be run now.
 Accept = Callable[[PoseWithCovarianceStamped | None, Observer | None], Request]
 
 
-class Front:
+class RequestServers:
     """Services ``relocalize`` and ``reinitialize_global_localization``, action ``localize``.
 
     Args:
         node: offers them.
         group: of the callbacks; reentrant, as they wait as coroutines in the executor's thread.
-        accept: makes the desk run a localization.
-        desk: cancels it.
+        accept: makes the queue run a localization.
+        queue: cancels it.
     """
 
-    def __init__(self, node: Node, group: CallbackGroup, accept: Accept, desk: Desk) -> None:
-        self._node, self._accept, self._desk = node, accept, desk
+    def __init__(
+        self, node: Node, group: CallbackGroup, accept: Accept, queue: LocalizationQueue
+    ) -> None:
+        self._node = node
+        self._accept = accept
+        self._queue = queue
         self._running: dict[bytes, Request] = {}
+
         for name in ('relocalize', 'reinitialize_global_localization'):
             node.create_service(Trigger, name, self._on_trigger, callback_group=group)
+
         self._server = ActionServer(
             node,
             Localize,
@@ -58,8 +64,12 @@ class Front:
         except CaldiffError as error:
             response.message = str(error)
             return response
+
         response.success = outcome.answer.status is Status.LOCALIZED
         response.message = outcome.answer.message
+        if outcome.transform_problem:
+            response.message += f'; {outcome.transform_problem}'
+
         return response
 
     async def _execute(self, goal: ServerGoalHandle) -> Localize.Result:
@@ -72,23 +82,28 @@ class Front:
             goal.abort()
             header = Header(stamp=self._node.get_clock().now().to_msg())
             return _result(Answer(Status.FAILED, str(error)), header)
+
         self._running[name] = request
         if goal.is_cancel_requested:  # before it was even begun
             self._on_cancel(goal)
+
         outcome = await self._end_of(request)
         del self._running[name]
+
         if goal.is_cancel_requested and outcome.answer.status is Status.FAILED:
             goal.canceled()
         elif outcome.answer.status is Status.LOCALIZED:
             goal.succeed()
         else:
             goal.abort()
+
         return _result(outcome.answer, outcome.header)
 
     def _on_cancel(self, goal: ServerGoalHandle) -> CancelResponse:
         request = self._running.get(bytes(goal.goal_id.uuid))
         if request is not None:
-            self._desk.cancel(request, 'the goal was cancelled')
+            self._queue.cancel(request, 'the goal was cancelled')
+
         return CancelResponse.ACCEPT
 
     def _end_of(self, request: Request) -> rclpy.task.Future:
@@ -108,6 +123,7 @@ def _tell(goal: ServerGoalHandle, particles: Particles) -> None:
     """Publish feedback, a new message for every step: nothing of an older goal is in it."""
     errors = particles.photometric_error
     best = float('nan') if errors is None else float(np.min(errors, initial=np.inf))
+
     goal.publish_feedback(
         Localize.Feedback(
             stage=particles.stage,

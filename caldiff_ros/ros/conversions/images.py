@@ -32,8 +32,8 @@ BYTES_PER_PIXEL = {
     **{f'{name}8': 1 for name in _BAYER},
     **{f'{name}16': 2 for name in _BAYER},
 }
-
-
+#: Newer names of sensor_msgs, as cv_bridge knows them.
+_NAMES_IN_CV_BRIDGE = {'uyvy': 'yuv422', 'yuyv': 'yuv422_yuy2'}
 #: Last bytes that whole files have near their end, by the first bytes of the format.
 _FILE_ENDS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 #: Cameras append some padding to their JPEGs.
@@ -49,6 +49,7 @@ def image_to_rgb(message: Image | CompressedImage) -> np.ndarray:
     """
     if isinstance(message, CompressedImage):
         return _decompress(message)
+
     packed = _without_padding(message)
     try:
         rgb = _convert(packed)
@@ -57,6 +58,7 @@ def image_to_rgb(message: Image | CompressedImage) -> np.ndarray:
             f'the {message.width}x{message.height} image with encoding {message.encoding!r} could '
             f'not be converted ({error}); publish rgb8 or bgr8'
         ) from error
+
     return np.ascontiguousarray(rgb)
 
 
@@ -77,6 +79,7 @@ def _decompress(message: CompressedImage) -> np.ndarray:
             f'the compressed image with format {message.format!r} is {len(data)} bytes that begin '
             f'with {data[:4].hex() or "nothing"}, expected a JPEG or PNG; check the image transport'
         )
+
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION  # camera_info knows no turned image
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if end in data[-_PADDING:] else None
     if bgr is None:
@@ -85,6 +88,7 @@ def _decompress(message: CompressedImage) -> np.ndarray:
             f'{len(data)} bytes, expected a whole JPEG or PNG; it was cut off or damaged, check '
             'the camera driver and the network'
         )
+
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
@@ -95,25 +99,30 @@ def _without_padding(message: Image) -> Image:
             f'image encoding {message.encoding!r} is not a known colour or grey encoding, expected '
             f'one of {", ".join(BYTES_PER_PIXEL)}; convert the images'
         )
+
     if message.width == 0 or message.height == 0:
         raise CaldiffError(
             f'the image is {message.width}x{message.height} pixels, expected at least one; check '
             'the camera driver'
         )
+
     row = message.width * BYTES_PER_PIXEL[message.encoding]
     if message.step < row:
         raise CaldiffError(
             f'the image has a step of {message.step} bytes, expected at least {row} for '
             f'{message.width} pixels of {message.encoding}; check the camera driver'
         )
+
     expected = message.step * message.height
     if len(message.data) < expected:
         raise CaldiffError(
             f'the image has {len(message.data)} bytes, expected {expected} (step {message.step} x '
             f'height {message.height}); it was cut off, check the camera driver'
         )
+
     if message.step == row:
         return message
+
     rows = np.frombuffer(message.data, np.uint8)[:expected].reshape(message.height, message.step)
     return Image(
         header=message.header,
@@ -135,7 +144,17 @@ def _convert_with_rosbags(message: Image) -> np.ndarray:
 def _convert_with_cv_bridge(message: Image) -> np.ndarray:
     from cv_bridge import CvBridge
 
-    return CvBridge().imgmsg_to_cv2(message, 'rgb8')
+    known = Image(
+        header=message.header,
+        height=message.height,
+        width=message.width,
+        encoding=_NAMES_IN_CV_BRIDGE.get(message.encoding, message.encoding),
+        is_bigendian=message.is_bigendian,
+        step=message.step,
+        data=message.data,
+    )
+
+    return CvBridge().imgmsg_to_cv2(known, 'rgb8')
 
 
 def _choose_converter():
@@ -145,6 +164,7 @@ def _choose_converter():
         import cv_bridge  # noqa: F401 - fails where numpy is another than it was compiled against
     except (PackageNotFoundError, ImportError, AttributeError):
         return _convert_with_rosbags
+
     return _convert_with_cv_bridge
 
 

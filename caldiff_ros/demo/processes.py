@@ -15,7 +15,7 @@ from ament_index_python import get_package_prefix
 
 #: Time that a process has to end after SIGINT, before it is killed.
 END_S = 30.0
-TOPICS = {'image': '/camera/image_raw', 'camera_info': '/camera/camera_info'}
+TOPICS = {'image': 'camera/image_raw', 'camera_info': 'camera/camera_info'}
 
 
 def isolate_ros() -> None:
@@ -34,6 +34,7 @@ def node_commands(map_folder: str, preset: str, device: str) -> list[list[str]]:
         arguments = [f'{name}:={value}' for name, value in settings.items() if value]
         launch = ['ros2', 'launch', 'caldiff_ros', 'localize.launch.py', 'demo:=true']
         return [launch + arguments]
+
     executables = Path(get_package_prefix('caldiff_ros')) / 'lib' / 'caldiff_ros'
     remaps = [part for name, topic in TOPICS.items() for part in ('-r', f'{name}:={topic}')]
     parameters = [
@@ -57,6 +58,7 @@ def running(commands: list[list[str]], log: Path):
             )
             stack.callback(_end, process)
             processes.append(process)
+
         yield processes
 
 

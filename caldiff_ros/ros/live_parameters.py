@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of a running node and the engine that follows them."""
+"""The parameters of a running node and the loaded_map that follows them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.engine import Engine
+from caldiff_ros.ros.loaded_map import LoadedMap
 from caldiff_ros.ros.parameters import declare_parameters, unknown_parameters
-from caldiff_ros.ros.problems import named
+from caldiff_ros.ros.problems import describe_exception
 
 
-class Settings:
-    """Parameters and engine, exchanged together: changes are checked first and applied then.
+class LiveParameters:
+    """Parameters and loaded_map, exchanged together: changes are checked first and applied then.
 
     Args:
         node: declares the parameters and logs them.
@@ -26,7 +26,7 @@ class Settings:
 
     Attributes:
         parameters: their values.
-        engine: made from them; None while none is loaded.
+        loaded_map: made from them; None while none is loaded.
 
     Raises:
         CaldiffError: if a parameter cannot be used.
@@ -36,51 +36,54 @@ class Settings:
     def __init__(self, node: Node, on_change: Callable[[set[str]], None]) -> None:
         self._on_change = on_change
         self.parameters = declare_parameters(node)
-        self.engine: Engine | None = None
-        self._checked = self.parameters, self.engine
+        self.loaded_map: LoadedMap | None = None
+        self._checked = self.parameters, self.loaded_map
         values = ' '.join(f'{name}={value!r}' for name, value in asdict(self.parameters).items())
         node.get_logger().info(f'parameters: {values}')
         for sentence in unknown_parameters(node):
             node.get_logger().warning(sentence)
+
         node.add_on_set_parameters_callback(self._check)
         self._applies_after = hasattr(node, 'add_post_set_parameters_callback')
         if self._applies_after:  # since Iron; before, what was checked is set for certain
             node.add_post_set_parameters_callback(self._apply)
 
-    def load(self) -> Engine:
+    def load(self) -> LoadedMap:
         """Read the map.
 
         Raises:
             CaldiffError: if it cannot be used.
         """
-        self.engine = Engine.load(self.parameters)
-        return self.engine
+        self.loaded_map = LoadedMap.load(self.parameters)
+        return self.loaded_map
 
     def free(self) -> None:
-        """Give the engine up."""
-        self.engine = None
+        """Give the loaded_map up."""
+        self.loaded_map = None
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
         """Refuse what cannot be used; a new map is read here, beside the old one."""
         known = asdict(self.parameters)
         values = {change.name: change.value for change in changes if change.name in known}
-        parameters, engine = self.parameters, self.engine
+        parameters, loaded_map = self.parameters, self.loaded_map
         try:
             parameters = replace(parameters, **values)
-            if engine is not None and parameters != engine.parameters:
-                engine = engine.changed(parameters)
+            if loaded_map is not None and parameters != loaded_map.parameters:
+                loaded_map = loaded_map.changed(parameters)
         except CaldiffError as error:
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # as of a GPU without memory for a second map
-            return SetParametersResult(successful=False, reason=named(error))
-        self._checked = parameters, engine
+            return SetParametersResult(successful=False, reason=describe_exception(error))
+
+        self._checked = parameters, loaded_map
         if not self._applies_after:
             self._apply(changes)
+
         return SetParametersResult(successful=True)
 
     def _apply(self, _: list[Parameter]) -> None:
         before = asdict(self.parameters)
-        self.parameters, self.engine = self._checked
+        self.parameters, self.loaded_map = self._checked
         changed = {name for name, value in asdict(self.parameters).items() if value != before[name]}
         if changed:
             self._on_change(changed)

@@ -1,12 +1,10 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The mathematics of frames: matrices (4, 4) float64, ``T_a_b`` takes b to a; no ROS in here."""
+"""Rigid transforms between frames: matrices (4, 4) float64, ``T_a_b`` takes b to a."""
 
 from __future__ import annotations
 
 import numpy as np
-
-from caldiff_ros.localization.prior import Prior
 
 
 def inverse(T_a_b: np.ndarray) -> np.ndarray:
@@ -26,21 +24,20 @@ def map_to_child(T_map_cam: np.ndarray, T_child_cam: np.ndarray) -> np.ndarray:
     return T_map_cam @ inverse(T_child_cam)
 
 
-def camera_prior(
+def mounted_camera(
     T_map_base: np.ndarray, covariance_base: np.ndarray, T_base_cam: np.ndarray
-) -> Prior:
-    """The prior of a camera that is mounted on a base.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pose (4, 4) and covariance (6, 6) of a camera that is mounted on a base.
 
     Args:
-        T_map_base: guess of the base.
+        T_map_base: estimate of the base.
         covariance_base: (6, 6) of (x, y, z, rotation about the map's axes), map units and radians.
         T_base_cam: mounting of the optical camera.
-
-    Raises:
-        CaldiffError: see `Prior`.
     """
     x, y, z = T_map_base[:3, :3] @ T_base_cam[:3, 3]  # arm from base to camera, in the map
+
     J = np.eye(6)
     # a turn w of the base moves the camera by the cross product of w and the arm
     J[:3, 3:] = [[0, z, -y], [-z, 0, x], [y, -x, 0]]
-    return Prior(T_map_base @ T_base_cam, J @ covariance_base @ J.T)
+
+    return T_map_base @ T_base_cam, J @ covariance_base @ J.T

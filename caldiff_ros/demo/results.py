@@ -12,10 +12,10 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rich.table import Table
 
+from caldiff_ros.demo.data import DemoImage
 from caldiff_ros.evaluation.metrics import pose_errors
 from caldiff_ros.localization.correctness import RIGHT
-from caldiff_ros.ros.demo_data import DemoImage
-from caldiff_ros.ros.poses import pose_from_msg
+from caldiff_ros.ros.conversions.poses import pose_from_msg
 
 #: Every pose must be right, and the given part of them within these bounds (normalized units,
 #: degrees).
@@ -54,6 +54,7 @@ def verdict(results: list[Result]) -> tuple[bool, str]:
         f'{right} of {len(results)} images within {RIGHT[0]} and {RIGHT[1]:g} deg (all '
         f'must be), {precise} within {PRECISE[0]} and {PRECISE[1]:g} deg ({PRECISE_PART:.0%} must)'
     )
+
     return passed, sentence
 
 
@@ -74,6 +75,7 @@ def results_table(results: list[Result]) -> Table:
             f'[{color}]{result.rotation_deg:.2f}',
             f'{result.seconds:.1f}',
         )
+
     return table
 
 

@@ -13,7 +13,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import CancelToken
 
 
-class Inbox:
+class LatestMessages:
     """Filled by the executor's thread, read by the worker.
 
     Newer means received later: stamps of a bag or of another computer's clock do not tell.
@@ -92,8 +92,10 @@ class Inbox:
                     f'no image arrived within {timeout_s:g} s, expected images on the image topic; '
                     'check its name and that the camera runs'
                 )
+
             if self._image_received_s >= requested_s - timeout_s:
                 return self._image
+
             age_s = time.monotonic() - self._image_received_s
             raise CaldiffError(
                 f'the last image arrived {age_s:.0f} s ago, expected one within {timeout_s:g} s; '
@@ -114,6 +116,7 @@ class Inbox:
                     f'no camera_info arrived within {timeout_s:g} s, expected the calibration of '
                     'the camera; publish it, or set use_map_camera to take that of the map'
                 )
+
             return self._info
 
     def _wait_until(self, ready, deadline_s: float, cancel: CancelToken) -> None:
@@ -122,4 +125,5 @@ class Inbox:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0:
                 return
+
             self._changed.wait(remaining_s)

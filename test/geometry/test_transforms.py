@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from caldiff_ros.ros.transforms import camera_prior, inverse, map_to_child
+from caldiff_ros.geometry.transforms import inverse, map_to_child, mounted_camera
 
 #: From an optical camera to a body that looks along x: REP-103.
 T_BASE_CAM = np.array([[0, 0, 1, 0.2], [-1, 0, 0, 0.1], [0, -1, 0, 0.5], [0, 0, 0, 1.0]])
@@ -17,7 +17,7 @@ def pose(x: float, y: float, yaw_deg: float, z: float = 0.0) -> np.ndarray:
     return T
 
 
-def test_inverse():
+def test_transform_times_its_inverse_is_the_identity():
     T = pose(1, 2, 30) @ T_BASE_CAM
     np.testing.assert_allclose(T @ inverse(T), np.eye(4), atol=1e-12)
 
@@ -36,13 +36,13 @@ def test_map_to_odom_takes_the_drift_out():
     np.testing.assert_allclose(T_map_odom @ [1, 0, 0, 1], [3, 0, 0, 1], atol=1e-12)
 
 
-def test_prior_of_a_camera_in_the_origin_of_its_base_only_turns():
+def test_covariance_of_a_camera_in_the_origin_of_its_base_only_turns():
     R = T_BASE_CAM.copy()
     R[:3, 3] = 0
     covariance = np.diag([1.0, 2, 3, 4, 5, 6])
-    prior = camera_prior(pose(1, 2, 45), covariance, R)
-    np.testing.assert_allclose(prior.covariance, covariance)
-    np.testing.assert_allclose(prior.T_map_cam, pose(1, 2, 45) @ R)
+    T_map_cam, moved = mounted_camera(pose(1, 2, 45), covariance, R)
+    np.testing.assert_allclose(moved, covariance)
+    np.testing.assert_allclose(T_map_cam, pose(1, 2, 45) @ R)
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -53,6 +53,6 @@ def test_covariance_of_the_camera_is_that_of_sampled_bases(seed):
     deltas = rng.normal(size=(40_000, 6)) @ root.T
     turned = Rotation.from_rotvec(deltas[:, 3:]).as_matrix() @ T_map_base[:3, :3]
     positions = turned @ T_BASE_CAM[:3, 3] + T_map_base[:3, 3] + deltas[:, :3]
-    prior = camera_prior(T_map_base, root @ root.T, T_BASE_CAM)
+    _, moved = mounted_camera(T_map_base, root @ root.T, T_BASE_CAM)
     sampled = np.cov(np.concatenate([positions, deltas[:, 3:]], axis=1).T)
-    np.testing.assert_allclose(prior.covariance, sampled, atol=0.05 * np.abs(sampled).max())
+    np.testing.assert_allclose(moved, sampled, atol=0.05 * np.abs(sampled).max())

@@ -20,7 +20,7 @@ FRUSTUM_FRACTION = 0.06
 
 
 @dataclass(frozen=True)
-class Engine:
+class LoadedMap:
     """What one localization works with; a change of parameters makes another one.
 
     Attributes:
@@ -32,7 +32,7 @@ class Engine:
     localizer: Localizer
 
     @classmethod
-    def load(cls, parameters: LocalizerParameters) -> Engine:
+    def load(cls, parameters: LocalizerParameters) -> LoadedMap:
         """Read the map.
 
         Raises:
@@ -40,14 +40,15 @@ class Engine:
         """
         return cls._make(parameters, LocalizationMap.load(map_path(parameters)))
 
-    def changed(self, parameters: LocalizerParameters) -> Engine:
-        """The engine for other parameters; reads the map only if it is another one.
+    def changed(self, parameters: LocalizerParameters) -> LoadedMap:
+        """The loaded_map for other parameters; reads the map only if it is another one.
 
         Raises:
-            CaldiffError: if map or preset cannot be used; this engine stays as it is.
+            CaldiffError: if map or preset cannot be used; this loaded_map stays as it is.
         """
         if map_path(parameters) != map_path(self.parameters):
             return self.load(parameters)
+
         return self._make(parameters, self.map)
 
     @property
@@ -66,7 +67,7 @@ class Engine:
         return self.parameters.marker_size or FRUSTUM_FRACTION * self.map.unit
 
     @classmethod
-    def _make(cls, parameters: LocalizerParameters, place: LocalizationMap) -> Engine:
+    def _make(cls, parameters: LocalizerParameters, place: LocalizationMap) -> LoadedMap:
         config = localizer_config(parameters)
         localizer = Localizer(place, config, device=parameters.device, seed=parameters.seed)
         return cls(parameters, localizer)

@@ -1,25 +1,22 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The executable ``demo_camera``: a camera that shows one held-out image at a time."""
+"""A camera that shows one held-out image at a time."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
+from caldiff_ros.demo.data import read_demo, shipped_folder
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.ros.camera_info import info_from_camera
-from caldiff_ros.ros.demo_data import read_demo, shipped_folder
-from caldiff_ros.ros.images import rgb_to_image
+from caldiff_ros.ros.conversions.camera_info import info_from_camera
+from caldiff_ros.ros.conversions.images import rgb_to_image
 
 FRAME = 'demo_camera_optical_frame'
 
@@ -37,8 +34,10 @@ class DemoCamera(Node):
         folder = self._declare('folder', '', about, read_only=True)
         rate_hz = self._declare('rate_hz', 5.0, 'images per second', read_only=True)
         self._camera, self._images = read_demo(Path(folder) if folder else shipped_folder())
+
         self._select(self._declare('index', 0, f'image shown, 0 to {len(self._images) - 1}'))
         self.add_on_set_parameters_callback(self._on_parameters)
+
         self._image_out = self.create_publisher(Image, 'image', qos_profile_sensor_data)
         self._info_out = self.create_publisher(CameraInfo, 'camera_info', qos_profile_sensor_data)
         self.create_timer(1.0 / rate_hz, self._publish)
@@ -52,6 +51,7 @@ class DemoCamera(Node):
             raise CaldiffError(
                 f'there is no image {index}, expected an index of 0 to {len(self._images) - 1}'
             )
+
         self._rgb = self._images[index].read_rgb()
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
@@ -61,26 +61,10 @@ class DemoCamera(Node):
                     self._select(parameter.value)
         except CaldiffError as error:
             return SetParametersResult(successful=False, reason=str(error))
+
         return SetParametersResult(successful=True)
 
     def _publish(self) -> None:
         header = Header(frame_id=FRAME, stamp=self.get_clock().now().to_msg())
         self._info_out.publish(info_from_camera(self._camera, header))
         self._image_out.publish(rgb_to_image(self._rgb, header))
-
-
-def main() -> int:
-    """Run the node until it is asked to end; the exit status is 0 then."""
-    rclpy.init()
-    try:
-        rclpy.spin(DemoCamera())
-    except (KeyboardInterrupt, ExternalShutdownException):
-        return 0
-    except CaldiffError as error:
-        rclpy.logging.get_logger('demo_camera').fatal(str(error))
-        return 1
-    return 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -27,6 +27,7 @@ def error_colors(photometric_error: np.ndarray | None, n: int) -> np.ndarray:
     """Colours (n, 3) in 0..1 of ``n`` errors: green over yellow to red on a logarithmic scale."""
     if photometric_error is None:
         return np.tile(GREY, (n, 1))
+
     clipped = np.clip(photometric_error, GREEN_ERROR, RED_ERROR)
     t = np.log(clipped / GREEN_ERROR) / math.log(RED_ERROR / GREEN_ERROR)
     colors = np.stack([np.minimum(1, 2 * t), np.minimum(1, 2 - 2 * t), np.zeros(n)], axis=-1)
@@ -52,6 +53,7 @@ def frustum_marker(
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in edges.reshape(-1, 3).tolist()]
     for red, green, blue in colors.tolist():
         marker.colors += [ColorRGBA(r=red, g=green, b=blue, a=1.0)] * edges.shape[1]
+
     return marker
 
 
@@ -71,6 +73,7 @@ def particle_markers(
     if error is not None:
         order = np.argsort(-error)
         T_map_cam, error = T_map_cam[order], error[order]
+
     colors = error_colors(error, len(T_map_cam))
     marker = frustum_marker(T_map_cam, colors, header, particles.stage, camera=camera, depth=depth)
     marker.lifetime = Duration(seconds=lifetime_s).to_msg()

@@ -69,6 +69,7 @@ class DemoClient(Node):
         result = self._call(self._set_camera, request, MESSAGE_TIMEOUT_S).results[0]
         if not result.successful:
             raise CaldiffError(f'the demo camera refused image {index}: {result.reason}')
+
         now_s = self.get_clock().now().nanoseconds * 1e-9
         self._wait(lambda: self._last_image_s > now_s, MESSAGE_TIMEOUT_S, 'image of the camera')
 
@@ -82,14 +83,17 @@ class DemoClient(Node):
             received = self.wait_for_localization(before, MESSAGE_TIMEOUT_S)
         except CaldiffError as error:
             raise CaldiffError(f'{error}; relocalize answered: {response.message}') from error
+
         localized = received.localization.status == Localization.LOCALIZED
         if response.success != localized:
             raise CaldiffError(
                 f'relocalize answered {response.success} ({response.message}) but the status is '
                 f'{received.localization.status}, expected them to agree; report this'
             )
+
         if localized:
             self._wait(lambda: received.pose and received.overlay, MESSAGE_TIMEOUT_S, 'pose')
+
         return received, seconds
 
     def wait_for_localization(self, before: set, timeout_s: float) -> Received:
@@ -102,6 +106,7 @@ class DemoClient(Node):
                 for stamp, received in self._received.items()
                 if stamp not in before and received.localization is not None
             ]
+
             return bool(new)
 
         self._wait(arrived, timeout_s, 'localization')
@@ -115,6 +120,7 @@ class DemoClient(Node):
             raise CaldiffError(
                 f'{client.srv_name} gave no answer within {timeout_s:g} s; see the log of the nodes'
             )
+
         return future.result()
 
     def _wait(self, ready, timeout_s: float, what: str) -> None:

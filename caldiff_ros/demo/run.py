@@ -19,19 +19,21 @@ from pathlib import Path
 import cv2
 import rclpy
 import tyro
-import yaml
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rich.console import Console
 
+from caldiff_ros.demo.client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
+from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
+from caldiff_ros.demo.figure import save_convergence
+from caldiff_ros.demo.processes import TOPICS, isolate_ros, node_commands, running
+from caldiff_ros.demo.results import compare, results_table, save_results, verdict
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Status
-from caldiff_ros.ros.demo_client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
-from caldiff_ros.ros.demo_data import DemoImage, read_demo, shipped_folder
-from caldiff_ros.ros.demo_figure import save_convergence
-from caldiff_ros.ros.demo_processes import TOPICS, isolate_ros, node_commands, running
-from caldiff_ros.ros.demo_results import compare, results_table, save_results, verdict
-from caldiff_ros.ros.images import image_to_rgb
+from caldiff_ros.ros.conversions.images import image_to_rgb
+from caldiff_ros.ros.loaded_map import map_path
+from caldiff_ros.ros.parameters import LocalizerParameters
 
 START_TIMEOUT_S = 180.0
 
@@ -54,24 +56,27 @@ class DemoOptions:
 
 def run(options: DemoOptions, console: Console) -> bool:
     """Run the demo; whether the poses were right."""
-    unit = _map_unit(options.map)
+    unit = LocalizationMap.load(map_path(LocalizerParameters(map=options.map))).unit
     camera, images = read_demo(shipped_folder())
     options.output.mkdir(parents=True, exist_ok=True)
     log = options.output / 'nodes.log'
     commands = node_commands(options.map, options.preset, options.device)
     console.print(f'starting the localizer and the demo camera, their log is {log}')
     results = []
+
     with running(commands, log) as processes, _client() as client:
         _wait_for_nodes(client, processes, log)
         first = client.wait_for_localization(set(), LOCALIZATION_TIMEOUT_S).localization
         console.print(f'at start: {first.message}')
+
         for i, image in enumerate(images[: options.images or None]):
             client.show_image(i)
             received, seconds = client.relocalize()
-            results.append(compare(image, received.pose, unit, seconds))
+            results.append(compare(image, received.pose, unit=unit, seconds=seconds))
             _save_pictures(received, image, camera, options.output, with_figure=i == 0)
             status = Status(received.localization.status).name
             console.print(f'{image.path.name}: {status} in {seconds:.1f} s')
+
     right, sentence = verdict(results)
     console.print(results_table(results))
     console.print(f'{"right" if right else "WRONG"}: {sentence}')
@@ -80,28 +85,18 @@ def run(options: DemoOptions, console: Console) -> bool:
     return right
 
 
-def _map_unit(map_folder: str) -> float:
-    """Length of one normalized unit, in map units."""
-    folder = Path(map_folder) if map_folder else shipped_folder().parent / 'maps' / 'diorama_room'
-    try:
-        content = yaml.safe_load((folder / 'map.yaml').read_text())
-        return float(content['normalization']['side'] * content['scale'])
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise CaldiffError(
-            f'{folder} is not a map ({error}); make one with caldiff build-map'
-        ) from error
-
-
 @contextmanager
 def _client():
     """The client node with a thread that serves it."""
     remaps = [part for name, topic in TOPICS.items() for part in ('-r', f'{name}:={topic}')]
     rclpy.init(args=['--ros-args', *remaps])
     client = DemoClient()
+
     executor = SingleThreadedExecutor()
     executor.add_node(client)
     thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
     thread.start()
+
     try:
         yield client
     finally:
@@ -124,6 +119,7 @@ def _wait_for_nodes(client: DemoClient, processes: list[subprocess.Popen], log: 
             tail = ' | '.join(log.read_text(errors='replace').splitlines()[-3:])
             what = 'a node ended' if ended else f'the nodes were not ready in {START_TIMEOUT_S:g} s'
             raise CaldiffError(f'{what}, expected both to run; {log} ends with: {tail}')
+
         time.sleep(0.1)
 
 
@@ -133,6 +129,7 @@ def _save_pictures(
     if received.overlay is not None:
         bgr = cv2.cvtColor(image_to_rgb(received.overlay), cv2.COLOR_RGB2BGR)
         cv2.imwrite(str(output / f'overlay_{image.path.stem}.png'), bgr)
+
     if with_figure and received.markers:
         path = output / 'particles.png'
         save_convergence(received.markers, image.T_map_cam, camera, path)

@@ -13,25 +13,34 @@ from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.prior import Prior
-from caldiff_ros.ros.engine import Engine
+from caldiff_ros.ros.loaded_map import LoadedMap
+from caldiff_ros.ros.session import Session
 
 BUSY = 'a localization is running, ask again when it has ended'
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer with the stamp of its image and the frame of its map."""
+    """How a request ended.
+
+    Attributes:
+        answer: of the localization.
+        header: stamp of the image, frame of the map.
+        transform_problem: why the pose did not go to TF although it should have, or empty.
+    """
 
     answer: Answer
     header: Header
+    transform_problem: str = ''
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Request:
     """A localization to carry out.
 
     Attributes:
-        engine: what to work with.
+        loaded_map: what to work with.
+        session: the state that it belongs to, and what it publishes through.
         requested_s: of `time.monotonic`; images received later are preferred.
         explicit: whether somebody waits for the outcome; it pre-empts what nobody asked for.
         prior: guess of the pose, or None.
@@ -42,7 +51,8 @@ class Request:
         answered: whether the answer is known; the next request may come now.
     """
 
-    engine: Engine
+    loaded_map: LoadedMap
+    session: Session
     requested_s: float
     explicit: bool = True
     prior: Prior | None = None
@@ -58,7 +68,7 @@ class Request:
         self.cancel_token.cancel()
 
 
-class Desk:
+class LocalizationQueue:
     """Hands requests to the one worker thread.
 
     Args:
@@ -67,7 +77,8 @@ class Desk:
     """
 
     def __init__(self, work: Callable[[Request], None], wake: Callable[[], None]) -> None:
-        self._work, self._wake = work, wake
+        self._work = work
+        self._wake = wake
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix='localize')
         self._lock = threading.Lock()
         self._current: Request | None = None
@@ -80,7 +91,9 @@ class Desk:
             if current is not None and not current.answered:
                 if current.explicit or not request.explicit:
                     return False
+
                 self._cancel(current, 'a request was more urgent')
+
             self._current = request
             self._worker.submit(self._work, request)
             return True
