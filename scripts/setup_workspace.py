@@ -105,7 +105,7 @@ def install_dependencies(distribution: str | None) -> None:
     if distribution:
         wanted.append(_numpy_of_distribution())
     else:
-        wanted += extras['ros-wheels'] + extras['ros-build']
+        wanted += extras['ros-wheels'] + extras['ros-build'] + extras['ros-linters']
     key = digest(distribution or 'wheels', *wanted, *extras['dev'])
     stamp = VENV / '.caldiff_dependencies'
     if up_to_date(stamp, key):
