@@ -72,7 +72,7 @@ print(*{name.split('.')[1] for name in sys.modules if name.startswith('caldiff_r
 """
 
 
-@pytest.mark.parametrize('module', ['caldiff_ros.localization', 'caldiff_ros.ros.localizer'])
+@pytest.mark.parametrize('module', ['caldiff_ros.localization', 'caldiff_ros.ros.node'])
 def test_a_robot_loads_neither_trainers_nor_dataset_readers(module):
     if module.startswith('caldiff_ros.ros'):
         pytest.importorskip('rclpy')
