@@ -29,7 +29,7 @@ class MonteCarloConfig:
     There the integrated iNeRF renders 100 particles x 50 steps x 64 pixels, forward and backward.
     A backward pass through a ray is counted as one more rendering of it, which favours the filter:
     on a CPU it takes 0.6 to 1 times as long. So the filter, which needs no gradients,
-    renders 100 x 50 x 128 = 640,000 rays, and exactly so many.
+    renders 100 x 50 x 128 = 640,000 rays, and exactly that many.
     """
 
     particles: int = 100

@@ -71,7 +71,7 @@ class Arguments:
     by fast:particles=25. For a figure, the preset to show."""
 
     budget: float | None = None
-    """Stop after so many hours; the same command goes on from there."""
+    """Stop after this many hours; the same command goes on from there."""
 
     device: Device = 'auto'
     """Where to compute; auto takes the GPU if there is one."""

@@ -21,7 +21,7 @@ SceneAlteration = Callable[
     [Scene, Sequence[Frame], Sequence[Frame], Path], tuple[Scene, list[Frame], list[Frame]]
 ]
 
-#: Bilateral filter, applied so often: neighbours of so many pixels and grey values are averaged.
+#: Bilateral filter, how often it is applied, over how many pixels and grey values.
 _PASSES, _REACH_PX, _REACH_GREY = 6, 7.0, 40.0
 #: Distance of the second copy, in longest edges of the box around the training cameras.
 _APART = 2.0

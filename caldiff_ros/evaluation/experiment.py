@@ -59,7 +59,7 @@ class ExperimentConfig:
     Attributes:
         data: folder that holds the folders of the scenes.
         output: folder of maps, cells and tables.
-        image_width: images are reduced to so many pixels.
+        image_width: width that images are reduced to, in pixels.
         queries: test images per map, evenly spread over all; None for all.
         seed: of maps and methods.
         device: where to compute.

@@ -32,11 +32,11 @@ class HlocConfig:
     sift_ratio: float = 0.85
     """A match of SIFT must be this much nearer than the second nearest."""
     exhaustive_up_to: int = 30
-    """Up to so many images, every pair is matched for the map."""
+    """Up to this many images, every pair is matched for the map."""
     pose_neighbours: int = 8
-    """Of more images, each is matched with so many that look the same way from nearby, ..."""
+    """Of more images, each is matched with this many that look the same way from nearby, ..."""
     retrieval_neighbours: int = 8
-    """... and with so many that look alike."""
+    """... and with this many that look alike."""
     epipolar_px: float = 2.0
     """Largest distance of a match from the epipolar line that the known poses give."""
     two_view_points: bool = True
