@@ -61,7 +61,7 @@ class Arguments(LocalizerArguments):
     """Localize this many images only, evenly spread over all."""
 
     trust: FlagCreatePairsOff[bool] = False
-    """Also count what wrong poses and foreign images are taken for."""
+    """Also count how often wrong poses and images of other places are accepted."""
 
     foreign: tuple[Path, ...] = ()
     """Datasets of other places, whose images must not be localized."""

@@ -42,7 +42,8 @@ class Answer:
     """Result of `Localizer.localize`.
 
     Attributes:
-        status: LOCALIZED if the pose can be trusted, AMBIGUOUS if another place looks as well.
+        status: LOCALIZED if the pose can be trusted, AMBIGUOUS if another place
+            explains the image as well.
         message: one sentence that explains the status.
         T_map_cam: best pose, (4, 4) float64; None if there is none at all.
         covariance: (6, 6) float64 of (x, y, z, rotation about the map's x, y, z), in map units and
