@@ -36,7 +36,7 @@ def _parameter(
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LocalizerParameters:
     """What can be set; the text under a field describes its parameter.
 
