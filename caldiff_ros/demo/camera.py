@@ -14,17 +14,23 @@ def main() -> int:
     end_on_signals()  # before numpy is imported
 
     import rclpy
-    from rclpy.executors import SingleThreadedExecutor
 
     from caldiff_ros.demo.camera_node import DemoCamera
     from caldiff_ros.errors import CaldiffError
 
     rclpy.init()
     try:
-        node = DemoCamera()
+        _serve(DemoCamera())
     except CaldiffError as error:
         rclpy.logging.get_logger('demo_camera').fatal(str(error))
         return 1
+    finally:  # also where the signal comes while the node is made
+        rclpy.try_shutdown()
+    return 0
+
+
+def _serve(node) -> None:
+    from rclpy.executors import SingleThreadedExecutor
 
     spare_the_garbage_collector()
     executor = SingleThreadedExecutor()
@@ -34,9 +40,6 @@ def main() -> int:
     finally:
         executor.shutdown()
         node.destroy_node()
-        rclpy.try_shutdown()
-
-    return 0
 
 
 if __name__ == '__main__':

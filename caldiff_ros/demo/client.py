@@ -23,7 +23,8 @@ from caldiff_ros.msg import Localization
 from caldiff_ros.ros.outputs import LATCHED
 
 #: Longest wait for a localization, and for a message about one that has ended.
-LOCALIZATION_TIMEOUT_S, MESSAGE_TIMEOUT_S = 600.0, 20.0
+LOCALIZATION_TIMEOUT_S = 600.0
+MESSAGE_TIMEOUT_S = 20.0
 
 
 @dataclass
@@ -49,13 +50,18 @@ class DemoClient(Node):
         self._changed = threading.Condition()
         self._received: dict[tuple[int, int], Received] = {}
         self._last_image_s = 0.0
+
         self._relocalize = self.create_client(Trigger, 'relocalize')
         self._set_camera = self.create_client(SetParameters, 'demo_camera/set_parameters')
-        self.create_subscription(Localization, 'localization', self._on_localization, LATCHED)
-        self.create_subscription(PoseStamped, 'pose', self._on_pose, LATCHED)
-        self.create_subscription(Image, 'overlay', self._on_overlay, LATCHED)
-        self.create_subscription(MarkerArray, 'particle_markers', self._on_markers, 100)
-        self.create_subscription(Image, 'image', self._on_image, qos_profile_sensor_data)
+
+        for kind, topic, callback, qos in (
+            (Localization, 'localization', self._on_localization, LATCHED),
+            (PoseStamped, 'pose', self._on_pose, LATCHED),
+            (Image, 'overlay', self._on_overlay, LATCHED),
+            (MarkerArray, 'particle_markers', self._on_markers, 100),
+            (Image, 'image', self._on_image, qos_profile_sensor_data),
+        ):
+            self.create_subscription(kind, topic, callback, qos_profile=qos)
 
     def ready(self) -> bool:
         """Whether both nodes offer their services."""

@@ -51,13 +51,17 @@ def save_convergence(
     """
     panels = choose_panels(markers)
     drawn = [marker_lines(marker) for marker in panels]
+
     points = np.concatenate([lines.reshape(-1, 3) for lines, _ in drawn])
     center = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = 0.5 * float(np.ptp(points, axis=0).max())
+
     rows = -(-len(panels) // COLUMNS)
     figure = plt.figure(figsize=(3 * COLUMNS, 3 * rows + 0.5), layout='constrained')
     for i, (marker, (lines, colors)) in enumerate(zip(panels, drawn, strict=True)):
-        middle, half, true_depth = center, reach, 0.2 * reach
+        middle = center
+        half = reach
+        true_depth = 0.2 * reach
         if marker.ns in ENLARGED:
             middle = T_map_cam[:3, 3]
             half = min(reach, 1.2 * float(np.abs(lines - middle).max()))

@@ -17,12 +17,12 @@ from caldiff_ros.evaluation.metrics import pose_errors
 from caldiff_ros.localization.correctness import RIGHT
 from caldiff_ros.ros.conversions.poses import pose_from_msg
 
-#: Every pose must be right, and the given part of them within these bounds (normalized units,
-#: degrees).
-PRECISE, PRECISE_PART = (0.01, 2.0), 0.8
+#: Every pose must be right, and this part of them within these bounds (normalized units, degrees).
+PRECISE = (0.01, 2.0)
+PRECISE_PART = 0.8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One image: true and published pose (4, 4), errors (infinite without a pose) and time."""
 
@@ -42,7 +42,15 @@ def compare(image: DemoImage, pose: PoseStamped | None, unit: float, seconds: fl
     """Errors of a published pose; ``unit`` is one normalized unit in map units."""
     T = None if pose is None else pose_from_msg(pose.pose)
     distance, angle_deg = pose_errors(image.T_map_cam, T)
-    return Result(image.path.name, image.T_map_cam, T, distance / unit, angle_deg, seconds)
+
+    return Result(
+        name=image.path.name,
+        T_true=image.T_map_cam,
+        T_estimate=T,
+        translation_norm=distance / unit,
+        rotation_deg=angle_deg,
+        seconds=seconds,
+    )
 
 
 def verdict(results: list[Result]) -> tuple[bool, str]:

@@ -73,7 +73,7 @@ def run(options: DemoOptions, console: Console) -> bool:
             client.show_image(i)
             received, seconds = client.relocalize()
             results.append(compare(image, received.pose, unit=unit, seconds=seconds))
-            _save_pictures(received, image, camera, options.output, with_figure=i == 0)
+            _save_pictures(received, image, camera, output=options.output, with_figure=i == 0)
             status = Status(received.localization.status).name
             console.print(f'{image.path.name}: {status} in {seconds:.1f} s')
 
@@ -132,7 +132,7 @@ def _save_pictures(
 
     if with_figure and received.markers:
         path = output / 'particles.png'
-        save_convergence(received.markers, image.T_map_cam, camera, path)
+        save_convergence(received.markers, image.T_map_cam, camera, path=path)
 
 
 def _console() -> Console:

@@ -109,7 +109,7 @@ def diagnostics(
         level, message = _LEVELS[last.status], f'{last.status.name}: {last.message}'
 
     values = {'lifecycle state': state, **_map_values(loaded_map), **statistics.values()}
-    localization = _status(f'{node_name}: localization', level, message, values)
+    localization = _status(f'{node_name}: localization', level, message, values=values)
 
     if not active:
         camera = (DiagnosticStatus.STALE, inactive)
@@ -119,7 +119,7 @@ def diagnostics(
         camera = (DiagnosticStatus.OK, 'images arrive')
 
     return DiagnosticArray(
-        header=header, status=[localization, _status(f'{node_name}: camera', *camera, {})]
+        header=header, status=[localization, _status(f'{node_name}: camera', *camera, values={})]
     )
 
 

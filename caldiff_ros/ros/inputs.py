@@ -58,10 +58,10 @@ class Inputs:
         sensor = {'depth': 1, 'reliability': ReliabilityPolicy.BEST_EFFORT}
         self._subscriptions = [
             self._subscribe(
-                CompressedImage if compressed else Image, image, self._on_image, sensor
+                CompressedImage if compressed else Image, image, self._on_image, qos=sensor
             ),
-            self._subscribe(CameraInfo, 'camera_info', self._on_info, sensor),
-            self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, {'depth': 1}),
+            self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor),
+            self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, qos={'depth': 1}),
         ]
 
         self._image_topic, self._info_topic, _ = (s.topic_name for s in self._subscriptions)
@@ -117,7 +117,7 @@ class Inputs:
             kind,
             topic,
             callback,
-            QoSProfile(**qos),  # of its own, as the overrides are written into it
+            qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),

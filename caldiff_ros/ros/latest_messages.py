@@ -38,7 +38,8 @@ class LatestMessages:
     def put_image(self, message: Image | CompressedImage) -> None:
         """Keep an image."""
         with self._changed:
-            self._image, self._image_received_s = message, time.monotonic()
+            self._image = message
+            self._image_received_s = time.monotonic()
             self._changed.notify_all()
 
     def put_info(self, message: CameraInfo) -> None:

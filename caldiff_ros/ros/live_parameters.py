@@ -38,6 +38,7 @@ class LiveParameters:
         self.parameters = declare_parameters(node)
         self.loaded_map: LoadedMap | None = None
         self._checked = self.parameters, self.loaded_map
+
         values = ' '.join(f'{name}={value!r}' for name, value in asdict(self.parameters).items())
         node.get_logger().info(f'parameters: {values}')
         for sentence in unknown_parameters(node):
@@ -65,7 +66,8 @@ class LiveParameters:
         """Refuse what cannot be used; a new map is read here, beside the old one."""
         known = asdict(self.parameters)
         values = {change.name: change.value for change in changes if change.name in known}
-        parameters, loaded_map = self.parameters, self.loaded_map
+        parameters = self.parameters
+        loaded_map = self.loaded_map
         try:
             parameters = replace(parameters, **values)
             if loaded_map is not None and parameters != loaded_map.parameters:

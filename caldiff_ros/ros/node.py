@@ -91,7 +91,7 @@ class LocalizerNode(LifecycleNode):
         self._statistics = Statistics()
         self._tf = TransformOutput(self)
 
-        worker = LocalizationWorker(self, self._latest, self._tf, self._statistics)
+        worker = LocalizationWorker(self, self._latest, self._tf, statistics=self._statistics)
         self._queue = LocalizationQueue(worker, self._latest.wake)
 
     def _offer_requests(self) -> None:

@@ -156,12 +156,14 @@ class MapOutput:
         Raises:
             Cancelled: if ``cancel`` was used.
         """
-        place, header = (
-            loaded_map.map,
-            Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg()),
-        )
+        place = loaded_map.map
+        header = Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg())
+
         self._cameras_msg = camera_markers(
-            place.to_map(place.training_cameras), header, place.camera, loaded_map.frustum_depth
+            place.to_map(place.training_cameras),
+            header,
+            place.camera,
+            depth=loaded_map.frustum_depth,
         )
         self._points_msg = None
         self.show()
@@ -171,8 +173,8 @@ class MapOutput:
                 place.field,
                 place.training_cameras.to(place.field.aabb.device),
                 place.camera,
-                loaded_map.parameters.map_points,
-                cancel.raise_if_cancelled,
+                n_points=loaded_map.parameters.map_points,
+                check=cancel.raise_if_cancelled,
             )
             cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
             self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)

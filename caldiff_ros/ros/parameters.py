@@ -36,7 +36,7 @@ def _parameter(
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LocalizerParameters:
     """What can be set; the text under a field describes its parameter.
 
@@ -123,7 +123,8 @@ class LocalizerParameters:
 
     def __post_init__(self) -> None:
         for parameter in fields(self):
-            choices, value = parameter.metadata['choices'], getattr(self, parameter.name)
+            choices = parameter.metadata['choices']
+            value = getattr(self, parameter.name)
             if choices and value not in choices:
                 raise CaldiffError(
                     f'{parameter.name} is {value!r}, expected one of {", ".join(choices)}; set one'

@@ -21,7 +21,8 @@ from caldiff_ros.ros.conversions.poses import pose_from_msg
 #: Largest deviation from 1 of the norm of a quaternion that is no mistake.
 QUATERNION_TOLERANCE = 1e-3
 #: Least deviation of a saved pose: the robot may have been pushed (normalized units, degrees).
-_SAVED_DEVIATION_NORM, _SAVED_DEVIATION_DEG = 0.05, 10.0
+_SAVED_DEVIATION_NORM = 0.05
+_SAVED_DEVIATION_DEG = 10.0
 
 
 def prior_from_msg(
@@ -37,13 +38,14 @@ def prior_from_msg(
     Raises:
         CaldiffError: if the message is not finite, in another frame, or no pose and covariance.
     """
-    frame, q = message.header.frame_id, message.pose.pose.orientation
+    frame = message.header.frame_id
     if frame.lstrip('/') != map_frame:
         raise CaldiffError(
             f'the prior is in frame {frame!r}, expected {map_frame!r}; transform it, or set the '
             'fixed frame of the tool that sends it'
         )
 
+    q = message.pose.pose.orientation
     norm = float(np.linalg.norm([q.x, q.y, q.z, q.w]))
     if not abs(norm - 1) <= QUATERNION_TOLERANCE:  # also if it is NaN
         raise CaldiffError(
@@ -66,6 +68,7 @@ def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:
         'T_map_cam': answer.T_map_cam.tolist(),
         'covariance': answer.covariance.tolist(),
     }
+
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
     with partial.open('w') as file:

@@ -53,7 +53,7 @@ class RequestServers:
             node,
             Localize,
             'localize',
-            self._execute,
+            execute_callback=self._execute,
             callback_group=group,
             cancel_callback=self._on_cancel,
         )

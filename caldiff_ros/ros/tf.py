@@ -136,7 +136,9 @@ class TransformOutput:
             return ChildFrame(child, np.eye(4))
 
         moment = Time.from_msg(header.stamp)
-        T_child_cam = self._wait_for(child, camera, moment, parameters.tf_timeout, cancel)
+        T_child_cam = self._wait_for(
+            child, camera, moment, timeout_s=parameters.tf_timeout, cancel=cancel
+        )
         return ChildFrame(child, T_child_cam)
 
     def look_up(self, target: str, source: str) -> np.ndarray:
@@ -145,7 +147,7 @@ class TransformOutput:
         Raises:
             CaldiffError: if it is not known.
         """
-        return self._wait_for(target, source, Time(), 0.0, CancelToken())
+        return self._wait_for(target, source, Time(), timeout_s=0.0, cancel=CancelToken())
 
     def _wait_for(
         self, target: str, source: str, moment: Time, timeout_s: float, cancel: CancelToken
@@ -163,7 +165,7 @@ class TransformOutput:
         while True:
             cancel.raise_if_cancelled()
             try:
-                found = self._buffer.lookup_transform(target, source, moment, Duration())
+                found = self._buffer.lookup_transform(target, source, moment, timeout=Duration())
             except TransformException as error:
                 if time.monotonic() >= deadline_s:
                     raise CaldiffError(

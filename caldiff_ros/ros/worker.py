@@ -101,12 +101,12 @@ class LocalizationWorker:
 
         transform_problem = ''
         if answer.status is Status.LOCALIZED:
-            transform_problem = self._send_transform(request, answer, view, header)
+            transform_problem = self._send_transform(request, answer, view, header=header)
 
         self._end(request, Outcome(answer, header, transform_problem))
         self._record(answer, header)
         if answer.T_map_cam is not None:
-            self._follow_up(request, answer, view, header)
+            self._follow_up(request, answer, view, header=header)
 
     def _image(self, request: Request) -> Image | CompressedImage:
         timeout_s = request.loaded_map.parameters.image_timeout
@@ -119,7 +119,7 @@ class LocalizationWorker:
         parameters = request.loaded_map.parameters
         camera = parameters.camera_frame or image.header.frame_id
         try:
-            child = self._tf.child_frame(header, camera, parameters, request.cancel_token)
+            child = self._tf.child_frame(header, camera, parameters, cancel=request.cancel_token)
         except Cancelled:
             raise
         except CaldiffError as error:
@@ -212,7 +212,7 @@ class LocalizationWorker:
             self._save(request, answer)
 
         if parameters.publish_overlay:
-            self._draw(request, answer, view, header)
+            self._draw(request, answer, view, header=header)
 
     def _send_transform(self, request: Request, answer: Answer, view: _View, header: Header) -> str:
         """Send the pose to TF; why that was not possible, or empty."""
@@ -220,7 +220,9 @@ class LocalizationWorker:
         problem = view.transform_problem
         try:
             if view.child is not None:
-                transform = transform_of(answer.T_map_cam, view.child, header, parameters)
+                transform = transform_of(
+                    answer.T_map_cam, view.child, header, parameters=parameters
+                )
                 request.session.send_transform(transform, parameters)
         except Cancelled:
             return f'no TF is published: {request.session.closed_because}'

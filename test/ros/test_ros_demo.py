@@ -23,7 +23,14 @@ from caldiff_ros.scenes.images import load_image
 
 
 def result(translation_norm: float, rotation_deg: float) -> Result:
-    return Result('image', np.eye(4), np.eye(4), translation_norm, rotation_deg, 1.0)
+    return Result(
+        name='image',
+        T_true=np.eye(4),
+        T_estimate=np.eye(4),
+        translation_norm=translation_norm,
+        rotation_deg=rotation_deg,
+        seconds=1.0,
+    )
 
 
 def test_errors_are_normalized_distance_and_angle():

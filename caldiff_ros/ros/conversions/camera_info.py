@@ -27,9 +27,11 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
         CaldiffError: if the camera is uncalibrated or the message contradicts itself.
     """
     if rectified:
-        name, fx, fy, cx, cy = 'P', info.p[0], info.p[5], info.p[2], info.p[6]
+        name = 'P'
+        fx, fy, cx, cy = info.p[0], info.p[5], info.p[2], info.p[6]
     else:
-        name, fx, fy, cx, cy = 'K', info.k[0], info.k[4], info.k[2], info.k[5]
+        name = 'K'
+        fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
 
     if fx == 0:
         raise CaldiffError(
@@ -39,7 +41,9 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
 
     x0, y0, width, height = _region(info)
     model, coefficients = ('none', ()) if rectified else _distortion(info)
-    bin_x, bin_y = max(1, info.binning_x), max(1, info.binning_y)
+    bin_x = max(1, info.binning_x)
+    bin_y = max(1, info.binning_y)
+
     return Camera(
         width=width // bin_x,
         height=height // bin_y,
@@ -69,8 +73,10 @@ def camera_of_map(camera: Camera, width: int, height: int) -> Camera:
 
 def info_from_camera(camera: Camera, header: Header) -> CameraInfo:
     """The camera_info of a camera; P is K, as for a rectified monocular camera."""
-    cx, cy = camera.cx - _HALF_PIXEL, camera.cy - _HALF_PIXEL
+    cx = camera.cx - _HALF_PIXEL
+    cy = camera.cy - _HALF_PIXEL
     model = 'plumb_bob' if camera.distortion_model == 'none' else camera.distortion_model
+
     return CameraInfo(
         header=header,
         width=camera.width,
@@ -101,7 +107,8 @@ def _region(info: CameraInfo) -> tuple[int, int, int, int]:
 
 def _distortion(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
     """Model and coefficients; zeros that drivers append are dropped, no coefficients are none."""
-    model, coefficients = info.distortion_model, tuple(info.d)
+    model = info.distortion_model
+    coefficients = tuple(info.d)
     if not any(coefficients):
         return 'none', ()
 

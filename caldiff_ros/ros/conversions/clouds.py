@@ -19,6 +19,7 @@ def cloud_msg(points: np.ndarray, rgb: np.ndarray, header: Header) -> PointCloud
     packed[:, :3] = points
     red, green, blue = rgb.astype('<u4').T
     packed[:, 3] = (red << 16 | green << 8 | blue).astype('<u4').view('<f4')
+
     return PointCloud2(
         header=header,
         height=1,

@@ -17,10 +17,12 @@ from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization.answer import Particles
 
 #: Photometric errors at the green and the red end of the colours: the largest robust one is red.
-GREEN_ERROR, RED_ERROR = 1e-3, 3e-2
+GREEN_ERROR = 1e-3
+RED_ERROR = 3e-2
 #: Particles whose error is not known yet.
 GREY = (0.6, 0.6, 0.6)
-ANSWER_COLOR, TRAINING_COLOR = (0.1, 0.5, 1.0), (0.45, 0.55, 0.7)
+ANSWER_COLOR = (0.1, 0.5, 1.0)
+TRAINING_COLOR = (0.45, 0.55, 0.7)
 
 
 def error_colors(photometric_error: np.ndarray | None, n: int) -> np.ndarray:
@@ -49,6 +51,7 @@ def frustum_marker(
     marker = Marker(header=header, ns=namespace, type=Marker.LINE_LIST, action=Marker.ADD)
     marker.pose.orientation.w = 1.0
     marker.scale.x = 0.04 * shape['depth']  # width of a line
+
     edges = frustum_edges(np.asarray(T_map_cam), **shape)
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in edges.reshape(-1, 3).tolist()]
     for red, green, blue in colors.tolist():
@@ -69,13 +72,17 @@ def particle_markers(
         camera: gives the opening angles.
         depth: see `frustum_edges`.
     """
-    T_map_cam, error = particles.T_map_cam, particles.photometric_error
+    T_map_cam = particles.T_map_cam
+    error = particles.photometric_error
     if error is not None:
         order = np.argsort(-error)
-        T_map_cam, error = T_map_cam[order], error[order]
+        T_map_cam = T_map_cam[order]
+        error = error[order]
 
     colors = error_colors(error, len(T_map_cam))
-    marker = frustum_marker(T_map_cam, colors, header, particles.stage, camera=camera, depth=depth)
+    marker = frustum_marker(
+        T_map_cam, colors, header, namespace=particles.stage, camera=camera, depth=depth
+    )
     marker.lifetime = Duration(seconds=lifetime_s).to_msg()
     return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL), marker])
 
@@ -83,7 +90,12 @@ def particle_markers(
 def answer_marker(T_map_cam: np.ndarray, header: Header, camera: Camera, depth: float) -> Marker:
     """A larger blue frustum at the answer (4, 4)."""
     marker = frustum_marker(
-        T_map_cam[None], np.array([ANSWER_COLOR]), header, 'answer', camera=camera, depth=2 * depth
+        T_map_cam[None],
+        np.array([ANSWER_COLOR]),
+        header,
+        namespace='answer',
+        camera=camera,
+        depth=2 * depth,
     )
     marker.id = 1
     return marker
@@ -95,6 +107,6 @@ def camera_markers(
     """The training cameras (V, 4, 4) of a map, half as large, in place of those shown before."""
     colors = np.tile(TRAINING_COLOR, (len(T_map_cam), 1))
     marker = frustum_marker(
-        T_map_cam, colors, header, 'training cameras', camera=camera, depth=depth / 2
+        T_map_cam, colors, header, namespace='training cameras', camera=camera, depth=depth / 2
     )
     return MarkerArray(markers=[Marker(header=header, action=Marker.DELETEALL), marker])

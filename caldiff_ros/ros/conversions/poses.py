@@ -28,7 +28,9 @@ def pose_to_msg(T_map_cam: np.ndarray) -> Pose:
 
 def pose_from_msg(pose: Pose) -> np.ndarray:
     """Matrix (4, 4) of a geometry_msgs/Pose with a quaternion of any norm but zero."""
-    q, p = pose.orientation, pose.position
+    q = pose.orientation
+    p = pose.position
+
     T = np.eye(4)
     T[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
     T[:3, 3] = p.x, p.y, p.z
