@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rcl_interfaces.srv import SetParameters
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -20,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.msg import Localization
+from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.outputs import LATCHED
 
 #: Longest wait for a localization, and for a message about one that has ended.
@@ -51,8 +53,8 @@ class DemoClient(Node):
         self._received: dict[tuple[int, int], Received] = {}
         self._last_image_s = 0.0
 
-        self._relocalize = self.create_client(Trigger, 'relocalize')
-        self._set_camera = self.create_client(SetParameters, 'demo_camera/set_parameters')
+        self._relocalize: Client = self.create_client(Trigger, 'relocalize')
+        self._set_camera: Client = self.create_client(SetParameters, 'demo_camera/set_parameters')
 
         for kind, topic, callback, qos in (
             (Localization, 'localization', self._on_localization, LATCHED),
@@ -90,11 +92,12 @@ class DemoClient(Node):
         except CaldiffError as error:
             raise CaldiffError(f'{error}; relocalize answered: {response.message}') from error
 
-        localized = received.localization.status == Localization.LOCALIZED
+        localization = present(received.localization)
+        localized = localization.status == Localization.LOCALIZED
         if response.success != localized:
             raise CaldiffError(
                 f'relocalize answered {response.success} ({response.message}) but the status is '
-                f'{received.localization.status}, expected them to agree; report this'
+                f'{localization.status}, expected them to agree; report this'
             )
 
         if localized:

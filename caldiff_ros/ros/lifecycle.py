@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rclpy.lifecycle import TransitionCallbackReturn
 
@@ -19,11 +19,24 @@ if TYPE_CHECKING:
         LifecycleState,
     )
 
-    Change = Callable[[LifecycleNode, LifecycleState], None]
-    Transition = Callable[[LifecycleNode, LifecycleState], TransitionCallbackReturn]
+NodeT = TypeVar('NodeT', bound='LifecycleNode')
+ValueT = TypeVar('ValueT')
 
 
-def transition(change: Change) -> Transition:
+def present(value: ValueT | None) -> ValueT:
+    """A value that every node has in the state in which this is called.
+
+    Raises:
+        RuntimeError: if it is None after all.
+    """
+    if value is None:
+        raise RuntimeError('the node lacks what it has in this state of its lifecycle')
+    return value
+
+
+def transition(
+    change: Callable[[NodeT, LifecycleState], None],
+) -> Callable[[NodeT, LifecycleState], TransitionCallbackReturn]:
     """A transition that answers for what its body raises, and logs it; rclpy would hide it.
 
     `CaldiffError` is a failure: the node stays in the state where it was. Anything else is an
@@ -31,7 +44,7 @@ def transition(change: Change) -> Transition:
     """
 
     @functools.wraps(change)
-    def answered(node: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
+    def answered(node: NodeT, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             change(node, state)
         except CaldiffError as error:

@@ -13,7 +13,11 @@ from rclpy.parameter import Parameter
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.ros.loaded_map import LoadedMap
-from caldiff_ros.ros.parameters import declare_parameters, unknown_parameters
+from caldiff_ros.ros.parameters import (
+    LocalizerParameters,
+    declare_parameters,
+    unknown_parameters,
+)
 from caldiff_ros.ros.problems import describe_exception
 
 
@@ -37,7 +41,7 @@ class LiveParameters:
         self._on_change = on_change
         self.parameters = declare_parameters(node)
         self.loaded_map: LoadedMap | None = None
-        self._checked = self.parameters, self.loaded_map
+        self._checked: tuple[LocalizerParameters, LoadedMap | None] = self.parameters, None
 
         values = ' '.join(f'{name}={value!r}' for name, value in asdict(self.parameters).items())
         node.get_logger().info(f'parameters: {values}')

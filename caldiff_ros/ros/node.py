@@ -25,7 +25,7 @@ from caldiff_ros.localization.prior import Prior
 from caldiff_ros.ros.diagnostics import Statistics, diagnostics
 from caldiff_ros.ros.inputs import Inputs
 from caldiff_ros.ros.latest_messages import LatestMessages
-from caldiff_ros.ros.lifecycle import transition
+from caldiff_ros.ros.lifecycle import present, transition
 from caldiff_ros.ros.live_parameters import LiveParameters
 from caldiff_ros.ros.loaded_map import LoadedMap, map_path
 from caldiff_ros.ros.localization_queue import BUSY, LocalizationQueue, Request
@@ -141,7 +141,7 @@ class LocalizerNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> None:
         """Publish and subscribe."""
         super().on_activate(state)
-        self._map_output.show()
+        present(self._map_output).show()
         self._latest.reset()
         self._schedule = Schedule()
         self._open_session()
@@ -188,8 +188,8 @@ class LocalizerNode(LifecycleNode):
 
     def _open_session(self) -> None:
         self._session = Session(
-            particles=self._particles,
-            answers=self._answers,
+            particles=present(self._particles),
+            answers=present(self._answers),
             tf=self._tf,
             parameters=self._live.parameters,
             prior=self._prior,
@@ -227,9 +227,9 @@ class LocalizerNode(LifecycleNode):
         if self._map_output is None:
             return
 
-        for output in (self._particles, self._answers, self._map_output):
-            for publisher in output.publishers:
-                self.destroy_lifecycle_publisher(publisher)
+        outputs = (present(self._particles), present(self._answers), self._map_output)
+        for publisher in [publisher for output in outputs for publisher in output.publishers]:
+            self.destroy_lifecycle_publisher(publisher)
 
         self._particles = None
         self._answers = None
@@ -265,8 +265,8 @@ class LocalizerNode(LifecycleNode):
     def _request(self, requested_s: float | None = None, **details) -> Request:
         """A request of this moment, for the map and session of now."""
         return Request(
-            loaded_map=self._live.loaded_map,
-            session=self._session,
+            loaded_map=present(self._live.loaded_map),
+            session=present(self._session),
             requested_s=time.monotonic() if requested_s is None else requested_s,
             **details,
         )
@@ -279,7 +279,7 @@ class LocalizerNode(LifecycleNode):
             parameters,
             now_s=now_s,
             image_received_s=self._latest.image_received_s,
-            start_pending=self._session.start_pending,
+            start_pending=present(self._session).start_pending,
         ):
             return
 
@@ -288,7 +288,7 @@ class LocalizerNode(LifecycleNode):
 
     def _on_initialpose(self, message: PoseWithCovarianceStamped) -> None:
         try:
-            self._session.prior = self._prior_from(message)
+            present(self._session).prior = self._prior_from(message)
         except CaldiffError as error:
             self.get_logger().warning(f'initialpose: {error}')
             return
@@ -304,7 +304,7 @@ class LocalizerNode(LifecycleNode):
             camera = parameters.camera_frame or self._latest.image_frame
             T_base_cam = self._tf.look_up(parameters.base_frame, camera)
 
-        return prior_from_msg(message, self._live.loaded_map.frame, T_base_cam)
+        return prior_from_msg(message, present(self._live.loaded_map).frame, T_base_cam)
 
     def _saved_prior(self, loaded_map: LoadedMap) -> Prior | None:
         if not loaded_map.parameters.saved_pose_path:
@@ -334,7 +334,7 @@ class LocalizerNode(LifecycleNode):
 
         if self._session is not None:
             self._open_session()
-            self._inputs.expect_again()
+            present(self._inputs).expect_again()
 
     def _on_change(self, changed: set[str]) -> None:
         """Follow the parameters that changed."""
@@ -355,7 +355,7 @@ class LocalizerNode(LifecycleNode):
         if self._session is not None:
             self._open_session()
 
-        self.get_logger().info(f'the map is {self._live.loaded_map.map.name} now')
+        self.get_logger().info(f'the map is {present(self._live.loaded_map).map.name} now')
 
     def _check(self) -> None:
         problem = ''
@@ -375,8 +375,8 @@ class LocalizerNode(LifecycleNode):
 
     def _show_map(self) -> None:
         """Let the worker make the picture of the map."""
-        output = self._map_output
-        loaded_map = self._live.loaded_map
+        output = present(self._map_output)
+        loaded_map = present(self._live.loaded_map)
         log = self.get_logger()
 
         def make(cancel: CancelToken) -> None:

@@ -25,6 +25,7 @@ from caldiff_ros.ros.conversions.clouds import cloud_msg
 from caldiff_ros.ros.conversions.images import rgb_to_image
 from caldiff_ros.ros.conversions.markers import answer_marker, camera_markers, particle_markers
 from caldiff_ros.ros.conversions.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.loaded_map import LoadedMap
 
 #: Reliable, and the last message also reaches whoever subscribes later.
@@ -47,7 +48,9 @@ class ParticleOutput:
         self._header = Header()
         self._shape: dict = {}
         self._lifetime_s = 0.0
-        self._forget()
+        self._last: Particles | None = None
+        self._shown = True
+        self._shown_s = float('-inf')
 
     @property
     def publishers(self) -> list:
@@ -77,7 +80,7 @@ class ParticleOutput:
             self._publish(self._last, T_map_cam)
 
     def _forget(self) -> None:
-        self._last: Particles | None = None
+        self._last = None
         self._shown = True
         self._shown_s = float('-inf')
 
@@ -119,10 +122,10 @@ class AnswerOutput:
             header: stamp of the image, frame of the map.
         """
         if answer.status is Status.LOCALIZED:
-            self._pose.publish(pose_stamped(answer.T_map_cam, header))
-            self._with_covariance.publish(
-                pose_with_covariance_stamped(answer.T_map_cam, answer.covariance, header)
-            )
+            pose = present(answer.T_map_cam)
+            covariance = present(answer.covariance)
+            self._pose.publish(pose_stamped(pose, header))
+            self._with_covariance.publish(pose_with_covariance_stamped(pose, covariance, header))
 
         self._localization.publish(localization_msg(answer, header))
 

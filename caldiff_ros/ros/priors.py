@@ -17,6 +17,7 @@ from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.ros.conversions.poses import pose_from_msg
+from caldiff_ros.ros.lifecycle import present
 
 #: Largest deviation from 1 of the norm of a quaternion that is no mistake.
 QUATERNION_TOLERANCE = 1e-3
@@ -57,16 +58,16 @@ def prior_from_msg(
     return Prior(*mounted_camera(T_map_base, covariance, T_base_cam))
 
 
-def save_pose(path: Path, answer: Answer, place: LocalizationMap) -> None:
-    """Keep the pose of an answer; a crash leaves the old file or the new one.
+def save_pose(path: Path, answer: Answer, localization_map: LocalizationMap) -> None:
+    """Keep the pose of a localized answer; a crash leaves the old file or the new one.
 
     Raises:
         OSError: if the file cannot be written.
     """
     content = {
-        'map': place.name,
-        'T_map_cam': answer.T_map_cam.tolist(),
-        'covariance': answer.covariance.tolist(),
+        'map': localization_map.name,
+        'T_map_cam': present(answer.T_map_cam).tolist(),
+        'covariance': present(answer.covariance).tolist(),
     }
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import numpy as np
 import rclpy.task
@@ -21,7 +22,8 @@ from caldiff_ros.action import Localize
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Observer, Particles, Status
 from caldiff_ros.ros.conversions.answers import localization_msg
-from caldiff_ros.ros.localization_queue import LocalizationQueue, Request
+from caldiff_ros.ros.lifecycle import present
+from caldiff_ros.ros.localization_queue import LocalizationQueue, Outcome, Request
 
 #: Takes the message of a prior and an observer, or None for either; raises CaldiffError with the
 #: reason if no localization can be run now.
@@ -106,17 +108,17 @@ class RequestServers:
 
         return CancelResponse.ACCEPT
 
-    def _end_of(self, request: Request) -> rclpy.task.Future:
-        """The outcome, for a coroutine in the executor's thread to wait for."""
-        executor = self._node.executor
-        ended = rclpy.task.Future(executor=executor)
+    async def _end_of(self, request: Request) -> Outcome:
+        """The outcome, waited for by a coroutine in the executor's thread."""
+        executor = present(self._node.executor)
+        ended: rclpy.task.Future = rclpy.task.Future(executor=executor)
 
-        def end(outcome) -> None:
+        def end(outcome: Future[Outcome]) -> None:
             ended.set_result(outcome.result())
             executor.wake()  # it looks at waiting coroutines when something happens
 
         request.outcome.add_done_callback(end)
-        return ended
+        return present(await ended)
 
 
 def _tell(goal: ServerGoalHandle, particles: Particles) -> None:
@@ -124,14 +126,14 @@ def _tell(goal: ServerGoalHandle, particles: Particles) -> None:
     errors = particles.photometric_error
     best = float('nan') if errors is None else float(np.min(errors, initial=np.inf))
 
-    goal.publish_feedback(
-        Localize.Feedback(
-            stage=particles.stage,
-            particles=len(particles.T_map_cam),
-            progress=float(particles.progress),
-            best_error=best,
-        )
+    feedback = Localize.Feedback(
+        stage=particles.stage,
+        particles=len(particles.T_map_cam),
+        progress=float(particles.progress),
+        best_error=best,
     )
+    # rclpy's annotation names the wrapper that it puts around the feedback itself
+    goal.publish_feedback(feedback)  # type: ignore[arg-type]
 
 
 def _result(answer: Answer, header: Header) -> Localize.Result:

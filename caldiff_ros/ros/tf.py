@@ -14,12 +14,14 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
+from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry.transforms import map_to_child
 from caldiff_ros.localization.answer import CancelToken
 from caldiff_ros.ros.conversions.poses import matrix_from_transform, transform_stamped
+from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.parameters import LocalizerParameters
 
 #: Pause between two looks for a transform that is not known yet, as in tf2.
@@ -51,7 +53,7 @@ class TransformOutput:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._log = node.get_logger()
-        self._timer = None
+        self._timer: Timer | None = None
         self._warned_of: set[tuple[str, str]] = set()
         self._sent: set[tuple[str, str]] = set()
 
@@ -194,7 +196,7 @@ class TransformOutput:
 
     def _parent(self, frame: str) -> str:
         """Frame that TF has another one in; empty if it has none."""
-        frames = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        frames = yaml.safe_load(present(self._buffer).all_frames_as_yaml()) or {}
         return frames.get(frame, {}).get('parent', '') if isinstance(frames, dict) else ''
 
 

@@ -23,6 +23,7 @@ from caldiff_ros.ros.conversions.camera_info import camera_from_info, camera_of_
 from caldiff_ros.ros.conversions.images import image_to_rgb
 from caldiff_ros.ros.diagnostics import Statistics
 from caldiff_ros.ros.latest_messages import LatestMessages
+from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.localization_queue import Outcome, Request
 from caldiff_ros.ros.priors import save_pose
 from caldiff_ros.ros.problems import describe_exception
@@ -100,12 +101,12 @@ class LocalizationWorker:
             return
 
         transform_problem = ''
-        if answer.status is Status.LOCALIZED:
+        if answer.status is Status.LOCALIZED and view is not None:
             transform_problem = self._send_transform(request, answer, view, header=header)
 
         self._end(request, Outcome(answer, header, transform_problem))
         self._record(answer, header)
-        if answer.T_map_cam is not None:
+        if answer.T_map_cam is not None and view is not None:
             self._follow_up(request, answer, view, header=header)
 
     def _image(self, request: Request) -> Image | CompressedImage:
@@ -153,8 +154,9 @@ class LocalizationWorker:
 
         def show(particles: Particles) -> None:
             self._publish(request, 'the particles', lambda: session.particles.show(particles))
-            if request.observer is not None:
-                self._publish(request, 'the progress', lambda: request.observer(particles))
+            observer = request.observer
+            if observer is not None:
+                self._publish(request, 'the progress', lambda: observer(particles))
 
         answer = request.loaded_map.localizer.localize(
             view.rgb, view.camera, observer=show, cancel=request.cancel_token, prior=prior
@@ -221,7 +223,7 @@ class LocalizationWorker:
         try:
             if view.child is not None:
                 transform = transform_of(
-                    answer.T_map_cam, view.child, header, parameters=parameters
+                    present(answer.T_map_cam), view.child, header, parameters=parameters
                 )
                 request.session.send_transform(transform, parameters)
         except Cancelled:
@@ -249,7 +251,8 @@ class LocalizationWorker:
         self._complain('saved pose', problem)
 
     def _draw(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
-        x, y, z = answer.T_map_cam[:3, 3]
+        pose = present(answer.T_map_cam)
+        x, y, z = pose[:3, 3]
         text = (
             f'{answer.status.name}  confidence {answer.confidence:.2f}  error '
             f'{answer.photometric_error:.4f}  at ({x:.3f}, {y:.3f}, {z:.3f})  '
@@ -260,7 +263,7 @@ class LocalizationWorker:
         problem = ''
         try:
             query, _ = request.loaded_map.map.view(view.rgb, view.camera)
-            render = request.loaded_map.map.render(answer.T_map_cam)
+            render = request.loaded_map.map.render(pose)
             overlay = draw_overlay(query, render, text)
         except Exception as error:  # a picture is no reason to end
             problem = f'no overlay: {describe_exception(error)}'
