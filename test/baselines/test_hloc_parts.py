@@ -79,7 +79,7 @@ def test_ratio_matches_are_mutual_and_unambiguous():
     assert votes(features[1], features).tolist() == [2, 4]
 
 
-def test_pairs():
+def test_images_are_paired_by_pose_and_by_likeness():
     poses = np.tile(np.eye(4), (6, 1, 1))
     poses[:, 0, 3] = [0, 1, 3, 6, 10, 15]
     poses[1, :3, :3] = np.diag([-1.0, 1.0, -1.0])  # looks the other way

@@ -17,7 +17,7 @@ USUAL = ImageQuality.of(PHOTOGRAPH, SEEN)
 CHECKED = np.kron(RNG.integers(0, 2, (4, 5, 3)), np.ones((30, 32, 1))).astype(np.uint8) * 200 + 20
 
 
-def test_measures():
+def test_contrast_and_ends_of_a_chessboard_are_those_by_hand():
     """A chessboard whose contrast and ends are known: half black, half white."""
     board = np.kron(np.indices((8, 8)).sum(0) % 2, np.ones((10, 10)))[..., None].repeat(3, 2)
     got = ImageQuality.of((255 * board).astype(np.uint8), np.ones((80, 80), bool))
@@ -58,7 +58,7 @@ def test_useless_images_are_refused(image, reason):
     ],
     ids=['itself', 'darker', 'brighter', 'a little blurred', 'noisy'],
 )
-def test_usable_images_are_not(image):
+def test_usable_images_are_not_refused(image):
     USUAL.check(image, SEEN)
 
 

@@ -15,7 +15,7 @@ from caldiff_ros.mapping.build import BUILD_PRESETS
 PAPER = PRESETS['paper']
 
 
-def test_localization():
+def test_localization_has_the_numbers_of_the_paper():
     assert PAPER.particles == 100
     assert (PAPER.sampler, PAPER.diffusion_steps) == ('ancestral', 50)
     schedule = PAPER.schedule
@@ -30,7 +30,7 @@ def test_localization():
     assert PAPER.matching is None
 
 
-def test_training():
+def test_training_has_the_numbers_of_the_paper():
     training = BUILD_PRESETS['paper'].diffusion
     assert (training.learning_rate, training.balance) == (0.0002, 2.0)
     assert training.iterations == 20 * 5000
