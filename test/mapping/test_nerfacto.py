@@ -243,3 +243,11 @@ def test_a_map_keeps_the_field(run, views, tmp_path):
     loaded = LocalizationMap.load(tmp_path / 'map')
     before, after = (m.field.render(views.T_norm_cam[:2], views.camera) for m in (made, loaded))
     assert float(((before.rgb - after.rgb) ** 2).mean()) < 1e-5
+
+
+def test_a_training_without_a_work_folder_leaves_no_files(views, tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    short = replace(TINY, iterations=2)
+    field = short.train(field_views(views), BuildContext())
+    assert field.render(views.T_norm_cam[:1], views.camera).rgb.isfinite().all()
+    assert not list(tmp_path.iterdir())

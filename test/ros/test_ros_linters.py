@@ -33,7 +33,11 @@ def run(linter: str, *arguments: str, install: str) -> None:
     )
     code = f'import sys; from {linter}.main import main; sys.exit(main())'
     result = subprocess.run(
-        [sys.executable, '-c', code, *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, '-c', code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,  # which patterns of files are relative to
     )
     assert result.returncode == 0, result.stdout + result.stderr
 
