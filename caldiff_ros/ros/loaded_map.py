@@ -67,9 +67,11 @@ class LoadedMap:
         return self.parameters.marker_size or FRUSTUM_FRACTION * self.map.unit
 
     @classmethod
-    def _make(cls, parameters: LocalizerParameters, place: LocalizationMap) -> LoadedMap:
+    def _make(cls, parameters: LocalizerParameters, localization_map: LocalizationMap) -> LoadedMap:
         config = localizer_config(parameters)
-        localizer = Localizer(place, config, device=parameters.device, seed=parameters.seed)
+        localizer = Localizer(
+            localization_map, config, device=parameters.device, seed=parameters.seed
+        )
         return cls(parameters, localizer)
 
 

@@ -159,13 +159,13 @@ class MapOutput:
         Raises:
             Cancelled: if ``cancel`` was used.
         """
-        place = loaded_map.map
+        localization_map = loaded_map.map
         header = Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg())
 
         self._cameras_msg = camera_markers(
-            place.to_map(place.training_cameras),
+            localization_map.to_map(localization_map.training_cameras),
             header,
-            place.camera,
+            localization_map.camera,
             depth=loaded_map.frustum_depth,
         )
         self._points_msg = None
@@ -173,14 +173,14 @@ class MapOutput:
 
         if loaded_map.parameters.map_points > 0:
             points_norm, rgb = surface_points(
-                place.field,
-                place.training_cameras.to(place.field.aabb.device),
-                place.camera,
+                localization_map.field,
+                localization_map.training_cameras.to(localization_map.field.aabb.device),
+                localization_map.camera,
                 n_points=loaded_map.parameters.map_points,
                 check=cancel.raise_if_cancelled,
             )
             cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
-            self._points_msg = cloud_msg(_points_map(place, points_norm), rgb, header)
+            self._points_msg = cloud_msg(_points_map(localization_map, points_norm), rgb, header)
             self.show()
 
     def show(self) -> None:
@@ -192,7 +192,7 @@ class MapOutput:
             self._points.publish(self._points_msg)
 
 
-def _points_map(place: LocalizationMap, points_norm: np.ndarray) -> np.ndarray:
+def _points_map(localization_map: LocalizationMap, points_norm: np.ndarray) -> np.ndarray:
     """Points (N, 3) of the field's coordinates in the map."""
     R = torch.eye(3).expand(len(points_norm), 3, 3)
-    return place.to_map(Pose(R, torch.from_numpy(points_norm)))[:, :3, 3]
+    return localization_map.to_map(Pose(R, torch.from_numpy(points_norm)))[:, :3, 3]

@@ -80,7 +80,7 @@ def save_pose(path: Path, answer: Answer, localization_map: LocalizationMap) -> 
     partial.replace(path)
 
 
-def read_saved_pose(path: Path, place: LocalizationMap) -> Prior | None:
+def read_saved_pose(path: Path, localization_map: LocalizationMap) -> Prior | None:
     """The saved pose as a prior; None if there is none, or it is of another map.
 
     Raises:
@@ -88,7 +88,7 @@ def read_saved_pose(path: Path, place: LocalizationMap) -> Prior | None:
     """
     try:
         content = json.loads(path.read_text())
-        if content['map'] != place.name:
+        if content['map'] != localization_map.name:
             return None
 
         T_map_cam, covariance = (
@@ -98,7 +98,7 @@ def read_saved_pose(path: Path, place: LocalizationMap) -> Prior | None:
             raise ValueError(f'shapes {T_map_cam.shape} and {covariance.shape}')
 
         deviation = np.repeat(
-            [_SAVED_DEVIATION_NORM * place.unit, np.radians(_SAVED_DEVIATION_DEG)], 3
+            [_SAVED_DEVIATION_NORM * localization_map.unit, np.radians(_SAVED_DEVIATION_DEG)], 3
         )
 
         return Prior(T_map_cam, covariance + np.diag(deviation**2))
