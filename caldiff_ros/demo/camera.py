@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import sys
 
-from caldiff_ros.ros.ending import end_on_signals, spare_the_garbage_collector, spin_until_end
+from caldiff_ros.ros.ending import (
+    end_on_signals,
+    leave_on_signals,
+    spare_the_garbage_collector,
+    spin_until_end,
+)
 
 
 def main() -> int:
     """Run the node until it is asked to end; the exit status is 0 then."""
-    end_on_signals()  # before numpy is imported
+    leave_on_signals()  # before numpy is imported
 
     import rclpy
 
@@ -20,11 +25,13 @@ def main() -> int:
 
     rclpy.init()
     try:
-        _serve(DemoCamera())
+        node = DemoCamera()
+        end_on_signals()
+        _serve(node)
     except CaldiffError as error:
         rclpy.logging.get_logger('demo_camera').fatal(str(error))
         return 1
-    finally:  # also where the signal comes while the node is made
+    finally:
         rclpy.try_shutdown()
     return 0
 
