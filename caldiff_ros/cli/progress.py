@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 _STAGES = {
     'field': 'radiance field',
     'baking': 'renders to bake',
+    'baking field': 'baked field',
     'views': 'rendered views',
     'features': 'image features',
     'diffusion': 'pose diffusion',

@@ -9,14 +9,14 @@ writes the map. The field stays there, to try other settings of the diffusion mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
-from caldiff_ros.mapping.build import build_map, require_finished_field
+from caldiff_ros.mapping.build import build_map, build_map_field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,11 @@ def defaults(argv: Sequence[str]) -> Arguments:
 def run(arguments: Arguments) -> int:
     """Train the diffusion model and write the map."""
     data = arguments.load()
-    require_finished_field(data, arguments.build, arguments.context())
+    finished = replace(arguments.context(), finished_only=True)
+    field = build_map_field(data, arguments.build, finished)
+
     with TrainingProgress(Console(stderr=True)) as report:
-        built = build_map(data, arguments.build, arguments.context(report))
+        built = build_map(data, arguments.build, arguments.context(report), field)
 
     arguments.save(built)
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')

@@ -42,7 +42,7 @@ def bake(
     Returns:
         The field on the context's device, its parameters frozen.
     """
-    renders = context.checkpoint('baking', field, data.views.camera, T_norm_cam)
+    renders = context.checkpoint('baking', field, field.background, data.views.camera, T_norm_cam)
     views = photographed(
         field, T_norm_cam.to(context.device), data.views.camera, saved=renders, context=context
     )
@@ -54,7 +54,7 @@ def bake(
     views = replace(views, depth=views.require_depth() * _ends_in(aabb, views))
 
     baked = FieldViews(views=views, aabb=aabb, background=data.background)
-    return training.train(baked, context)
+    return training.train(baked, context.within('baking'))
 
 
 def _ends_in(aabb: Tensor, views: Views) -> Tensor:

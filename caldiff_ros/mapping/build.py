@@ -18,7 +18,6 @@ import caldiff_ros
 from caldiff_ros.diffusion.conditioning import ConditioningConfig
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
-from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.localization.image_quality import ImageQuality
@@ -96,31 +95,15 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 
 def build_map_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
     """First stage of a build: the radiance field; `build_map` with the same context resumes it."""
-    baking = config.baking if config.bake else None
-    built = build_field(data, config.field, baking, context)
-    context.checkpoint('field-finished', *_field_inputs(data, config)).save({})
-    return built
+    return build_field(data, config.field, config.baking if config.bake else None, context)
 
 
-def require_finished_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> None:
-    """Refuse a work folder in which `build_map_field` has not finished the same field.
-
-    Raises:
-        CaldiffError: if there is none.
-    """
-    if context.checkpoint('field-finished', *_field_inputs(data, config)).load() is None:
-        raise CaldiffError(
-            f'{context.work} holds no finished field of these arguments, expected one; run caldiff '
-            'train-nerf with the same arguments first'
-        )
-
-
-def _field_inputs(data: TrainingData, config: BuildConfig) -> tuple[object, ...]:
-    field_config = (config.field.as_plain(), config.bake, config.baking)
-    return field_config, data.views, data.aabb, data.background
-
-
-def build_map(data: TrainingData, config: BuildConfig, context: BuildContext) -> LocalizationMap:
+def build_map(
+    data: TrainingData,
+    config: BuildConfig,
+    context: BuildContext,
+    built: BuiltField | None = None,
+) -> LocalizationMap:
     """Make a map, stage by stage.
 
     Args:
@@ -129,11 +112,13 @@ def build_map(data: TrainingData, config: BuildConfig, context: BuildContext) ->
         context: seed, device and work folder, in which a stopped build resumes; receives the
             progress of all stages: field, views, features, diffusion, calibration field,
             calibration.
+        built: the field, if there is one already.
     """
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
 
-    built = build_map_field(data, config, context)
+    if built is None:
+        built = build_map_field(data, config, context)
     diffusion = build_diffusion(data, built.field, config, context)
     calibration = calibrate_map(data, config, context)
 

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from caldiff_ros.errors import CaldiffError
+
 #: Values that their ``repr`` tells apart.
 _PLAIN = (str, bytes, bool, int, float, Path, torch.device)
 
@@ -77,6 +79,7 @@ class Checkpoint:
         if self._path is None:
             return
 
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix('.partial')
         # through memory, as torch's own writing reports a full disk as an internal error
         content = io.BytesIO()
@@ -99,6 +102,7 @@ class BuildContext:
         work: folder for checkpoints, in which a stopped build resumes; None keeps none.
         report: receives the progress of all stages.
         part: prefix of the stages and checkpoints of a part of the build, see `within`.
+        finished_only: whether stages must have been finished in the work folder already.
     """
 
     seed: int = 0
@@ -106,10 +110,23 @@ class BuildContext:
     work: Path | None = None
     report: Report = no_report
     part: str = ''
+    finished_only: bool = False
 
     def within(self, part: str) -> BuildContext:
         """The context of a part of the build, whose stages and checkpoints bear its name."""
         return replace(self, part=f'{self.part}{part} ')
+
+    def begin(self, stage: str) -> None:
+        """Called before a stage computes what its checkpoint does not hold.
+
+        Raises:
+            CaldiffError: if only finished stages may be used.
+        """
+        if self.finished_only:
+            raise CaldiffError(
+                f'{self.work} holds no finished {self.part}{stage} of these arguments, expected '
+                'one; run caldiff train-nerf with the same arguments first'
+            )
 
     def progress(
         self, stage: str, step: int, n_steps: int, numbers: Mapping[str, float] | None = None
@@ -147,7 +164,9 @@ class BuildContext:
 
         For the initialization of modules, which takes no generator of its own.
         """
-        with torch.random.fork_rng():
+        # without devices, PyTorch would initialize every GPU of the machine
+        devices = [self.device] if self.device.type == 'cuda' else []
+        with torch.random.fork_rng(devices):
             torch.manual_seed(self.seed)
             yield
 
@@ -170,6 +189,9 @@ def digest(*values: object) -> str:
 
 def _add(sha: hashlib._Hash, value: object) -> None:
     """Add a value and its kind to a digest."""
+    if isinstance(value, np.generic):
+        value = value.item()
+
     sha.update(f'{type(value).__qualname__}('.encode())
 
     if isinstance(value, Tensor):

@@ -144,6 +144,7 @@ def train_nerfacto(
     checkpoints = config.get_checkpoint_dir()
     if (checkpoints / f'step-{training.iterations - 1:09d}.ckpt').is_file():
         return NerfstudioRun.load(run / 'config.yml', dataset)
+    context.begin('field')
     if any(checkpoints.glob('step-*.ckpt')):
         config.load_dir = checkpoints
 

@@ -130,7 +130,7 @@ def render_views(
     poses = poses_around(
         cameras.to('cpu'), config.count, config, generator=generator, distances=distances.cpu()
     )
-    saved = context.checkpoint('views', field, cameras, config, camera)
+    saved = context.checkpoint('views', field, field.background, cameras, config, camera)
 
     def keep(out: Rendering) -> dict[str, Tensor]:
         return {

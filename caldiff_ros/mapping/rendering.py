@@ -58,6 +58,8 @@ def render_job(
     parts = {name: [value] for name, value in (saved.load() or {}).items()}
     done = len(next(iter(parts.values()))[0]) if parts else 0
     n = len(job.T_norm_cam)
+    if done < n:
+        context.begin(job.stage)
 
     for start in range(done, n, job.at_once):
         stop = min(start + job.at_once, n)

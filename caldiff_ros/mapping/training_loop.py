@@ -177,6 +177,9 @@ def train(
         schedule: how long, in which stages, at which learning rate.
         context: receives 'loss' at every step, and what the trainer measures.
         saved: to resume from and to save to.
+
+    Raises:
+        CaldiffError: if it is not finished and must be, or was begun on another kind of device.
     """
     # 1. Resume
     state = saved.load()
@@ -189,7 +192,11 @@ def train(
     if state is not None:
         trainer.module.load_state_dict(state['module'])
         optimizer.load_state_dict(state['optimizer'])
-        trainer.generator.set_state(state['generator'])
+
+    if not schedule.ended:
+        context.begin(trainer.stage)
+        if state is not None:
+            _restore_generator(trainer, state)
 
     while not schedule.ended:
         # 2. Take a step
@@ -221,11 +228,22 @@ def train(
                     'module': trainer.module.state_dict(),
                     'optimizer': optimizer.state_dict(),
                     'generator': trainer.generator.get_state(),
+                    'generator_device': trainer.generator.device.type,
                 }
             )
 
     trainer.finish()
     trainer.module.requires_grad_(False).eval()
+
+
+def _restore_generator(trainer: Trainer, state: dict[str, Any]) -> None:
+    before, now = state['generator_device'], trainer.generator.device.type
+    if before != now:
+        raise CaldiffError(
+            f'the training of the {trainer.stage} was begun on {before} and cannot go on on {now}, '
+            f'expected the same device; give --device {before}, or delete the work folder'
+        )
+    trainer.generator.set_state(state['generator'])
 
 
 def _optimizer(trainer: Trainer) -> torch.optim.Optimizer:

@@ -65,6 +65,7 @@ class LiveParameters:
     def free(self) -> None:
         """Give the loaded_map up."""
         self.loaded_map = None
+        self._checked = self.parameters, None
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
         """Refuse what cannot be used; a new map is read here, beside the old one."""

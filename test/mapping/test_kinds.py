@@ -2,16 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The registry of the kinds of fields, and the context of a build."""
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 import torch
 from blobs import Blobs, photographed, ring
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.build import BUILD_PRESETS
-from caldiff_ros.mapping.context import BuildContext, digest
-from caldiff_ros.mapping.factorized_training import FactorizedTraining
+from caldiff_ros.mapping.context import BuildContext, digest, weights_digest
+from caldiff_ros.mapping.factorized_training import (
+    FactorizedSize,
+    FactorizedTrainer,
+    FactorizedTraining,
+)
+from caldiff_ros.mapping.field_training import FieldViews
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND, FieldKind
 
 
@@ -81,6 +88,95 @@ def test_a_checkpoint_belongs_to_its_inputs_and_seed(tmp_path):
         BuildContext(seed=2, work=tmp_path).checkpoint('field', views, Config(0.1)).load() is None
     )
     assert context.within('calibration').checkpoint('field', views, Config(0.1)).load() is None
+
+
+@pytest.mark.parametrize('number', [np.int64(3), np.float32(0.5), np.bool_(True)])
+def test_numbers_of_numpy_are_the_numbers_that_they_are(number):
+    assert digest(number) == digest(number.item())
+
+
+def test_a_checkpoint_makes_its_folder(tmp_path):
+    context = BuildContext(work=tmp_path / 'not/yet')
+    context.checkpoint('field', 1).save({'step': 3})
+    assert context.checkpoint('field', 1).load() == {'step': 3}
+
+
+def test_a_build_on_the_cpu_leaves_gpus_alone(monkeypatch):
+    """Without a list of devices, fork_rng initializes CUDA on all of them."""
+    asked = []
+
+    @contextmanager
+    def fork_rng(devices=None):
+        asked.append(devices)
+        yield
+
+    monkeypatch.setattr(torch.random, 'fork_rng', fork_rng)
+    for name in ('cpu', 'cuda:1'):
+        with BuildContext(device=torch.device(name)).seeded():
+            pass
+    assert asked == [[], [torch.device('cuda:1')]]
+
+
+SHORT = FactorizedTraining(
+    field=FactorizedSize(resolution=32, occupancy_resolution=32, near=0.0),
+    iterations=5,
+    rays=64,
+)
+
+
+def short_data() -> FieldViews:
+    box = torch.tensor([[-0.5] * 3, [0.5] * 3])
+    return FieldViews(views=photographed(Blobs(), ring(3)), aabb=box, background='white')
+
+
+def stop_at_3(stage, step, *_):
+    if step == 3:
+        raise KeyboardInterrupt
+
+
+def test_a_finished_field_is_taken_and_nothing_else_is_trained(tmp_path):
+    context = BuildContext(work=tmp_path)
+    finished = replace(context, finished_only=True)
+    says = r'holds no finished field .* run caldiff train-nerf with the same arguments first$'
+    with pytest.raises(CaldiffError, match=says):
+        SHORT.train(short_data(), finished)
+    assert not list(tmp_path.iterdir())
+
+    trained = SHORT.train(short_data(), context)
+    assert weights_digest(SHORT.train(short_data(), finished)) == weights_digest(trained)
+
+    # another one in the same folder takes its place, and what it has done is not lost
+    other = replace(SHORT, learning_rate=0.01)
+    other.train(short_data(), context)
+    kept = (tmp_path / 'field.ckpt').read_bytes()
+    with pytest.raises(CaldiffError, match=says):
+        SHORT.train(short_data(), finished)
+    assert (tmp_path / 'field.ckpt').read_bytes() == kept
+
+
+def test_a_training_goes_on_only_where_its_generator_can(tmp_path, monkeypatch):
+    """The state of a GPU's generator is none of a CPU's; what is finished needs neither."""
+    monkeypatch.setattr(FactorizedTrainer, 'checkpoint_interval', 2)
+    context = BuildContext(work=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        SHORT.train(short_data(), replace(context, report=stop_at_3))
+
+    def began_on_a_gpu():
+        content = torch.load(tmp_path / 'field.ckpt', weights_only=True)
+        content['state'].update(generator_device='cuda', generator=torch.zeros(16).byte())
+        torch.save(content, tmp_path / 'field.ckpt')
+
+    original = (tmp_path / 'field.ckpt').read_bytes()
+    began_on_a_gpu()
+    with pytest.raises(
+        CaldiffError, match=r'begun on cuda and cannot go on on cpu, .* --device cuda'
+    ):
+        SHORT.train(short_data(), context)
+
+    (tmp_path / 'field.ckpt').write_bytes(original)
+    whole = SHORT.train(short_data(), context)
+    began_on_a_gpu()
+    assert weights_digest(SHORT.train(short_data(), context)) == weights_digest(whole)
 
 
 def test_a_part_of_a_build_is_reported_by_its_name():

@@ -73,3 +73,16 @@ def test_rendering_of_views_resumes_where_it_stopped(tmp_path):
     steps.clear()
     render_views(Blobs(), ring(6)[1:], tiny, config, resuming)
     assert steps[0] == 4
+
+
+def test_views_on_another_background_are_rendered_anew(tmp_path):
+    context = BuildContext(work=tmp_path)
+    config = RenderedViewsConfig(count=8)
+    tiny = SMALL.downscaled(4.0)
+    steps = []
+    field = Blobs()
+    render_views(field, ring(6), tiny, config, context)
+    field.background = 'black'
+    telling = BuildContext(work=tmp_path, report=lambda stage, step, *_: steps.append(step))
+    render_views(field, ring(6), tiny, config, telling)
+    assert steps == [4, 8]

@@ -1,5 +1,7 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from rclpy.parameter import Parameter
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.presets import PRESETS
+from caldiff_ros.ros.live_parameters import LiveParameters
 from caldiff_ros.ros.loaded_map import localizer_config
 from caldiff_ros.ros.parameter_docs import parameters_page
 from caldiff_ros.ros.parameters import LocalizerParameters, declare_parameters, unknown_parameters
@@ -76,3 +79,28 @@ def test_unknown_names_are_reported_with_what_was_meant(make_node):
     near, far = unknown_parameters(node)
     assert "'image_timout' is not known and has no effect, perhaps image_timeout was meant" in near
     assert "'zzz' is not known" in far and 'meant' not in far
+
+
+def test_a_map_that_was_given_up_is_not_kept_for_a_change():
+    """Cleanup frees the field and the model, also after a parameter has changed."""
+
+    class Loaded:
+        parameters = None
+
+        def changed(self, parameters):
+            return self
+
+    rclpy.init()
+    try:
+        node = rclpy.create_node('freeing')
+        live = LiveParameters(node, lambda changed: None)
+        live.loaded_map = Loaded()
+        gone = weakref.ref(live.loaded_map)
+        assert node.set_parameters([Parameter('min_confidence', value=0.25)])[0].successful
+        assert live.loaded_map is gone()
+        live.free()
+        gc.collect()
+        assert gone() is None
+        node.destroy_node()
+    finally:
+        rclpy.try_shutdown()
