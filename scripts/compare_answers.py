@@ -57,7 +57,9 @@ def main(action: str, file: Path) -> int:
     before = json.loads(file.read_text())
     differing = [name for name in before if before[name] != found[name]]
     print(f'{len(before) - len(differing)} of {len(before)} answers are equal digit by digit')
-    print('\n'.join(differing))
+    for name in differing:
+        print(f'differs: {name}')
+
     return 1 if differing else 0
 
 
