@@ -111,25 +111,26 @@ def test_renders_are_those_of_nerfstudio(run, views):
 
 
 def test_rendering_is_differentiable_with_respect_to_the_pose(run, views):
+    """Of most pixels: a difference across the edge of a hash cell, or a kink, says nothing."""
     field = nerfacto_from_run(run, None)
-    width, height = views.camera.width, views.camera.height
-    pixels = torch.tensor([width // 2, width * height // 3, width * height - width // 4])
-    pose = views.T_norm_cam[2:3]
-    delta = torch.zeros(1, 6, requires_grad=True)
-    field.render_pixels(pose.retract(delta), views.camera, pixels).rgb.sum().backward()
+    pose, camera = views.T_norm_cam[2:3], views.camera
+    rows = torch.linspace(0.3, 0.7, 5).mul(camera.height).long()
+    columns = torch.linspace(0.3, 0.7, 5).mul(camera.width).long()
+    pixels = (rows[:, None] * camera.width + columns).flatten()
 
     def brightness(offset):
-        with torch.no_grad():
-            return float(field.render_pixels(pose.retract(offset), views.camera, pixels).rgb.sum())
+        return field.render_pixels(pose.retract(offset), camera, pixels).rgb.sum((0, 2))
 
+    exact = torch.autograd.functional.jacobian(brightness, torch.zeros(1, 6))[:, 0]
     eps = 2e-4  # hash cells are linear only inside
-    numeric = [
-        (brightness(eps * row[None]) - brightness(-eps * row[None])) / (2 * eps)
-        for row in torch.eye(6)
-    ]
-    cosine = torch.nn.functional.cosine_similarity(delta.grad[0], torch.tensor(numeric), dim=0)
-    assert float(cosine) > 0.95
-    assert float(delta.grad.norm() / torch.tensor(numeric).norm()) == pytest.approx(1, abs=0.2)
+    with torch.no_grad():
+        steps = eps * torch.eye(6)[:, None]
+        numeric = torch.stack([(brightness(d) - brightness(-d)) / (2 * eps) for d in steps], -1)
+
+    cosine = torch.nn.functional.cosine_similarity(exact, numeric, dim=1)
+    assert float(cosine.median()) > 0.95
+    ratio = exact.norm(dim=1) / numeric.norm(dim=1)
+    assert float(ratio.median()) == pytest.approx(1, abs=0.1)
 
 
 def test_refinement_through_the_field_recovers_the_pose(run, views):
