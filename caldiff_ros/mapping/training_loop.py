@@ -148,11 +148,20 @@ class Trainer(ABC):
 
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for Adam, each with its learning rate 'lr'."""
+        """Parameter groups for Adam, each with its learning rate 'lr'.
+
+        With 'final_share', the rate falls to this share of itself over the whole training.
+        """
 
     @abstractmethod
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Loss of the next step."""
+
+    def adopt(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027 - optional
+        """Called with every new optimizer, for a trainer that replaces its parameters."""
+
+    def make_room(self, state: dict[str, Any]) -> None:  # noqa: B027 - optional
+        """Called before the module takes a state, whose sizes may differ from its own."""
 
     def begin_stage(self, schedule: TrainingSchedule) -> None:  # noqa: B027 - optional
         """Prepare the module for the stage of the schedule; may replace its parameters."""
@@ -187,10 +196,12 @@ def train(
         schedule.restore(state['schedule'])
 
     trainer.begin_stage(schedule)
-    optimizer = _optimizer(trainer)
-
     if state is not None:
+        trainer.make_room(state['module'])
         trainer.module.load_state_dict(state['module'])
+
+    optimizer = _optimizer(trainer)
+    if state is not None:
         optimizer.load_state_dict(state['optimizer'])
 
     if not schedule.ended:
@@ -201,7 +212,8 @@ def train(
     while not schedule.ended:
         # 2. Take a step
         for group in optimizer.param_groups:
-            group['lr'] = group['initial_lr'] * schedule.learning_rate
+            falling = group['final_share'] ** (schedule.steps / schedule.expected)
+            group['lr'] = group['initial_lr'] * schedule.learning_rate * falling
 
         loss = trainer.loss(schedule)
         optimizer.zero_grad()
@@ -247,5 +259,10 @@ def _restore_generator(trainer: Trainer, state: dict[str, Any]) -> None:
 
 
 def _optimizer(trainer: Trainer) -> torch.optim.Optimizer:
-    groups = [{**group, 'initial_lr': group['lr']} for group in trainer.parameter_groups()]
-    return torch.optim.Adam(groups, fused=True)
+    groups = [
+        {'final_share': 1.0, **group, 'initial_lr': group['lr']}
+        for group in trainer.parameter_groups()
+    ]
+    optimizer = torch.optim.Adam(groups, fused=True)
+    trainer.adopt(optimizer)
+    return optimizer

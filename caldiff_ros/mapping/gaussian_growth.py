@@ -1,0 +1,136 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Growth and pruning of Gaussians while they are trained (section 5 of arXiv 2308.04079)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from torch import Tensor, nn
+
+from caldiff_ros.nerf.gaussians import GaussianField
+
+#: A Gaussian that is split becomes two, smaller by this factor.
+_SPLIT_FACTOR = 1.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthConfig:
+    """When Gaussians are added and removed."""
+
+    interval: int = 100
+    """Steps from one growth to the next."""
+    start: int = 200
+    """Step before which nothing grows."""
+    end_share: float = 0.6
+    """Share of the training after which nothing grows any more."""
+    gradient: float = 0.0002
+    """Gaussians whose place in the images has a larger mean gradient, in half widths of the image,
+    explain too much: they are doubled or split."""
+    size: float = 0.01
+    """Larger ones are split, smaller ones doubled: their largest standard deviation over the median
+    depth of the scene."""
+    min_opacity: float = 0.005
+    """Gaussians that are less opaque are removed."""
+    max_size: float = 0.5
+    """Gaussians whose largest standard deviation is more than this share of the median depth, from
+    the start of the growth on, are removed."""
+
+
+class Growth:
+    """Adds Gaussians where they are missing and removes those that show nothing.
+
+    Args:
+        config: when.
+        field: the Gaussians.
+        depth: median depth of the scene, normalized units.
+        budget: how many Gaussians there may be at most.
+        generator: draws the places of split ones.
+    """
+
+    def __init__(
+        self,
+        config: GrowthConfig,
+        field: GaussianField,
+        depth: float,
+        budget: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.config = config
+        self.field = field
+        self.depth = depth
+        self.budget = budget
+        self.generator = generator
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was observed; called when the Gaussians are others."""
+        device = self.field.means.device
+        self.gradient = torch.zeros(len(self.field.means), device=device)
+        self.seen = torch.zeros(len(self.field.means), device=device)
+
+    def observe(self, by_place: Tensor, width: int, height: int) -> None:
+        """Count a view's gradients (N, 2) to the places in an image, in pixels."""
+        norm = (by_place * by_place.new_tensor([width / 2, height / 2])).norm(dim=-1)
+        self.gradient += norm
+        self.seen += norm > 0
+
+    @torch.no_grad()
+    def grow(self, optimizer: torch.optim.Optimizer) -> None:
+        """Double, split and remove; the optimizer follows."""
+        field, config = self.field, self.config
+        mean = self.gradient / self.seen.clamp_min(1)
+        largest = field.log_scales.amax(1).exp() / self.depth
+        kept = (field.logits.sigmoid() > config.min_opacity) & (largest < config.max_size)
+
+        # 1. Those that explain too much, the worst first, within the budget
+        wanted = ((mean > config.gradient) & kept).nonzero()[:, 0]
+        room = max(0, self.budget - int(kept.sum()))
+        wanted = wanted[mean[wanted].argsort(descending=True, stable=True)[:room]]
+        split = wanted[largest[wanted] > config.size]
+        doubled = wanted[largest[wanted] <= config.size]
+
+        # 2. A small one is doubled; of a large one two remain, drawn from where it was
+        added = {
+            name: torch.cat([value[doubled], value[split], value[split]])
+            for name, value in field.named_parameters()
+        }
+        n_split = len(split)
+        if n_split:
+            noise = torch.randn(
+                2 * n_split, 3, generator=self.generator, device=self.generator.device
+            ).to(field.means)
+            last = slice(len(doubled), None)
+            quaternion = torch.nn.functional.normalize(added['quaternions'][last], dim=-1)
+            R = roma.unitquat_to_rotmat(quaternion[:, [1, 2, 3, 0]])
+            offset = noise * added['log_scales'][last].exp()
+            added['means'][last] += (R @ offset[..., None])[..., 0]
+            added['log_scales'][last] -= torch.tensor(_SPLIT_FACTOR).log()
+            kept[split] = False
+
+        # 3. The optimizer remembers those that remain
+        for name, value in list(field.named_parameters()):
+            replaced = nn.Parameter(torch.cat([value[kept], added[name]]))
+            _replace(optimizer, value, replaced, kept)
+            setattr(field, name, replaced)
+
+        self.reset()
+
+
+def _replace(
+    optimizer: torch.optim.Optimizer, before: nn.Parameter, now: nn.Parameter, kept: Tensor
+) -> None:
+    """Let an optimizer train ``now``, whose first values are those ``kept`` of ``before``."""
+    state = optimizer.state.pop(before, {})
+    n_added = len(now) - int(kept.sum())
+    for name in ('exp_avg', 'exp_avg_sq'):
+        if name in state:
+            added = state[name].new_zeros(n_added, *now.shape[1:])
+            state[name] = torch.cat([state[name][kept], added])
+
+    if state:
+        optimizer.state[now] = state
+    for group in optimizer.param_groups:
+        group['params'] = [now if each is before else each for each in group['params']]

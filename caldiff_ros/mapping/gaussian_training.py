@@ -1,0 +1,313 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Training Gaussians on posed images, in a minute or two on a CPU."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.field_training import (
+    MAX_PSNR_VIEWS,
+    PSNR_INTERVAL,
+    FieldTraining,
+    FieldViews,
+    psnr,
+)
+from caldiff_ros.mapping.gaussian_growth import Growth, GrowthConfig
+from caldiff_ros.mapping.image_loss import image_loss
+from caldiff_ros.mapping.starting_points import StartingPoints, point_depths, starting_points
+from caldiff_ros.mapping.training_loop import Trainer, TrainingSchedule, train
+from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
+from caldiff_ros.nerf.splat_kernels import SH0
+from caldiff_ros.nerf.splatting import splat
+
+logger = logging.getLogger(__name__)
+
+#: Nothing is nearer to a camera than this share of the depth that 99 % of the points exceed.
+_NEAR_SHARE, _NEAR_QUANTILE = 0.3, 0.01
+#: Depths from which quantiles are taken, at most.
+_MOST_DEPTHS = 1 << 20
+#: Smallest distance between starting points that counts, as a share of the median depth.
+_LEAST_DISTANCE = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianTraining(FieldTraining):
+    """How to train Gaussians, the default: a minute or two on a CPU."""
+
+    kind: ClassVar[str] = 'gaussians'
+
+    iterations: int = 2000
+    """Optimizer steps, one whole training image each."""
+    start_points: int = 20_000
+    """Points to start from, at most: measured, triangulated, or inside silhouettes."""
+    budget: int = 200_000
+    """Most Gaussians: 160 bytes each in memory, and some 0.25 microseconds of each render."""
+    sh_degree: int = 2
+    """Degree of the spherical harmonics of the colours, 0 to 3; they come one after the other."""
+    coarse_share: float = 0.25
+    """Share of the training on images of half the size."""
+    opacity: float = 0.1
+    """Opacity of a Gaussian in the beginning."""
+    growth: GrowthConfig = dataclass_field(default_factory=GrowthConfig)
+    """When Gaussians are added and removed."""
+    ssim_weight: float = 0.2
+    """Weight of the structural dissimilarity; the rest is that of the absolute difference."""
+    depth_weight: float = 0.1
+    """Weight of the mean depth error over the median depth where there are depth images."""
+    exact_depth: bool = False
+    """Whether depth images are as exact as rendered ones: then their error counts until the end,
+    and else while Gaussians are added, as many a depth camera is centimetres off."""
+    exposure_learning_rate: float = 0.002
+    """Adam's learning rate for gain and offset of each photograph's colours, which differ where a
+    camera exposes as it likes; 0 takes all of them as they are. Images with alpha have none."""
+    means_learning_rate: float = 0.00032
+    """Adam's learning rate for the centres, in median depths of the scene; it falls to a hundredth.
+    """
+    scales_learning_rate: float = 0.01
+    """Adam's learning rate for the logarithms of the scales."""
+    quaternions_learning_rate: float = 0.002
+    """Adam's learning rate for the quaternions of the axes."""
+    opacities_learning_rate: float = 0.05
+    """Adam's learning rate for the logits of the opacities."""
+    colors_learning_rate: float = 0.005
+    """Adam's learning rate for the spherical harmonics of the colours."""
+
+    def shortened(self, share: float) -> GaussianTraining:
+        """See `FieldTraining.shortened`."""
+        return replace(self, iterations=max(1, round(share * self.iterations)))
+
+    def train(self, data: FieldViews, context: BuildContext) -> GaussianField:
+        """See `FieldTraining.train`."""
+        saved = context.checkpoint('field', self, data.views, data.aabb)
+        points = starting_points(data.views, data.aabb, self.start_points, context)
+        depths = _depths(points, data)
+        near = _NEAR_SHARE * float(torch.quantile(depths, _NEAR_QUANTILE))
+        depth = float(depths.median())
+
+        field = field_of(points, data, near, self)
+        trainer = GaussianTrainer(self, field.to(context.device), data, depth, context)
+        train(trainer, TrainingSchedule(None, self.iterations), context, saved)
+
+        return field
+
+
+#: By build preset: the paper has no field of this kind.
+PRESETS = {'fast': GaussianTraining(), 'paper': GaussianTraining()}
+
+
+def _depths(points: StartingPoints, data: FieldViews) -> Tensor:
+    """Depths of the points in the views that see them, (M,).
+
+    Raises:
+        CaldiffError: if no view sees any of them.
+    """
+    depths = point_depths(points.xyz, data.views)
+    if len(depths) == 0:
+        raise CaldiffError(
+            f'none of {len(points)} starting points ({points.source}) lies in front of any camera, '
+            'expected a scene that the images show; check the poses'
+        )
+
+    return depths[:: 1 + len(depths) // _MOST_DEPTHS]
+
+
+def field_of(
+    points: StartingPoints, data: FieldViews, near: float, training: GaussianTraining
+) -> GaussianField:
+    """Round Gaussians at points, as large as their distances."""
+    config = GaussianConfig(count=len(points), sh_degree=training.sh_degree, near=near)
+    field = GaussianField(config, data.aabb, data.background)
+    xyz = points.xyz.double().numpy()
+    nearest, _ = cKDTree(xyz).query(xyz, k=min(4, len(xyz)))
+    distance = torch.from_numpy(np.atleast_2d(nearest)[:, 1:].mean(1)).float()
+
+    with torch.no_grad():
+        field.means.copy_(points.xyz)
+        field.log_scales.copy_(distance.clamp_min(_LEAST_DISTANCE).log()[:, None].expand(-1, 3))
+        field.logits.fill_(float(torch.logit(torch.tensor(training.opacity))))
+        field.harmonics[:, 0] = (points.rgb - 0.5) / SH0
+
+    return field
+
+
+class GaussianTrainer(Trainer):
+    """Takes steps on one whole training image each, while Gaussians are added and removed.
+
+    Args:
+        training: its numbers.
+        module: the Gaussians to start from.
+        data: the images.
+        depth: median depth of the scene, normalized units.
+        context: device and seed.
+    """
+
+    stage = 'field'
+
+    def __init__(
+        self,
+        training: GaussianTraining,
+        module: GaussianField,
+        data: FieldViews,
+        depth: float,
+        context: BuildContext,
+    ) -> None:
+        self.module: GaussianField = module
+        self.generator = context.generator()
+        self._training = training
+        self._data = data
+        self._depth = depth
+        self._growth = Growth(training.growth, module, depth, training.budget, self.generator)
+        self._sizes = {1: _images(data, 1, context.device), 2: _images(data, 2, context.device)}
+        self._order: list[int] = []
+        self._places = torch.zeros(0, 2)
+        V = len(data.views)
+        self._exposures = nn.Parameter(torch.zeros(V, 2, 3, device=context.device))
+        self._exposed = data.views.alpha is None and training.exposure_learning_rate > 0
+        self._shown: tuple[int, int] = (1, 1)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Each kind of parameter has a rate of its own."""
+        t, field = self._training, self.module
+        rates = (
+            (field.means, t.means_learning_rate * self._depth, 0.01),
+            (field.log_scales, t.scales_learning_rate, 0.1),
+            (field.quaternions, t.quaternions_learning_rate, 0.1),
+            (field.logits, t.opacities_learning_rate, 0.1),
+            (field.harmonics, t.colors_learning_rate, 0.1),
+            (self._exposures, t.exposure_learning_rate, 0.1),
+        )
+        return [
+            {'params': [value], 'lr': rate, 'final_share': share, 'eps': 1e-15}
+            for value, rate, share in rates
+        ]
+
+    def adopt(self, optimizer: torch.optim.Optimizer) -> None:
+        """See `Trainer`."""
+        self._optimizer = optimizer
+        self._growth.reset()
+
+    def make_room(self, state: dict[str, Any]) -> None:
+        """As many Gaussians as the state has."""
+        for name, value in list(self.module.named_parameters()):
+            setattr(self.module, name, nn.Parameter(torch.zeros_like(state[name]).to(value)))
+
+    def loss(self, schedule: TrainingSchedule) -> Tensor:
+        """Difference of a training image from the render, on a random background."""
+        training = self._training
+        coarse = schedule.steps < training.coarse_share * training.iterations
+        images = self._sizes[2 if coarse else 1]
+        view = self._next_view()
+
+        # 1. What the Gaussians show, with as many harmonics as there are by now
+        field = self.module
+        degree = min(training.sh_degree, 4 * schedule.steps // training.iterations)
+        gaussians = (*field.gaussians[:4], field.harmonics[:, : (degree + 1) ** 2])
+        self._places = torch.zeros(len(field.means), 2, device=field.means.device).requires_grad_()
+        camera = images.camera
+        self._shown = camera.width, camera.height
+        pose = self._data.views.T_norm_cam[view : view + 1].to(field.means.device)
+        shown = splat(gaussians, pose, (camera, field.near), places=self._places)
+        shown = shown.view(camera.height, camera.width, 5)
+        rgb, opacity = shown[..., :3], shown[..., 4]
+
+        if self._exposed:
+            gain, offset = self._exposures[view]
+            rgb = rgb * gain.exp() + offset * opacity[..., None]
+
+        # 2. In front of a random grey an opaque surface is the only explanation of a colour
+        grey = torch.rand(1, generator=self.generator).to(rgb)
+        target = images.rgb[view] + (1 - images.alpha[view][..., None]) * grey
+        rgb = rgb + (1 - opacity[..., None]) * grey
+        loss = image_loss(rgb, target, images.seen[view], training.ssim_weight)
+
+        # 3. Depth
+        if images.depth is not None and (training.exact_depth or self._growing(schedule)):
+            depth = images.depth[view]
+            expected = shown[..., 3] / opacity.clamp_min(0.01)
+            error = (expected - depth).abs() * (depth > 0)
+            loss = loss + training.depth_weight * error.mean() / self._depth
+
+        return loss
+
+    def after_step(self, schedule: TrainingSchedule) -> dict[str, float]:
+        """Let Gaussians grow; PSNR on held-out images, now and then."""
+        field, growth = self.module, self._training.growth
+        if not bool(field.means.isfinite().all()):
+            raise CaldiffError(
+                f'the training of the field diverged at step {schedule.steps}, expected finite '
+                'numbers; lower the learning rates, or check the poses'
+            )
+
+        if self._growing(schedule):
+            by_place = self._places.grad
+            if by_place is not None:
+                self._growth.observe(by_place, *self._shown)
+            if schedule.steps >= growth.start and schedule.steps % growth.interval == 0:
+                self._growth.grow(self._optimizer)
+
+        numbers = {'gaussians': float(len(field.means))}
+        held_out = self._data.held_out
+        if held_out is not None and (schedule.ended or schedule.steps % PSNR_INTERVAL == 0):
+            numbers['psnr'] = psnr(field, held_out, MAX_PSNR_VIEWS)
+
+        return numbers
+
+    def _growing(self, schedule: TrainingSchedule) -> bool:
+        return schedule.steps < self._training.growth.end_share * self._training.iterations
+
+    def _next_view(self) -> int:
+        """Every view once, in random order, and again."""
+        if not self._order:
+            V = len(self._data.views)
+            self._order = torch.randperm(V, generator=self.generator).tolist()
+        return self._order.pop()
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Training images at one size."""
+
+    camera: Camera
+    rgb: Tensor
+    alpha: Tensor
+    seen: Tensor
+    depth: Tensor | None
+
+
+def _images(data: FieldViews, factor: int, device: torch.device) -> _Images:
+    """The views, smaller by a factor."""
+    views = data.views
+    alpha = torch.ones_like(views.rgb[..., 0]) if views.alpha is None else views.alpha
+    camera = views.camera.downscaled(factor)
+    size = camera.height, camera.width
+
+    def smaller(images: Tensor) -> Tensor:
+        if factor == 1:
+            return images.to(device)
+        return F.interpolate(images[:, None].to(device), size, mode='area')[:, 0]
+
+    depth = views.depth
+    if depth is not None and factor > 1:
+        # a mean of depths is none at an edge
+        depth = F.interpolate(depth[:, None], size, mode='nearest')[:, 0]
+
+    return _Images(
+        camera,
+        torch.stack([smaller(channel) for channel in views.rgb.unbind(-1)], dim=-1),
+        smaller(alpha),
+        (smaller(views.seen.float()) > 0.99).float(),
+        None if depth is None else depth.to(device),
+    )

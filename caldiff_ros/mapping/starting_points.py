@@ -1,0 +1,273 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Points of a scene that Gaussians grow from: measured, triangulated, or inside silhouettes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from caldiff_ros.geometry import Pose
+from caldiff_ros.mapping.bounds import visual_hull
+from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.views import Views
+from caldiff_ros.nerf.field import pixel_directions
+
+logger = logging.getLogger(__name__)
+
+#: Voxels along each edge of the hull that points inside silhouettes are drawn from.
+_HULL_RESOLUTION = 96
+#: A view is matched with this many others, those that look at the same from nearest by.
+_NEIGHBORS = 20
+#: SIFT features of a view, the least contrast of theirs, and how much nearer a match must be than
+#: the second nearest one.
+_FEATURES, _CONTRAST, _RATIO = 3000, 0.01, 0.8
+#: How far a triangulated point may lie from its features, in pixels, and the least angle between
+#: its rays.
+_MAX_ERROR_PX, _MIN_ANGLE_DEG = 1.5, 1.0
+#: How far a turn by one radian counts, as a share of the distance between the outermost cameras.
+_RADIAN = 0.5
+#: Random points, as a share of the triangulated ones, along pixels: bare walls have no features.
+_RANDOM_SHARE = 0.3
+#: With fewer triangulated points than this there is nothing to start from.
+_FEWEST = 50
+_REPORTED_EVERY = 20
+
+
+@dataclass(frozen=True)
+class StartingPoints:
+    """Points of a scene.
+
+    Attributes:
+        xyz: (N, 3), normalized coordinates.
+        rgb: their colours in 0..1, (N, 3).
+        source: where they come from, for reports.
+    """
+
+    xyz: Tensor
+    rgb: Tensor
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def starting_points(
+    views: Views, aabb: Tensor, count: int, context: BuildContext
+) -> StartingPoints:
+    """Points to start from, about ``count`` of them at most.
+
+    The measured depth where there is one, the inside of silhouettes for images with alpha, and else
+    features matched between views and triangulated with their poses.
+
+    Args:
+        views: the training images.
+        aabb: box that holds the scene, (2, 3), normalized coordinates.
+        count: how many points at most.
+        context: seed, and receives the progress of 'points'.
+    """
+    generator = context.generator()
+    if views.depth is not None and bool((views.depth > 0).any()):
+        points = measured_points(views, count, generator)
+    elif views.alpha is not None:
+        points = points_in_silhouettes(views, aabb, count, generator)
+    else:
+        points = triangulated_points(views, aabb, count, context)
+
+    context.progress('points', 1, 1)
+    logger.info('the field starts from %d points: %s', len(points), points.source)
+    return points
+
+
+def measured_points(views: Views, count: int, generator: torch.Generator) -> StartingPoints:
+    """Random pixels (at most ``count``) with a measured depth, as points."""
+    depth = views.require_depth()
+    known = ((depth > 0) & views.seen).flatten(1)
+    chosen = known.flatten().nonzero()[:, 0]
+    chosen = chosen[torch.randperm(len(chosen), generator=generator)[:count]]
+    view, pixel = chosen // known.shape[1], chosen % known.shape[1]
+    xyz = _points_of(views, view, pixel, depth.flatten()[chosen])
+
+    return StartingPoints(xyz, views.rgb.flatten(0, 2)[chosen], 'measured depth')
+
+
+def points_in_silhouettes(
+    views: Views, aabb: Tensor, count: int, generator: torch.Generator
+) -> StartingPoints:
+    """Random points, ``count`` of them, that no view with alpha shows as empty; grey."""
+    voxels = visual_hull(views, aabb, _HULL_RESOLUTION).nonzero()
+    if len(voxels) == 0:
+        voxels = torch.full((1, 3), _HULL_RESOLUTION // 2)
+
+    chosen = voxels[torch.randint(len(voxels), (count,), generator=generator)]
+    inside = torch.rand(count, 3, generator=generator)
+    xyz = aabb[0] + (chosen + inside) / _HULL_RESOLUTION * (aabb[1] - aabb[0])
+    return StartingPoints(xyz, torch.full((count, 3), 0.5), 'inside the silhouettes')
+
+
+def triangulated_points(
+    views: Views, aabb: Tensor, count: int, context: BuildContext
+) -> StartingPoints:
+    """Features matched between neighbouring views, triangulated with the known poses.
+
+    To these come random pixels at the depths that triangulated points have in their views, as bare
+    walls have no features; if nothing can be triangulated, random points in the box.
+    """
+    generator = context.generator()
+    features = [_features(image, seen) for image, seen in zip(views.rgb, views.seen, strict=True)]
+    best_xyz = [torch.zeros(len(places), 3) for places, _ in features]
+    best_angle = [torch.zeros(len(places)) for places, _ in features]
+    pairs = _neighbor_pairs(views.T_norm_cam)
+
+    for done, (i, j) in enumerate(pairs):
+        # 1. Match, and triangulate what matches
+        in_i, in_j = _matches(features[i][1], features[j][1])
+        xyz, angle = _triangulated(views, (i, j), features[i][0][in_i], features[j][0][in_j])
+
+        # 2. Keep of each feature the point whose rays cross at the largest angle
+        better = angle > best_angle[i][in_i]
+        best_angle[i][in_i[better]] = angle[better]
+        best_xyz[i][in_i[better]] = xyz[better]
+        if done % _REPORTED_EVERY == 0:
+            context.progress('points', done, len(pairs))
+
+    found = [angle > 0 for angle in best_angle]
+    n_found = sum(int(good.sum()) for good in found)
+    if n_found < _FEWEST:
+        xyz = aabb[0] + torch.rand(count, 3, generator=generator) * (aabb[1] - aabb[0])
+        source = f'random, as only {n_found} features could be triangulated'
+        return StartingPoints(xyz, torch.full((count, 3), 0.5), source)
+
+    # 3. Their colours, and random pixels at the depths that are found in each view
+    xyz = torch.cat([xyz[good] for xyz, good in zip(best_xyz, found, strict=True)])
+    places = [places[good].long() for (places, _), good in zip(features, found, strict=True)]
+    rgb = torch.cat([image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)])
+    kept = torch.randperm(len(xyz), generator=generator)[:count]
+    n_random = round(_RANDOM_SHARE * len(kept))
+    more = _random_pixels(views, [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)], n_random, generator)
+    source = f'{n_found} triangulated features of {len(pairs)} pairs of views, {n_random} random'
+
+    return StartingPoints(torch.cat([xyz[kept], more.xyz]), torch.cat([rgb[kept], more.rgb]), source)
+
+
+def _features(rgb: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """Places (F, 2) of SIFT features in an image (H, W, 3), and unit descriptors (F, 128)."""
+    image = cv2.cvtColor((rgb * 255).to(torch.uint8).numpy(), cv2.COLOR_RGB2GRAY)
+    sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
+    keypoints, descriptors = sift.detectAndCompute(image, seen.numpy().astype(np.uint8) * 255)
+    if descriptors is None:
+        return torch.zeros(0, 2), torch.zeros(0, 128)
+
+    places = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5  # OpenCV counts from 0
+    # Hellinger distance (RootSIFT)
+    roots = torch.from_numpy(descriptors).sqrt()
+    return places, torch.nn.functional.normalize(roots, dim=-1)
+
+
+def _neighbor_pairs(cameras: Pose) -> list[tuple[int, int]]:
+    """Pairs of cameras (V,) that look at the same from near each other, each pair both ways."""
+    angle = torch.deg2rad(cameras[:, None].rotation_error_deg(cameras[None]))
+    between = torch.cdist(cameras.t, cameras.t)
+    distance = between / between.max().clamp_min(1e-9) + _RADIAN * angle
+    distance.fill_diagonal_(torch.inf)
+    nearest = distance.topk(min(_NEIGHBORS, len(cameras) - 1), largest=False).indices
+    return [(i, j) for i, row in enumerate(nearest.tolist()) for j in row]
+
+
+def _matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (M,) of features (F, 128) and (G, 128) that match each other best, and clearly."""
+    if len(first) < 2 or len(second) < 2:
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+
+    similarity = first @ second.T
+    best, index = similarity.topk(2, dim=1)
+    distance = (2 - 2 * best).clamp_min(0).sqrt()
+    mutual = similarity.argmax(0)[index[:, 0]] == torch.arange(len(first))
+    good = (mutual & (distance[:, 0] < _RATIO * distance[:, 1])).nonzero()[:, 0]
+    return good, index[good, 0]
+
+
+def _triangulated(
+    views: Views, pair: tuple[int, int], first: Tensor, second: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Points (M, 3) nearest to the rays through places (M, 2) in two views.
+
+    Returns:
+        The points, and the angle between their rays in radians, 0 where a point is none: behind a
+        camera, far from its features, or at too small an angle.
+    """
+    camera = views.camera
+    center, focal = torch.tensor([camera.cx, camera.cy]), torch.tensor([camera.fx, camera.fy])
+    origins, rays = [], []
+    for view, places in zip(pair, (first, second), strict=True):
+        xy1 = torch.nn.functional.pad((places - center) / focal, (0, 1), value=1.0)
+        pose = views.T_norm_cam[view]
+        rays.append(torch.nn.functional.normalize(xy1 @ pose.R.T, dim=-1).double())
+        origins.append(pose.t.double())
+
+    # where the rays are nearest to each other
+    baseline = origins[1] - origins[0]
+    cosine = (rays[0] * rays[1]).sum(-1)
+    sine2 = (1 - cosine**2).clamp_min(1e-12)
+    along = [rays[0] @ baseline, rays[1] @ baseline]
+    far = [(along[0] - cosine * along[1]) / sine2, (cosine * along[0] - along[1]) / sine2]
+    points = [o + t[:, None] * ray for o, t, ray in zip(origins, far, rays, strict=True)]
+    xyz = ((points[0] + points[1]) / 2).float()
+
+    good = (far[0] > 0) & (far[1] > 0)
+    for view, places in zip(pair, (first, second), strict=True):
+        pose = views.T_norm_cam[view]
+        p = (xyz - pose.t) @ pose.R
+        error = (p[:, :2] / p[:, 2:] * focal + center - places).norm(dim=-1)
+        good &= (p[:, 2] > 0) & (error < _MAX_ERROR_PX)
+
+    angle = torch.asin(sine2.sqrt().clamp_max(1)).float()
+    good &= angle > np.radians(_MIN_ANGLE_DEG)
+    return xyz, torch.where(good, angle, 0.0)
+
+
+def _random_pixels(
+    views: Views, found: list[Tensor], count: int, generator: torch.Generator
+) -> StartingPoints:
+    """Random pixels (``count``) at random ones of the depths of the points found in their views."""
+    having = [i for i, xyz in enumerate(found) if len(xyz)]
+    view = torch.tensor(having)[torch.randint(len(having), (count,), generator=generator)]
+    n_pixels = views.seen[0].numel()
+    pixel = torch.randint(n_pixels, (count,), generator=generator)
+    share = torch.rand(count, generator=generator)
+    depth = torch.zeros(count)
+
+    for i in having:
+        here = view == i
+        z = ((found[i] - views.T_norm_cam.t[i]) @ views.T_norm_cam.R[i])[:, 2]
+        depth[here] = z[(share[here] * len(z)).long()]
+
+    covered = views.seen.flatten(1)[view, pixel]
+    view, pixel, depth = view[covered], pixel[covered], depth[covered]
+    rgb = views.rgb.flatten(1, 2)[view, pixel]
+    return StartingPoints(_points_of(views, view, pixel, depth), rgb, 'random')
+
+
+def _points_of(views: Views, view: Tensor, pixel: Tensor, depth: Tensor) -> Tensor:
+    """Points (N, 3) at z-depths (N,) in pixels (N,) of views (N,)."""
+    xyz_cam = pixel_directions(views.camera)[pixel] * depth[:, None]
+    poses = views.T_norm_cam[view]
+    return (poses.R @ xyz_cam[..., None])[..., 0] + poses.t
+
+
+def point_depths(points: Tensor, views: Views) -> Tensor:
+    """z-depths of points (N, 3) in the views that see them, normalized units, (M,)."""
+    camera = views.camera
+    depths = []
+    for i in range(len(views)):
+        x, y, z = ((points - views.T_norm_cam.t[i]) @ views.T_norm_cam.R[i]).unbind(-1)
+        u, v = x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy
+        inside = (z > 0) & (u > 0) & (u < camera.width) & (v > 0) & (v < camera.height)
+        depths.append(z[inside])
+
+    return torch.cat(depths)

@@ -1,0 +1,113 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Radiance field of anti-aliased 3D Gaussians (arXiv 2308.04079, 2311.16493)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf.field import (
+    BACKGROUND_COLORS,
+    BeforePart,
+    Rendering,
+    pose_batches,
+    render_on,
+)
+from caldiff_ros.nerf.splatting import GaussianTensors, splat
+
+#: Below this opacity a pixel's expected depth says nothing.
+_LEAST_OPACITY = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianConfig:
+    """Size of a `GaussianField`; part of the map format.
+
+    Attributes:
+        count: number of Gaussians.
+        sh_degree: degree of the spherical harmonics of the colours, 0 to 3.
+        near: z-depth in normalized units in front of a camera where nothing can be.
+    """
+
+    count: int
+    sh_degree: int
+    near: float
+
+
+class GaussianField(nn.Module):
+    """Anti-aliased Gaussians: images of any size are as sharp as their pixels.
+
+    Args:
+        config: size of the field.
+        aabb: box that holds the scene, (2, 3), normalized coordinates.
+        background: 'white', 'black' or 'none'.
+
+    Attributes:
+        means: centres, (N, 3), normalized coordinates.
+        log_scales: logarithms of the standard deviations along the axes, (N, 3).
+        quaternions: of the axes, (N, 4), w first, of any norm but zero.
+        logits: of the opacities, (N,).
+        harmonics: spherical harmonics of the colours less 0.5, (N, K, 3), as 3DGS has them.
+    """
+
+    kind: ClassVar[str] = 'gaussians'
+    renders_rays: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = True
+
+    aabb: Tensor
+
+    def __init__(self, config: GaussianConfig, aabb: Tensor, background: str) -> None:
+        super().__init__()
+        self.near = config.near
+        self.background = background
+        self.register_buffer('aabb', aabb.float())
+        N, K = config.count, (config.sh_degree + 1) ** 2
+        self.means = nn.Parameter(torch.zeros(N, 3))
+        self.log_scales = nn.Parameter(torch.zeros(N, 3))
+        self.quaternions = nn.Parameter(torch.tensor([1.0, 0, 0, 0]).repeat(N, 1))
+        self.logits = nn.Parameter(torch.zeros(N))
+        self.harmonics = nn.Parameter(torch.zeros(N, K, 3))
+
+    @property
+    def config(self) -> GaussianConfig:
+        """Size as it is now."""
+        N, K, _ = self.harmonics.shape
+        return GaussianConfig(count=N, sh_degree=round(K**0.5) - 1, near=self.near)
+
+    @property
+    def gaussians(self) -> GaussianTensors:
+        """The Gaussians as `splat` takes them."""
+        return self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
+
+    @torch.no_grad()
+    def render(
+        self,
+        T_norm_cam: Pose,
+        camera: Camera,
+        sampling: float = 1.0,
+        before: BeforePart = render_on,
+    ) -> Rendering:
+        """See `RadianceField.render`; poses that are not finite see the background."""
+        parts = [
+            self._composited(splat(self.gaussians, poses, (camera, self.near), before=before))
+            for poses in pose_batches(T_norm_cam, camera.width * camera.height)
+        ]
+        return Rendering.cat(parts).view(len(T_norm_cam), camera.height, camera.width)
+
+    def render_pixels(
+        self, T_norm_cam: Pose, camera: Camera, pixels: Tensor, before: BeforePart = render_on
+    ) -> Rendering:
+        """See `RadianceField.render_pixels`."""
+        shown = splat(self.gaussians, T_norm_cam, (camera, self.near), pixels, before=before)
+        return self._composited(shown)
+
+    def _composited(self, shown: Tensor) -> Rendering:
+        """Pixels (..., 5) of `splat` on the background."""
+        opacity = shown[..., 4]
+        rgb = shown[..., :3] + (1 - opacity[..., None]) * BACKGROUND_COLORS[self.background]
+        return Rendering(rgb, shown[..., 3] / opacity.clamp_min(_LEAST_OPACITY), opacity)
