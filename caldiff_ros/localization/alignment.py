@@ -13,18 +13,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.query import Query, blurred, robust_loss, robust_weight
+from caldiff_ros.localization.comparison_kernels import BLOCK_PX, EDGE_RATIO, FAR, linearize
+from caldiff_ros.localization.query import Query, blur_kernel, blurred, robust_loss, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions
+from caldiff_ros.nerf.rasterizer import in_parallel
 
-#: Ratio of the depths around a pixel from which it is at an edge, and the depth of empty space.
-_EDGE_RATIO, _FAR = 1.04, 1e3
+#: Blur by which depth is filled in where a ray hits nothing, in pixels.
+_FILLING_PX = 2.0
 #: Small: turning a camera and shifting it look alike, and damping stalls along that valley.
 _FIRST_DAMPING = 1e-5
 #: How the damping falls after a step that was better and rises after one that was not.
@@ -188,82 +191,128 @@ class Target:
 
 @dataclass(frozen=True)
 class Linearization:
-    """Residuals at poses (P,) and how they change with the parameters of `Pose.retract`.
+    """Residuals at poses (P,), and how they change with the parameters of `Pose.retract`.
 
     Attributes:
-        J: (P, H * W, 3, 6).
-        residual: render minus query, (P, H * W, 3).
-        weight: of each pixel: robust, less at edges, 0 where it was not seen, (P, H * W, 1).
+        curvature: J^T W J, (P, 6, 6): weights are robust, less at edges, 0 where nothing was seen.
+        scores: J^T W r of each block of `BLOCK_PX` x `BLOCK_PX` pixels, (P, rows, columns, 6).
         cost: robust cost per pixel, (P,).
     """
 
-    J: Tensor
-    residual: Tensor
-    weight: Tensor
+    curvature: Tensor
+    scores: Tensor
     cost: Tensor
+
+    @property
+    def gradient(self) -> Tensor:
+        """J^T W r of the whole image, (P, 6)."""
+        return self.scores.sum((1, 2))
 
     @classmethod
     def at(cls, poses: Pose, rendering: Rendering, target: Target, level: Level) -> Linearization:
         """Compare what the query's camera sees from poses (P,), (P, H, W), with the query."""
-        camera = target.query.camera
-        rgb = blurred(rendering.rgb, target.blur_px)
-        flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
-        rgb = flat.view_as(rgb)
+        # translation is in the camera's axes so far
+        compare = _compiled_comparison if rendering.rgb.is_cpu else _comparison
+        curvature, scores, cost = compare(rendering, target, level)
+        turn = torch.zeros(len(poses), 6, 6, device=curvature.device, dtype=curvature.dtype)
+        turn[:, :3, :3] = poses.R
+        turn[:, 3:, 3:] = torch.eye(3, device=turn.device)
 
-        # of the render: that of the image has its noise, which the residual has as well
-        gradient = image_gradient(rgb)
-        J = pose_jacobian(_filled_depth(rendering), gradient, camera, poses)
-        residual = (rgb - target.rgb).reshape(len(poses), -1, 3)
-        compared = target.seen
-
-        if level.edge_weight < 1:
-            edges = depth_edges(rendering).flatten(1, 2)[..., None]
-            compared = compared * torch.where(edges, level.edge_weight, 1.0)
-
-        squared = (residual**2).sum(-1, keepdim=True)
-        robust = compared * robust_loss(squared, level.robust_scale)
-        weight = compared * robust_weight(squared, level.robust_scale)
-
-        return cls(J, residual, weight, robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1))
-
-    def normal_equations(self) -> tuple[Tensor, Tensor]:
-        """J^T W J (P, 6, 6) and J^T W r (P, 6)."""
-        J_flat = (self.J * self.weight[..., None]).flatten(1, 2).transpose(1, 2)
-        gradient = J_flat @ self.residual.flatten(1, 2)[..., None]
-        return J_flat @ self.J.flatten(1, 2), gradient[..., 0]
+        return cls(
+            turn @ curvature @ turn.transpose(1, 2),
+            (turn[:, None, None] @ scores[..., None])[..., 0],
+            cost,
+        )
 
 
-def pose_jacobian(rendering: Rendering, rgb_gradient: Tensor, camera: Camera, pose: Pose) -> Tensor:
-    """Change of the rendered colours with the pose.
+def _compiled_comparison(
+    rendering: Rendering, target: Target, level: Level
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `_comparison`; on a CPU."""
+    camera = target.query.camera
+    P = len(rendering.rgb)
+    blocks = -(-camera.height // BLOCK_PX), -(-camera.width // BLOCK_PX)
+    curvature, scores = np.zeros((P, 6, 6)), np.zeros((P, *blocks, 6))
+    images = [
+        values.contiguous().numpy()
+        for values in (rendering.rgb, rendering.depth, rendering.opacity)
+    ]
+    seen = target.seen.view(camera.height, camera.width)
+    query = target.rgb[0].contiguous().numpy(), seen.contiguous().numpy()
+    kernels = (
+        blur_kernel(target.blur_px).numpy() if target.blur_px else np.empty(0, np.float32),
+        blur_kernel(_FILLING_PX).numpy(),
+    )
+    intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
+    numbers = level.robust_scale, level.edge_weight, float(target.query.affine_exposure)
+
+    def compare(i: int) -> float:
+        pixels = images[0][i], images[1][i], images[2][i]
+        sums = curvature[i], scores[i]
+        return linearize(pixels, query, kernels, intrinsics, numbers, sums)
+
+    cost = in_parallel(compare, [(i,) for i in range(P)], torch.get_num_threads())
+    return tuple(torch.as_tensor(values).float() for values in (curvature, scores, cost))
+
+
+def _comparison(
+    rendering: Rendering, target: Target, level: Level
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Curvature, scores and cost, see `Linearization`, translation in the camera's axes."""
+    P, height, width = rendering.depth.shape
+    camera = target.query.camera
+    rgb = blurred(rendering.rgb, target.blur_px)
+    flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
+    rgb = flat.view_as(rgb)
+
+    # 1. Of each pixel: how much it counts, and its colours' gradients multiplied with each other
+    # and with the residuals. The render's gradient: that of the image has its noise, which the
+    # residual has as well
+    gradient = image_gradient(rgb).flatten(1, 2)
+    residual = (rgb - target.rgb).flatten(1, 2)
+    compared = target.seen
+    if level.edge_weight < 1:
+        edges = depth_edges(rendering).flatten(1, 2)[..., None]
+        compared = compared * torch.where(edges, level.edge_weight, 1.0)
+
+    squared = (residual**2).sum(-1, keepdim=True)
+    robust = compared * robust_loss(squared, level.robust_scale)
+    weight = compared * robust_weight(squared, level.robust_scale)
+    products = weight[..., None] * (gradient.transpose(2, 3) @ gradient)
+    pulls = weight * (gradient.transpose(2, 3) @ residual[..., None])[..., 0]
+
+    # 2. How the pixel moves
+    motion = pixel_motion(_filled_depth(rendering).flatten(1, 2), camera)
+    curvature = torch.einsum('pnia,pnij,pnjb->pab', motion, products, motion)
+    per_pixel = torch.einsum('pnia,pni->pan', motion, pulls).view(P, 6, height, width)
+    scores = F.avg_pool2d(
+        per_pixel, BLOCK_PX, ceil_mode=True, count_include_pad=False, divisor_override=1
+    )
+
+    cost = robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1)
+    return curvature, scores.permute(0, 2, 3, 1), cost
+
+
+def pixel_motion(depth: Tensor, camera: Camera) -> Tensor:
+    """How pixels of a render move over the scene with the pose.
 
     Args:
-        rendering: depth (P, H, W) is used.
-        rgb_gradient: derivative of the colours along u and v, (P, H, W, 3, 2), per pixel.
+        depth: of the pixels, (P, H * W).
         camera: intrinsics of the image.
-        pose: T_norm_cam, (P,).
 
     Returns:
-        (P, H * W, 3, 6), with respect to the parameters of `Pose.retract`.
+        (P, H * W, 2, 6): along u and v, in pixels, by a shift of the camera in its own axes and a
+        turn about them: minus the motion of what is seen.
     """
-    P = len(pose)
-    depth = rendering.depth.reshape(P, -1, 1)
-    xy1 = pixel_directions(camera, depth.device)[None]
-    x, y = xy1[..., 0], xy1[..., 1]
-    inverse = 1 / depth[..., 0].clamp_min(1e-3)
-
-    # pixel motion over motion of the point in the camera frame
+    x, y = pixel_directions(camera, depth.device)[:, :2].expand(len(depth), -1, -1).unbind(-1)
+    inverse = 1 / depth.clamp_min(1e-3)
     zero = torch.zeros_like(inverse)
-    du = torch.stack([camera.fx * inverse, zero, -camera.fx * x * inverse], dim=-1)
-    dv = torch.stack([zero, camera.fy * inverse, -camera.fy * y * inverse], dim=-1)
-    gradient = rgb_gradient.reshape(P, -1, 3, 2)
-    g = gradient[..., :1] * du[:, :, None] + gradient[..., 1:] * dv[:, :, None]
+    along_u = [inverse, zero, -x * inverse, -x * y, 1 + x * x, -y]
+    along_v = [zero, inverse, -y * inverse, -1 - y * y, x * y, x]
 
-    # the point moves by -R^T dt + p x dw, and the image is carried along: dI = -gradient . motion
-    by_translation = g @ pose.R.transpose(-1, -2)[:, None]
-    point = (xy1 * depth)[:, :, None].expand_as(g)
-    by_rotation = torch.linalg.cross(point, g)
-
-    return torch.cat([by_translation, by_rotation], dim=-1)
+    return torch.stack(
+        [camera.fx * torch.stack(along_u, dim=-1), camera.fy * torch.stack(along_v, dim=-1)], dim=2
+    )
 
 
 def image_gradient(images: Tensor) -> Tensor:
@@ -278,19 +327,18 @@ def depth_edges(rendering: Rendering) -> Tensor:
     Returns:
         bool (P, H, W), of a rendering (P, H, W).
     """
-    depth = torch.where(rendering.opacity > 0.5, rendering.depth, _FAR)
+    depth = torch.where(rendering.opacity > 0.5, rendering.depth, FAR)
     log_depth = depth.clamp_min(1e-6).log()[:, None]
     farthest, nearest = (F.max_pool2d(x, 3, stride=1, padding=1) for x in (log_depth, -log_depth))
 
-    return (farthest + nearest)[:, 0] > math.log(_EDGE_RATIO)
+    return (farthest + nearest)[:, 0] > math.log(EDGE_RATIO)
 
 
-def _filled_depth(out: Rendering) -> Rendering:
+def _filled_depth(out: Rendering) -> Tensor:
     """Depth where a ray hits nothing from its neighbours: silhouettes move like their object."""
-    weight = blurred(out.opacity[..., None], sigma_px=2.0)[..., 0]
-    depth = blurred((out.depth * out.opacity)[..., None], sigma_px=2.0)[..., 0]
-    filled = torch.where(out.opacity > 0.5, out.depth, depth / weight.clamp_min(1e-4))
-    return Rendering(out.rgb, filled, out.opacity)
+    weight = blurred(out.opacity[..., None], _FILLING_PX)[..., 0]
+    depth = blurred((out.depth * out.opacity)[..., None], _FILLING_PX)[..., 0]
+    return torch.where(out.opacity > 0.5, out.depth, depth / weight.clamp_min(1e-4))
 
 
 @torch.no_grad()
@@ -318,7 +366,6 @@ def align_level(
         # 1. Compare what is seen from the trial poses with the query
         rendering = field.render(trial, query.camera, level.sampling)
         here = Linearization.at(trial, rendering, target, level)
-        H_here, g_here = here.normal_equations()
 
         # 2. Keep those that are better than before
         better = here.cost < cost[active]
@@ -326,8 +373,8 @@ def align_level(
         R[improved] = trial.R[better]
         t[improved] = trial.t[better]
         cost[improved] = here.cost[better]
-        H[improved] = H_here[better]
-        g[improved] = g_here[better]
+        H[improved] = here.curvature[better]
+        g[improved] = here.gradient[better]
         on_step(step, Pose(R.clone(), t.clone()))
 
         # 3. Trust the model more where it was right, and less where it was not

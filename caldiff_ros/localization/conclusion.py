@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
-from caldiff_ros.localization.covariance import BLOCK_PX, covariance_in_map, spread_covariance
+from caldiff_ros.localization.comparison_kernels import BLOCK_PX
+from caldiff_ros.localization.covariance import covariance_in_map, spread_covariance
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run

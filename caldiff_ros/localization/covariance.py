@@ -9,16 +9,12 @@ radians, unless their name says otherwise.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, Linearization, Target
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import Rendering
-
-#: Pixels along the edge of a block whose residuals are taken to be one observation.
-BLOCK_PX = 8
 
 #: Curvature that counts as none, as a share of the largest. Along what does not change the render
 #: the variance is then 1 (normalized units, radians), which is anywhere in the map, and not 0.
@@ -35,14 +31,8 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     finest = CALIBRATION_ALIGNMENT.levels[-1]
     target = Target.of(query, finest.blur_px)
     here = Linearization.at(pose, rendering, target, finest)
-    H, _ = here.normal_equations()
-    scores = (here.J * here.residual[..., None] * here.weight[..., None]).sum(2)[0]
-    image = scores.T.view(1, 6, query.camera.height, query.camera.width)
-    blocks = F.avg_pool2d(
-        image, BLOCK_PX, ceil_mode=True, count_include_pad=False, divisor_override=1
-    )
-    blocks = blocks.flatten(2)[0].double().cpu()
-    H = H[0].double().cpu()
+    blocks = here.scores[0].flatten(0, 1).T.double().cpu()
+    H = here.curvature[0].double().cpu()
     nothing = _NOTHING * (1 + H.diagonal().max())
     H_inv = torch.linalg.inv(H + nothing * torch.eye(6).double())
 

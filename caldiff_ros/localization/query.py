@@ -14,18 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization import comparison_kernels
+from caldiff_ros.localization.comparison_kernels import (
+    CONTRAST,
+    GAINS,
+    OFFSETS,
+    REWEIGHTINGS,
+    ROBUST_SCALE,
+    WHITE,
+)
 from caldiff_ros.nerf.field import RadianceField, pixel_directions, pose_batches
-
-#: Exposures within one stop, and as much haze or glare as leaves an image usable.
-_GAINS, _OFFSETS = (0.5, 2.0), (-0.3, 0.3)
-#: Variance of colours below which there is too little contrast to tell the gain.
-_CONTRAST = 1e-3
-#: Colour difference (0..1) beyond which a pixel says little about the exposure (Geman-McClure), and
-#: how often the weights are renewed: what stands in front of the scene is not part of it.
-_ROBUST_SCALE, _REWEIGHTINGS = 0.2, 3
-#: Colours from which a pixel may be burnt out: half a grey level below white.
-_WHITE = 1 - 0.5 / 255
-
+from caldiff_ros.nerf.rasterizer import in_parallel
 
 @dataclass(frozen=True)
 class Query:
@@ -131,10 +130,23 @@ class Query:
         errors = []
         for poses in pose_batches(T_norm_cam, len(self.seen_pixels)):
             rgb = field.render_pixels(poses, self.camera, self.seen_pixels).rgb
-            squared = self.squared_differences(rgb, self.seen_pixels)
-            errors.append(error_of(squared, self.robust_scale))
+            if rgb.is_cpu:
+                errors.append(self._compiled_errors(rgb))
+            else:
+                squared = self.squared_differences(rgb, self.seen_pixels)
+                errors.append(error_of(squared, self.robust_scale))
 
         return torch.cat(errors)
+
+    def _compiled_errors(self, rgb: Tensor) -> Tensor:
+        """Photometric errors of the seen pixels (P, S, 3), (P,); on a CPU."""
+        target = self.rgb.view(-1, 3)[self.seen_pixels].numpy()
+        parts = [
+            (image, target, self.affine_exposure, self.robust_scale or 0.0)
+            for image in rgb.contiguous().numpy()
+        ]
+        error = comparison_kernels.photometric_error
+        return torch.tensor(in_parallel(error, parts, torch.get_num_threads())).to(rgb)
 
 
 def error_of(squared: Tensor, robust_scale: float | None) -> Tensor:
@@ -162,11 +174,11 @@ def fit_exposure(
     given = torch.ones_like(target[:, :1]) if weight is None else weight
     gain, offset = _least_squares_exposure(rgb, target, given[None])
 
-    for _ in range(_REWEIGHTINGS):
+    for _ in range(REWEIGHTINGS):
         exposed = gain * rgb + offset
-        clipped = (exposed >= 1) & (target >= _WHITE) | (exposed <= 0) & (target <= 1 - _WHITE)
+        clipped = (exposed >= 1) & (target >= WHITE) | (exposed <= 0) & (target <= 1 - WHITE)
         squared = ((exposed.clamp(0, 1) - target) ** 2).sum(-1, keepdim=True)
-        robust = robust_weight(squared, _ROBUST_SCALE)
+        robust = robust_weight(squared, ROBUST_SCALE)
         gain, offset = _least_squares_exposure(rgb, target, given * robust * ~clipped)
 
     return gain, offset
@@ -179,10 +191,10 @@ def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tupl
     centered = rgb - rgb_mean
     variance = (w * centered**2).sum(1, keepdim=True)
     covariance = (w * centered * (target - target_mean)).sum(1, keepdim=True)
-    gain = (covariance + _CONTRAST) / (variance + _CONTRAST)
-    gain = gain.clamp(*_GAINS)
+    gain = (covariance + CONTRAST) / (variance + CONTRAST)
+    gain = gain.clamp(*GAINS)
 
-    return gain, (target_mean - gain * rgb_mean).clamp(*_OFFSETS)
+    return gain, (target_mean - gain * rgb_mean).clamp(*OFFSETS)
 
 
 def robust_loss(squared: Tensor, scale: float) -> Tensor:
@@ -195,14 +207,18 @@ def robust_weight(squared: Tensor, scale: float) -> Tensor:
     return (scale**2 / (scale**2 + squared)) ** 2
 
 
+def blur_kernel(sigma_px: float) -> Tensor:
+    """One axis of `blurred`'s kernel, (5,)."""
+    kernel = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * sigma_px**2))
+    return kernel / kernel.sum()
+
+
 def blurred(images: Tensor, sigma_px: float) -> Tensor:
     """Images (B, H, W, C) blurred by a 5 x 5 Gaussian, borders repeated; by none if that is 0."""
     if sigma_px == 0:
         return images
 
-    x = torch.arange(-2.0, 3.0, device=images.device)
-    kernel = torch.exp(-(x**2) / (2 * sigma_px**2))
-    kernel = kernel / kernel.sum()
+    kernel = blur_kernel(sigma_px).to(images)
     planes = images.permute(0, 3, 1, 2)
     B, C, H, W = planes.shape
     flat = F.pad(planes.reshape(B * C, 1, H, W), (2, 2, 2, 2), mode='replicate')

@@ -25,7 +25,7 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.mapping.calibration import CalibrationConfig, calibrate, queries_of
 from caldiff_ros.mapping.context import BuildContext, TimedReport
 from caldiff_ros.mapping.diffusion_training import DiffusionTraining, train_diffusion
-from caldiff_ros.mapping.factorized_training import FactorizedTraining
+from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
 from caldiff_ros.mapping.fields import BakingConfig, BuiltField, build_field
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
@@ -38,7 +38,7 @@ from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
 class BuildConfig:
     """Everything that `build_map` does."""
 
-    field: FieldTraining = dataclass_field(default_factory=FactorizedTraining)
+    field: FieldTraining = dataclass_field(default_factory=GaussianTraining)
     """The radiance field and its training."""
     bake: bool = dataclass_field(default_factory=lambda: not torch.cuda.is_available())
     """Train a native field on renders of nerfacto and keep that: the robot then needs no
@@ -58,7 +58,7 @@ class BuildConfig:
 
     def as_plain(self) -> dict[str, Any]:
         """As plain values, for the provenance of a map."""
-        content = asdict(replace(self, field=FactorizedTraining(), backbone_weights=None))
+        content = asdict(replace(self, field=GaussianTraining(), backbone_weights=None))
         # JSON and back: YAML has no tuples
         return json.loads(json.dumps({**content, 'field': self.field.as_plain()}))
 

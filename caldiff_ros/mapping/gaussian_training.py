@@ -51,7 +51,7 @@ class GaussianTraining(FieldTraining):
 
     iterations: int = 2000
     """Optimizer steps, one whole training image each."""
-    start_points: int = 20_000
+    start_points: int = 8000
     """Points to start from, at most: measured, triangulated, or inside silhouettes."""
     budget: int = 200_000
     """Most Gaussians: 160 bytes each in memory, and some 0.25 microseconds of each render."""
@@ -224,7 +224,8 @@ class GaussianTrainer(Trainer):
         rgb, opacity = shown[..., :3], shown[..., 4]
 
         if self._exposed:
-            gain, offset = self._exposures[view]
+            # of all of them together the field has none
+            gain, offset = self._exposures[view] - self._exposures.mean(0)
             rgb = rgb * gain.exp() + offset * opacity[..., None]
 
         # 2. In front of a random grey an opaque surface is the only explanation of a colour

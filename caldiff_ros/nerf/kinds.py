@@ -15,6 +15,7 @@ from torch import Tensor
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import RadianceField
+from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
 from caldiff_ros.nerf.tiny import TinyNerf, TinyNerfConfig
 
@@ -64,6 +65,12 @@ FIELD_KINDS = {
     kind.name: kind
     for kind in (
         FieldKind(
+            name='gaussians',
+            size=GaussianConfig,
+            field=GaussianField,
+            training='caldiff_ros.mapping.gaussian_training',
+        ),
+        FieldKind(
             name='factorized',
             size=FactorizedConfig,
             field=FactorizedField,
@@ -87,4 +94,4 @@ FIELD_KINDS = {
 }
 
 #: The kind that maps hold by default, that others are baked into, and that is calibrated with.
-NATIVE_KIND = 'factorized'
+NATIVE_KIND = 'gaussians'
