@@ -65,7 +65,7 @@ class GaussianTraining(FieldTraining):
     """When Gaussians are added and removed."""
     ssim_weight: float = 0.2
     """Weight of the structural dissimilarity; the rest is that of the absolute difference."""
-    depth_weight: float = 0.1
+    depth_weight: float = 0.02
     """Weight of the mean depth error over the median depth where there are depth images."""
     exact_depth: bool = False
     """Whether depth images are as exact as rendered ones: then their error counts until the end,

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caldiff_ros.nerf.rasterizer import in_parallel, ranges
 from caldiff_ros.nerf.splat_kernels import compiled
 
 #: Window of the structural similarity (Wang et al. 2004): standard deviation and reach in pixels,
@@ -68,17 +70,30 @@ class _ImageLoss(torch.autograd.Function):
         x, y = image.detach().contiguous().numpy(), target.detach().contiguous().numpy()
         w = weight.detach().contiguous().numpy()
         share = 1 / (3 * max(1.0, float(w.sum())))
-        x2, xy, y2 = np.empty_like(x), np.empty_like(x), np.empty_like(x)
-        _products(x, y, x2, xy, y2)
-        moments = tuple(_blurred(values) for values in (x, y, x2, xy, y2))
+        n_threads = torch.get_num_threads()
+        rows = ranges(len(x), n_threads)
+
+        def blurred(images: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+            return tuple(in_parallel(_blurred, [(each,) for each in images], n_threads))
+
+        products = np.empty((3, *x.shape), x.dtype)
+        in_parallel(_products, [(part, x, y, products) for part in rows], n_threads)
+        moments = blurred((x, y, *products))
+
         by_moments = np.empty((3, *x.shape), x.dtype)
-        dissimilar = _dissimilarity(moments, w, ssim_weight * share, by_moments)
-        blurred = tuple(_blurred(values) for values in by_moments)
+        scale = ssim_weight * share
+        dissimilar = in_parallel(
+            _dissimilarity, [(part, moments, w, scale, by_moments) for part in rows], n_threads
+        )
+
         gradient = np.empty_like(x)
-        absolute = _total_gradient(x, y, w, blurred, (1 - ssim_weight) * share, gradient)
+        scale, pulls = (1 - ssim_weight) * share, blurred(by_moments)
+        absolute = in_parallel(
+            _total_gradient, [(part, (x, y), w, pulls, scale, gradient) for part in rows], n_threads
+        )
 
         ctx.save_for_backward(torch.from_numpy(gradient))
-        return image.new_tensor(absolute + dissimilar)
+        return image.new_tensor(sum(absolute) + sum(dissimilar))
 
     @staticmethod
     def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor | None, ...]:
@@ -94,21 +109,22 @@ def _blurred(values: np.ndarray) -> np.ndarray:
 
 
 @compiled
-def _products(x, y, x2, xy, y2):
-    """Write the products of two images (H, W, 3)."""
-    for i in range(x.shape[0]):
+def _products(rows, x, y, products):
+    """Write x squared, x times y and y squared of images (H, W, 3), from one row to another."""
+    for i in range(rows[0], rows[1]):
         for j in range(x.shape[1]):
             for k in range(3):
-                x2[i, j, k] = x[i, j, k] * x[i, j, k]
-                xy[i, j, k] = x[i, j, k] * y[i, j, k]
-                y2[i, j, k] = y[i, j, k] * y[i, j, k]
+                products[0, i, j, k] = x[i, j, k] * x[i, j, k]
+                products[1, i, j, k] = x[i, j, k] * y[i, j, k]
+                products[2, i, j, k] = y[i, j, k] * y[i, j, k]
 
 
 @compiled
-def _dissimilarity(moments, weight, share, by_moments):
+def _dissimilarity(rows, moments, weight, share, by_moments):
     """Sum of ``share`` times the weighted dissimilarity, and its gradients.
 
     Args:
+        rows: first row, and the one after the last.
         moments: blurred x, y, x squared, x times y, y squared, (H, W, 3) each.
         weight: of the pixels, (H, W).
         share: of each value.
@@ -119,7 +135,7 @@ def _dissimilarity(moments, weight, share, by_moments):
     c1, c2, one, two = real(_C1), real(_C2), real(1), real(2)
     total = 0.0
 
-    for i in range(mean.shape[0]):
+    for i in range(rows[0], rows[1]):
         for j in range(mean.shape[1]):
             scale = real(share) * weight[i, j]
             for k in range(3):
@@ -140,13 +156,24 @@ def _dissimilarity(moments, weight, share, by_moments):
 
 
 @compiled
-def _total_gradient(x, y, weight, by_moments, share, gradient):
-    """Sum of ``share`` times the weighted absolute difference; write the gradient of the loss."""
+def _total_gradient(rows, images, weight, by_moments, share, gradient):
+    """Sum of ``share`` times the weighted absolute difference; write the gradient of the loss.
+
+    Args:
+        rows: first row, and the one after the last.
+        images: x and y, (H, W, 3).
+        weight: of the pixels, (H, W).
+        by_moments: blurred gradients, see `_dissimilarity`.
+        share: of each value.
+        gradient: to x, written to, (H, W, 3).
+    """
+    x, y = images
     by_mean, by_square, by_product = by_moments
     real = x.dtype.type
     two = real(2)
     total = 0.0
-    for i in range(x.shape[0]):
+
+    for i in range(rows[0], rows[1]):
         for j in range(x.shape[1]):
             scale = real(share) * weight[i, j]
             for k in range(3):

@@ -97,6 +97,7 @@ class ProjectedView:
     Attributes:
         records: see `splat_kernels.project`, nearest first.
         ids: number of the Gaussian of each record.
+        by_id: the records in the order of their Gaussians' numbers.
         grid: rows and columns of tiles.
         tiles: first of some rows of tiles and the one after the last, and the lists of these tiles,
             see `splat_kernels.sort_into_tiles`.
@@ -104,6 +105,7 @@ class ProjectedView:
 
     records: np.ndarray
     ids: np.ndarray
+    by_id: np.ndarray
     grid: tuple[int, int]
     tiles: list[tuple[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
@@ -179,7 +181,7 @@ def view(
     projected = _room_for(n, gaussians[0].dtype)
 
     # 1. Project, each thread a range of the Gaussians
-    parts = _ranges(n, n_threads)
+    parts = ranges(n, n_threads)
     seen = in_parallel(
         project, [(gaussians, pose, numbers, part, projected) for part in parts], n_threads
     )
@@ -189,19 +191,23 @@ def view(
     first = np.array([part[0] for part in parts])
     sort_by_depth(projected[0], first, np.array(seen), order)
     ordered = _room_for(len(order), gaussians[0].dtype)
+    ranks = np.empty(n, np.int32)
     in_parallel(
         put_in_order,
-        [(order, part, projected, ordered) for part in _ranges(len(order), n_threads)],
+        [(order, part, projected, ordered, ranks) for part in ranges(len(order), n_threads)],
         n_threads,
     )
 
     # 3. Sort into tiles, each thread some rows of them
     records, rectangles, ids = ordered
-    rows = _ranges(grid[0], min(n_threads, grid[0]))
+    rows = ranges(grid[0], min(n_threads, grid[0]))
     tiles = in_parallel(
         sort_into_tiles, [(records, rectangles, grid, part) for part in rows], n_threads
     )
-    return ProjectedView(records, ids, grid, list(zip(rows, tiles, strict=True)))
+    by_id = np.concatenate(
+        [ranks[begin : begin + count] for (begin, _), count in zip(parts, seen, strict=True)]
+    )
+    return ProjectedView(records, ids, by_id, grid, list(zip(rows, tiles, strict=True)))
 
 
 def _room_for(n: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -209,7 +215,7 @@ def _room_for(n: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return np.empty((n, COLUMNS), dtype), np.empty((n, 4), np.int16), np.empty(n, np.int32)
 
 
-def _ranges(n: int, count: int) -> list[tuple[int, int]]:
+def ranges(n: int, count: int) -> list[tuple[int, int]]:
     """``count`` ranges of about the same length that cover ``n`` things."""
     ends = [n * i // count for i in range(count + 1)]
     return list(zip(ends[:-1], ends[1:], strict=True))
@@ -252,7 +258,7 @@ def gradients(
     """
     pose, numbers, groups = camera
     dtype = gaussians[0].dtype
-    records, ids = projected.records, projected.ids
+    records = projected.records
 
     # 1. To the projected Gaussians. Each thread has its own sums and its own columns of tiles, so
     # that sums do not depend on who was faster
@@ -270,8 +276,9 @@ def gradients(
     # 2. To the Gaussians, and to the pose
     arrays = (*(np.zeros_like(array) for array in gaussians), np.zeros((len(gaussians[0]), 2), dtype))
     by_pose = np.zeros((n_threads, 12), dtype)
-    seen = records, ids, by_record
-    parts = _ranges(len(records), n_threads)
+    # in the order in which the Gaussians lie in memory
+    seen = records, projected.ids, projected.by_id, by_record
+    parts = ranges(len(records), n_threads)
     in_parallel(
         project_gradients,
         [

@@ -206,14 +206,14 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients, pose_gradi
     Args:
         gaussians, pose, camera: see `splat_kernels.project`.
         part: first of the projected Gaussians and the one after the last.
-        seen: records, numbers of their Gaussians, and their gradients from each of some threads
-            (threads, M, GRADIENT_COLUMNS).
+        seen: records, numbers of their Gaussians, the records in the order of these, and their
+            gradients from each of some threads (threads, M, GRADIENT_COLUMNS).
         gradients: of means, logarithms of scales, quaternions, logits and harmonics, and of the
             places in the image (N, 2), written to.
         pose_gradients: of R and t, row by row, added to, (12,).
     """
     means, log_scales, quaternions, logits, harmonics = gaussians
-    records, ids, projected = seen
+    records, ids, by_id, projected = seen
     by_mean, by_scale, by_quaternion, by_logit, by_harmonics, by_place = gradients
     R, t = pose
     dtype = means.dtype
@@ -231,7 +231,8 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients, pose_gradi
     basis = np.empty(harmonics.shape[1], dtype)
     g = np.empty(GRADIENT_COLUMNS, dtype)
 
-    for place in range(part[0], part[1]):
+    for n in range(part[0], part[1]):
+        place = by_id[n]
         i = ids[place]
         record = records[place]
         for column in range(GRADIENT_COLUMNS):

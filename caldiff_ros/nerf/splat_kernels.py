@@ -308,7 +308,7 @@ def sort_by_depth(records, first, counts, order):
 
 
 @compiled
-def put_in_order(order, part, projected, ordered):
+def put_in_order(order, part, projected, ordered, ranks):
     """Copy projected Gaussians to their places by depth, so that tiles find neighbours together.
 
     Args:
@@ -316,6 +316,7 @@ def put_in_order(order, part, projected, ordered):
         part: first of the places to fill, and the one after the last.
         projected: records, rectangles, and ids, see `project`.
         ordered: the same, written to.
+        ranks: which place by depth each projected Gaussian has, written to, (N,).
     """
     for place in range(part[0], part[1]):
         before = order[place]
@@ -324,6 +325,7 @@ def put_in_order(order, part, projected, ordered):
         for side in range(4):
             ordered[1][place, side] = projected[1][before, side]
         ordered[2][place] = projected[2][before]
+        ranks[before] = place
 
 
 @compiled
