@@ -61,7 +61,6 @@ OWN_TABLES = {
             'fast:selection.count=1',
             'fast:ambiguity_ratio=1000.0',
             'fast:refinement.levels.3.robust_scale=1.0',
-            'fast:refinement.levels.3.sampling=1.0',
             'fast:refinement.levels.3.edge_weight=1.0',
             'fast:refinement.levels.3.min_step_px=0.01',
             'fast:matching=null',

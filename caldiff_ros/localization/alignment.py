@@ -51,9 +51,6 @@ class Level:
     robust_scale: float
     """Colour difference (0..1) beyond which a pixel counts less (Geman-McClure): where the field is
     wrong, or something stands in front of it, nothing must pull at the pose."""
-    sampling: float
-    """Samples along a ray, as a multiple of those in training: with few, surfaces seen at a low
-    angle end a fraction of a pixel too late."""
     edge_weight: float
     """Weight of the pixels at edges of the rendered depth, see `depth_edges`: from few images, a
     field learns silhouettes that are a fraction of a pixel too large, and surfaces seen at a low
@@ -70,7 +67,6 @@ _LEVELS = (
         iterations=16,
         blur_px=0.8,
         robust_scale=0.5,
-        sampling=1.0,
         edge_weight=1.0,
         min_step_px=0.2,
     ),
@@ -79,7 +75,6 @@ _LEVELS = (
         iterations=8,
         blur_px=0.8,
         robust_scale=0.5,
-        sampling=1.0,
         edge_weight=1.0,
         min_step_px=0.2,
     ),
@@ -88,7 +83,6 @@ _LEVELS = (
         iterations=5,
         blur_px=0.0,
         robust_scale=0.5,
-        sampling=1.0,
         edge_weight=0.4,
         min_step_px=0.5,
     ),
@@ -97,7 +91,6 @@ _LEVELS = (
         iterations=2,
         blur_px=0.0,
         robust_scale=0.15,
-        sampling=2.0,
         edge_weight=0.4,
         min_step_px=0.2,
     ),
@@ -364,7 +357,7 @@ def align_level(
 
     for step in range(level.iterations + 1):
         # 1. Compare what is seen from the trial poses with the query
-        rendering = field.render(trial, query.camera, level.sampling)
+        rendering = field.render(trial, query.camera)
         here = Linearization.at(trial, rendering, target, level)
 
         # 2. Keep those that are better than before
@@ -434,7 +427,6 @@ def align(
             reduced.camera,
             level.blur_px,
             level.robust_scale,
-            level.sampling,
             level.edge_weight,
         )
 

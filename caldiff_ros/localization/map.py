@@ -285,7 +285,7 @@ def _sha256(path: Path) -> str:
 
 
 def _save_weights(module: nn.Module, path: Path) -> None:
-    """Half precision; one bit per flag."""
+    """Half precision where that is enough; one bit per flag."""
     packed = {}
     for name, value in module.state_dict().items():
         value = value.detach().cpu().contiguous()
@@ -299,7 +299,8 @@ def _save_weights(module: nn.Module, path: Path) -> None:
 
 
 def _is_weight(module: nn.Module, name: str) -> bool:
-    return name in dict(module.named_parameters(remove_duplicate=False))
+    exact = getattr(module, 'full_precision', ())
+    return name not in exact and name in dict(module.named_parameters(remove_duplicate=False))
 
 
 def _load_weights(module: nn.Module, path: Path) -> None:
@@ -318,7 +319,15 @@ def _load_weights(module: nn.Module, path: Path) -> None:
 
 
 def _make_field(content: dict[str, Any]) -> RadianceField:
-    kind = FIELD_KINDS[content['field']['kind']]
+    name = content['field']['kind']
+    if name not in FIELD_KINDS:
+        raise CaldiffError(
+            f'the field of the map is of the kind {name!r}, expected one of '
+            f'{", ".join(FIELD_KINDS)}; it was made by another version of caldiff_ros, build the '
+            'map anew with caldiff build-map'
+        )
+
+    kind = FIELD_KINDS[name]
     size = kind.size(**content['field']['config'])
     aabb = torch.tensor(content['field']['aabb'])
     return kind.field(size, aabb, content['background'])

@@ -97,14 +97,10 @@ class _Watched:
         self._watch = watch
 
     def render(
-        self,
-        T_norm_cam: Pose,
-        camera: Camera,
-        sampling: float = 1.0,
-        before: BeforePart = render_on,
+        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
     ) -> Rendering:
         """See `RadianceField.render`."""
-        return self._field.render(T_norm_cam, camera, sampling, before=self._both(before))
+        return self._field.render(T_norm_cam, camera, before=self._both(before))
 
     def render_pixels(
         self, T_norm_cam: Pose, camera: Camera, pixels: Tensor, before: BeforePart = render_on

@@ -29,10 +29,8 @@ def _voxel_centers(aabb: Tensor, resolution: int) -> Tensor:
     return aabb[0] + grid.view(-1, 3) * (aabb[1] - aabb[0])
 
 
-def _looked_up(
-    image: Tensor, views: Views, view: int, points: Tensor, mode: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Value of an image (H, W) of a view at points (N, 3): values, whether inside, z-depth."""
+def _looked_up(image: Tensor, views: Views, view: int, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of an image (H, W) of a view at points (N, 3), and whether it sees them."""
     camera = views.camera
     pose = views.T_norm_cam[view]
     x, y, z = ((points - pose.t) @ pose.R).unbind(-1)
@@ -40,9 +38,9 @@ def _looked_up(
     v = (y / z * camera.fy + camera.cy) / camera.height * 2 - 1
     inside = (z > 0) & (u.abs() < 1) & (v.abs() < 1)
     uv = torch.stack([u, v], dim=-1)[None, None]
-    values = F.grid_sample(image[None, None], uv, mode=mode, align_corners=False)[0, 0, 0]
+    values = F.grid_sample(image[None, None], uv, mode='bilinear', align_corners=False)[0, 0, 0]
 
-    return values, inside, z
+    return values, inside
 
 
 def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
@@ -62,50 +60,12 @@ def visual_hull(views: Views, aabb: Tensor, resolution: int) -> Tensor:
 
     for i, alpha in enumerate(views.require_alpha()):
         around = F.max_pool2d(alpha[None, None], 3, stride=1, padding=1)[0, 0]
-        at, inside, _ = _looked_up(around, views, i, points=points, mode='bilinear')
+        at, inside = _looked_up(around, views, i, points)
         empty |= inside & (at < _EMPTY)
         seen += inside
 
     hull = ~empty & (seen >= _MIN_SEEN * len(views))
     return hull.view(resolution, resolution, resolution)
-
-
-def measured_surface(views: Views, aabb: Tensor, resolution: int) -> Tensor:
-    """Voxels near a measured depth, and those that only views without a measurement look at.
-
-    Args, Returns: see `visual_hull`.
-    """
-    points = _voxel_centers(aabb, resolution)
-    margin = 1.5 * float((aabb[1] - aabb[0]).max()) / resolution
-    near = torch.zeros(len(points), dtype=torch.bool)
-    free = torch.zeros(len(points), dtype=torch.bool)
-    seen, unknown = torch.zeros(len(points)), torch.zeros(len(points))
-
-    for i, depth in enumerate(views.require_depth()):
-        measured, inside, z = _looked_up(depth, views, i, points=points, mode='nearest')
-        known = inside & (measured > 0)
-        near |= known & ((z - measured).abs() < margin)
-        free |= known & (z < measured - margin)
-        seen += inside
-        unknown += inside & (measured == 0)
-
-    kept = near | (~free & (seen > 0) & (unknown >= _MIN_SEEN * seen))
-    return kept.view(resolution, resolution, resolution)
-
-
-def initial_occupancy(views: Views, aabb: Tensor, resolution: int) -> Tensor | None:
-    """Voxels that may hold matter before anything is learned; None if the images do not tell.
-
-    Args, Returns: see `visual_hull`; one voxel is added all around.
-    """
-    if views.alpha is not None:
-        kept = visual_hull(views, aabb, resolution)
-    elif views.depth is not None:
-        kept = measured_surface(views, aabb, resolution)
-    else:
-        return None
-
-    return F.max_pool3d(kept[None, None].float(), 3, stride=1, padding=1)[0, 0] > 0
 
 
 def silhouette_bounds(views: Views) -> Tensor:

@@ -26,7 +26,7 @@ class GrowthConfig:
     """Step before which nothing grows."""
     end_share: float = 0.6
     """Share of the training after which nothing grows any more."""
-    gradient: float = 0.0002
+    gradient: float = 0.00025
     """Gaussians whose place in the images has a larger mean gradient, in half widths of the image,
     explain too much: they are doubled or split."""
     size: float = 0.01

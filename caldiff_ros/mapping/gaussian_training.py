@@ -49,15 +49,17 @@ class GaussianTraining(FieldTraining):
 
     kind: ClassVar[str] = 'gaussians'
 
-    iterations: int = 2000
+    iterations: int = 2200
     """Optimizer steps, one whole training image each."""
-    start_points: int = 8000
+    iterations_per_view: float = 12.5
+    """Of many images each is seen this often, in more steps than ``iterations``."""
+    start_points: int = 20_000
     """Points to start from, at most: measured, triangulated, or inside silhouettes."""
     budget: int = 200_000
     """Most Gaussians: 160 bytes each in memory, and some 0.25 microseconds of each render."""
     sh_degree: int = 2
     """Degree of the spherical harmonics of the colours, 0 to 3; they come one after the other."""
-    coarse_share: float = 0.25
+    coarse_share: float = 0.33
     """Share of the training on images of half the size."""
     opacity: float = 0.1
     """Opacity of a Gaussian in the beginning."""
@@ -70,7 +72,7 @@ class GaussianTraining(FieldTraining):
     exact_depth: bool = False
     """Whether depth images are as exact as rendered ones: then their error counts until the end,
     and else while Gaussians are added, as many a depth camera is centimetres off."""
-    exposure_learning_rate: float = 0.002
+    exposure_learning_rate: float = 0.0
     """Adam's learning rate for gain and offset of each photograph's colours, which differ where a
     camera exposes as it likes; 0 takes all of them as they are. Images with alpha have none."""
     means_learning_rate: float = 0.00032
@@ -87,7 +89,15 @@ class GaussianTraining(FieldTraining):
 
     def shortened(self, share: float) -> GaussianTraining:
         """See `FieldTraining.shortened`."""
-        return replace(self, iterations=max(1, round(share * self.iterations)))
+        return replace(
+            self,
+            iterations=max(1, round(share * self.iterations)),
+            iterations_per_view=share * self.iterations_per_view,
+        )
+
+    def steps(self, n_views: int) -> int:
+        """Optimizer steps on this many images."""
+        return max(self.iterations, round(self.iterations_per_view * n_views))
 
     def train(self, data: FieldViews, context: BuildContext) -> GaussianField:
         """See `FieldTraining.train`."""
@@ -99,7 +109,8 @@ class GaussianTraining(FieldTraining):
 
         field = field_of(points, data, near, self)
         trainer = GaussianTrainer(self, field.to(context.device), data, depth, context)
-        train(trainer, TrainingSchedule(None, self.iterations), context, saved)
+        steps = self.steps(len(data.views))
+        train(trainer, TrainingSchedule(None, steps), context, saved)
 
         return field
 
@@ -155,6 +166,7 @@ class GaussianTrainer(Trainer):
     """
 
     stage = 'field'
+    checkpoint_interval = 500
 
     def __init__(
         self,
@@ -197,23 +209,37 @@ class GaussianTrainer(Trainer):
     def adopt(self, optimizer: torch.optim.Optimizer) -> None:
         """See `Trainer`."""
         self._optimizer = optimizer
-        self._growth.reset()
 
-    def make_room(self, state: dict[str, Any]) -> None:
+    def state(self) -> dict[str, Any]:
+        """See `Trainer`."""
+        return {
+            'order': self._order,
+            'exposures': self._exposures.detach(),
+            'gradient': self._growth.gradient,
+            'seen': self._growth.seen,
+        }
+
+    def restore(self, state: dict[str, Any], module_state: dict[str, Any]) -> None:
         """As many Gaussians as the state has."""
         for name, value in list(self.module.named_parameters()):
-            setattr(self.module, name, nn.Parameter(torch.zeros_like(state[name]).to(value)))
+            setattr(self.module, name, nn.Parameter(torch.zeros_like(module_state[name]).to(value)))
+
+        self._order = list(state['order'])
+        self._growth.gradient = state['gradient'].to(self._growth.gradient)
+        self._growth.seen = state['seen'].to(self._growth.seen)
+        with torch.no_grad():
+            self._exposures.copy_(state['exposures'])
 
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Difference of a training image from the render, on a random background."""
         training = self._training
-        coarse = schedule.steps < training.coarse_share * training.iterations
+        coarse = schedule.steps < training.coarse_share * schedule.expected
         images = self._sizes[2 if coarse else 1]
         view = self._next_view()
 
         # 1. What the Gaussians show, with as many harmonics as there are by now
         field = self.module
-        degree = min(training.sh_degree, 4 * schedule.steps // training.iterations)
+        degree = min(training.sh_degree, 4 * schedule.steps // schedule.expected)
         gaussians = (*field.gaussians[:4], field.harmonics[:, : (degree + 1) ** 2])
         self._places = torch.zeros(len(field.means), 2, device=field.means.device).requires_grad_()
         camera = images.camera
@@ -267,7 +293,7 @@ class GaussianTrainer(Trainer):
         return numbers
 
     def _growing(self, schedule: TrainingSchedule) -> bool:
-        return schedule.steps < self._training.growth.end_share * self._training.iterations
+        return schedule.steps < self._training.growth.end_share * schedule.expected
 
     def _next_view(self) -> int:
         """Every view once, in random order, and again."""

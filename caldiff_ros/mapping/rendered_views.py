@@ -18,9 +18,6 @@ from caldiff_ros.nerf.field import RadianceField, Rendering
 #: How far a turn by one radian counts, in normalized units, when neighbours are sought.
 _RADIAN = 0.5
 _RENDERED_AT_ONCE = 4
-#: Samples along their rays, as a multiple of those in training: the network sees hardly a
-#: difference.
-_SAMPLING = 0.75
 _CHECKPOINT_INTERVAL = 500
 #: The distance to what a camera shows is the mean of this much smaller an image.
 _DISTANCE_DOWNSCALE = 4
@@ -144,7 +141,6 @@ def render_views(
         camera,
         at_once=_RENDERED_AT_ONCE,
         between_saves=_CHECKPOINT_INTERVAL,
-        sampling=_SAMPLING,
     )
     kept = render_job(field, job, keep, saved=saved, context=context)
     return kept['images'][kept['good']], poses[kept['good']]

@@ -25,7 +25,6 @@ class RenderingJob:
         camera: camera of all of them.
         at_once: views in a batch.
         between_saves: views after which what there is is saved.
-        sampling: see `RadianceField.render`.
     """
 
     stage: str
@@ -33,7 +32,6 @@ class RenderingJob:
     camera: Camera
     at_once: int
     between_saves: int
-    sampling: float = 1.0
 
 
 def render_job(
@@ -63,7 +61,7 @@ def render_job(
 
     for start in range(done, n, job.at_once):
         stop = min(start + job.at_once, n)
-        rendered = field.render(job.T_norm_cam[start:stop], job.camera, job.sampling)
+        rendered = field.render(job.T_norm_cam[start:stop], job.camera)
         for name, value in keep(rendered).items():
             parts.setdefault(name, []).append(value.cpu())
 

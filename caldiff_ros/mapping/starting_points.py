@@ -20,6 +20,8 @@ from caldiff_ros.nerf.field import pixel_directions
 
 logger = logging.getLogger(__name__)
 
+#: Points inside silhouettes at most: more of them end as noise inside the object.
+_IN_SILHOUETTES = 8000
 #: Voxels along each edge of the hull that points inside silhouettes are drawn from.
 _HULL_RESOLUTION = 96
 #: A view is matched with this many others, those that look at the same from nearest by.
@@ -75,7 +77,7 @@ def starting_points(
     if views.depth is not None and bool((views.depth > 0).any()):
         points = measured_points(views, count, generator)
     elif views.alpha is not None:
-        points = points_in_silhouettes(views, aabb, count, generator)
+        points = points_in_silhouettes(views, aabb, min(count, _IN_SILHOUETTES), generator)
     else:
         points = triangulated_points(views, aabb, count, context)
 

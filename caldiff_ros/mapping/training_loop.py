@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,29 +36,20 @@ class PlateauRule:
 
 
 class TrainingSchedule:
-    """The stages of a training, each until the loss ceases to fall; then the learning rate falls.
+    """Trains until the loss ceases to fall; then the learning rate falls.
 
     Args:
-        plateau: when a stage is over; None for a single one of a fixed length, at a constant
-            learning rate.
+        plateau: when the loss has ceased to fall; None for a fixed length, at a constant learning
+            rate.
         iterations: most steps in all.
-        starts: at which shares of ``iterations`` the stages begin at the latest, from 0 on.
 
     Attributes:
-        stage: the present one.
         steps: taken so far.
     """
 
-    def __init__(
-        self, plateau: PlateauRule | None, iterations: int, starts: Sequence[float] = (0.0,)
-    ) -> None:
+    def __init__(self, plateau: PlateauRule | None, iterations: int) -> None:
         self._plateau = plateau
         self._iterations = iterations
-        self._ends = [round(share * iterations) for share in starts[1:]]
-        if plateau is not None:
-            self._ends.append(round(iterations / (1 + plateau.decay)))
-
-        self.stage = 0
         self.steps = 0
         self._losses: list[float] = []
         self._decays_from: int | None = None
@@ -85,24 +75,17 @@ class TrainingSchedule:
             return 1.0
         return 1 - (self.steps - self._decays_from) / (self.expected - self._decays_from)
 
-    @property
-    def settled(self) -> bool:
-        """Whether the last stage is over and the learning rate falls."""
-        return self._decays_from is not None
-
     def advance(self, loss: float) -> None:
         """Count a step that had this loss."""
         self.steps += 1
-        if self._plateau is None or self.settled:
+        if self._plateau is None or self._decays_from is not None:
             return
 
         self._losses.append(loss)
-        if self._ceased_to_fall(self._plateau) or self.steps >= self._ends[self.stage]:
+        latest = round(self._iterations / (1 + self._plateau.decay))
+        if self._ceased_to_fall(self._plateau) or self.steps >= latest:
             self._losses = []
-            if self.stage + 1 < len(self._ends):
-                self.stage += 1
-            else:
-                self._decays_from = self.steps
+            self._decays_from = self.steps
 
     def _ceased_to_fall(self, plateau: PlateauRule) -> bool:
         n = plateau.window
@@ -116,7 +99,6 @@ class TrainingSchedule:
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {
-            'stage': self.stage,
             'steps': self.steps,
             'losses': self._losses,
             'decays_from': self._decays_from,
@@ -124,7 +106,6 @@ class TrainingSchedule:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
-        self.stage = state['stage']
         self.steps = state['steps']
         self._losses = list(state['losses'])
         self._decays_from = state['decays_from']
@@ -160,11 +141,14 @@ class Trainer(ABC):
     def adopt(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: B027 - optional
         """Called with every new optimizer, for a trainer that replaces its parameters."""
 
-    def make_room(self, state: dict[str, Any]) -> None:  # noqa: B027 - optional
-        """Called before the module takes a state, whose sizes may differ from its own."""
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: what there is besides module, optimizer and generator."""
+        return {}
 
-    def begin_stage(self, schedule: TrainingSchedule) -> None:  # noqa: B027 - optional
-        """Prepare the module for the stage of the schedule; may replace its parameters."""
+    def restore(  # noqa: B027 - optional
+        self, state: dict[str, Any], module_state: dict[str, Any]
+    ) -> None:
+        """Go on from `state`; the module takes its own state afterwards, of other sizes maybe."""
 
     def after_step(self, schedule: TrainingSchedule) -> dict[str, float]:
         """Called once a step was taken and counted; returns numbers for the report."""
@@ -183,7 +167,7 @@ def train(
 
     Args:
         trainer: what is trained.
-        schedule: how long, in which stages, at which learning rate.
+        schedule: how long, at which learning rate.
         context: receives 'loss' at every step, and what the trainer measures.
         saved: to resume from and to save to.
 
@@ -194,10 +178,7 @@ def train(
     state = saved.load()
     if state is not None:
         schedule.restore(state['schedule'])
-
-    trainer.begin_stage(schedule)
-    if state is not None:
-        trainer.make_room(state['module'])
+        trainer.restore(state['trainer'], state['module'])
         trainer.module.load_state_dict(state['module'])
 
     optimizer = _optimizer(trainer)
@@ -221,14 +202,9 @@ def train(
         optimizer.step()
 
         # 3. Let schedule and trainer follow
-        stage = schedule.stage
         numbers = {'loss': loss.item()}
         schedule.advance(numbers['loss'])
         numbers |= trainer.after_step(schedule)
-
-        if schedule.stage != stage:
-            trainer.begin_stage(schedule)
-            optimizer = _optimizer(trainer)
 
         # 4. Report and save
         context.progress(trainer.stage, schedule.steps, schedule.expected, numbers)
@@ -237,6 +213,7 @@ def train(
             saved.save(
                 {
                     'schedule': schedule.state(),
+                    'trainer': trainer.state(),
                     'module': trainer.module.state_dict(),
                     'optimizer': optimizer.state_dict(),
                     'generator': trainer.generator.get_state(),

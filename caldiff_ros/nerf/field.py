@@ -105,19 +105,13 @@ class RadianceField(Protocol):
         ...
 
     def render(
-        self,
-        T_norm_cam: Pose,
-        camera: Camera,
-        sampling: float = 1.0,
-        before: BeforePart = render_on,
+        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
     ) -> Rendering:
         """Images of a camera from poses (B,), without gradients, in bounded memory.
 
         Args:
             T_norm_cam: poses of the camera.
             camera: a pinhole camera.
-            sampling: how many times as many samples a ray gets as in training; a field without
-                samples, or one that places them itself, ignores it.
             before: called before each part.
 
         Returns:
@@ -143,7 +137,7 @@ class RayField(ABC):
     differentiable: ClassVar[bool] = True
 
     @abstractmethod
-    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor) -> Rendering:
         """Render rays ``origins + t * directions``, both (N, 3) in normalized coordinates.
 
         Directions need no unit norm; depth is measured in t. All of them are rendered at once.
@@ -155,16 +149,12 @@ class RayField(ABC):
 
     @torch.no_grad()
     def render(
-        self,
-        T_norm_cam: Pose,
-        camera: Camera,
-        sampling: float = 1.0,
-        before: BeforePart = render_on,
+        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
     ) -> Rendering:
         """See `RadianceField.render`."""
         directions = pixel_directions(camera, T_norm_cam.t.device)
         parts = [
-            self._render_directions(poses, directions, sampling, before)
+            self._render_directions(poses, directions, before)
             for poses in pose_batches(T_norm_cam, len(directions))
         ]
         return Rendering.cat(parts).view(len(T_norm_cam), camera.height, camera.width)
@@ -174,10 +164,10 @@ class RayField(ABC):
     ) -> Rendering:
         """See `RadianceField.render_pixels`."""
         directions = pixel_directions(camera, T_norm_cam.t.device)[pixels]
-        return self._render_directions(T_norm_cam, directions, 1.0, before)
+        return self._render_directions(T_norm_cam, directions, before)
 
     def _render_directions(
-        self, T_norm_cam: Pose, directions_cam: Tensor, sampling: float, before: BeforePart
+        self, T_norm_cam: Pose, directions_cam: Tensor, before: BeforePart
     ) -> Rendering:
         """Directions (K, 3) of the camera frame from poses (B,), in chunks of rays."""
         directions = directions_cam @ T_norm_cam.R.transpose(-1, -2)
@@ -192,7 +182,7 @@ class RayField(ABC):
             strict=True,
         ):
             before(len(part[0]))
-            parts.append(self.render_rays(*part, sampling))
+            parts.append(self.render_rays(*part))
 
         return Rendering.cat(parts).view(*shape)
 

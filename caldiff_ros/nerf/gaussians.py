@@ -59,6 +59,9 @@ class GaussianField(nn.Module):
     renders_rays: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
 
+    #: Parameters that a map must not round to half precision.
+    full_precision: ClassVar[tuple[str, ...]] = ('means',)
+
     aabb: Tensor
 
     def __init__(self, config: GaussianConfig, aabb: Tensor, background: str) -> None:
@@ -86,11 +89,7 @@ class GaussianField(nn.Module):
 
     @torch.no_grad()
     def render(
-        self,
-        T_norm_cam: Pose,
-        camera: Camera,
-        sampling: float = 1.0,
-        before: BeforePart = render_on,
+        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
     ) -> Rendering:
         """See `RadianceField.render`; poses that are not finite see the background."""
         parts = [

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
 from caldiff_ros.nerf.field import RadianceField
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 from caldiff_ros.nerf.nerfacto import NerfactoConfig, NerfactoField
@@ -69,12 +68,6 @@ FIELD_KINDS = {
             size=GaussianConfig,
             field=GaussianField,
             training='caldiff_ros.mapping.gaussian_training',
-        ),
-        FieldKind(
-            name='factorized',
-            size=FactorizedConfig,
-            field=FactorizedField,
-            training='caldiff_ros.mapping.factorized_training',
         ),
         FieldKind(
             name='tiny',

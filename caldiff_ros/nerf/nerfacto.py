@@ -74,8 +74,8 @@ class NerfactoField(RayField, nn.Module):
         """Most rays whose samples are in memory at once."""
         return _CHUNK
 
-    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
-        """See `RayField.render_rays`; depth is that of `SurfaceDepth`, the sampling is learned."""
+    def render_rays(self, origins: Tensor, directions: Tensor) -> Rendering:
+        """See `RayField.render_rays`; depth is that of `SurfaceDepth`."""
         from nerfstudio.cameras.rays import RayBundle
 
         A, b = self.nerf_from_norm[:, :3], self.nerf_from_norm[:, 3]

@@ -89,7 +89,6 @@ class TinyNerf(RayField, nn.Module):
         self,
         origins: Tensor,
         directions: Tensor,
-        sampling: float = 1.0,
         jitter: Tensor | float = 0.5,
         background: Tensor | float | None = None,
     ) -> Rendering:
@@ -98,9 +97,8 @@ class TinyNerf(RayField, nn.Module):
             background = BACKGROUND_COLORS[self.background]
 
         c = self.config
-        n_samples = max(1, round(c.samples * sampling))
-        dt = (c.far - c.near) / n_samples
-        k = torch.arange(n_samples, device=origins.device, dtype=origins.dtype)
+        dt = (c.far - c.near) / c.samples
+        k = torch.arange(c.samples, device=origins.device, dtype=origins.dtype)
         shift = jitter[:, None] if isinstance(jitter, Tensor) else jitter
         t = (c.near + (k + shift) * dt).expand(len(origins), -1)
         points = origins[:, None] + t[..., None] * directions[:, None]
