@@ -16,6 +16,7 @@ import torch
 
 import caldiff_ros
 from caldiff_ros.diffusion.conditioning import ConditioningConfig
+from caldiff_ros.diffusion.denoiser import DenoiserConfig
 from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.geometry import Pose
@@ -47,7 +48,12 @@ class BuildConfig:
     """How a nerfacto field is baked."""
     views: RenderedViewsConfig = dataclass_field(default_factory=RenderedViewsConfig)
     """Views rendered from the field, on which the diffusion model is trained with the real ones."""
-    diffusion: DiffusionTraining = dataclass_field(default_factory=DiffusionTraining)
+    # half the paper's width: four times as fast, in a scene of one's own no worse
+    diffusion: DiffusionTraining = dataclass_field(
+        default_factory=lambda: DiffusionTraining(
+            model=DiffusionConfig(denoiser=DenoiserConfig(width=512))
+        )
+    )
     """The pose diffusion model and its training."""
     backbone_weights: Path | None = None
     """File with the ImageNet weights of the image network, where they cannot be downloaded."""

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.field_training import (
     MAX_PSNR_VIEWS,
@@ -139,7 +139,12 @@ def field_of(
     points: StartingPoints, data: FieldViews, near: float, training: GaussianTraining
 ) -> GaussianField:
     """Round Gaussians at points, as large as their distances."""
-    config = GaussianConfig(count=len(points), sh_degree=training.sh_degree, near=near)
+    config = GaussianConfig(
+        count=len(points),
+        sh_degree=training.sh_degree,
+        near=near,
+        focal_px=data.views.camera.fx,
+    )
     field = GaussianField(config, data.aabb, data.background)
     xyz = points.xyz.double().numpy()
     nearest, _ = cKDTree(xyz).query(xyz, k=min(4, len(xyz)))
@@ -152,6 +157,15 @@ def field_of(
         field.harmonics[:, 0] = (points.rgb - 0.5) / SH0
 
     return field
+
+
+def nearest_distances(points: Tensor, cameras: Pose) -> Tensor:
+    """From points (N, 3) to the nearest of cameras (V,), (N,)."""
+    nearest = points.new_full((len(points),), torch.inf)
+    for center in cameras.t.to(points.device):
+        nearest = torch.minimum(nearest, (points - center).norm(dim=-1))
+
+    return nearest
 
 
 class GaussianTrainer(Trainer):
@@ -224,6 +238,7 @@ class GaussianTrainer(Trainer):
         for name, value in list(self.module.named_parameters()):
             setattr(self.module, name, nn.Parameter(torch.zeros_like(module_state[name]).to(value)))
 
+        self.module.distances = torch.zeros_like(module_state['distances']).to(self.module.means)
         self._order = list(state['order'])
         self._growth.gradient = state['gradient'].to(self._growth.gradient)
         self._growth.seen = state['seen'].to(self._growth.seen)
@@ -291,6 +306,11 @@ class GaussianTrainer(Trainer):
             numbers['psnr'] = psnr(field, held_out, MAX_PSNR_VIEWS)
 
         return numbers
+
+    def finish(self) -> None:
+        """Measure how near the images come to each Gaussian."""
+        field = self.module
+        field.distances = nearest_distances(field.means.detach(), self._data.views.T_norm_cam)
 
     def _growing(self, schedule: TrainingSchedule) -> bool:
         return schedule.steps < self._training.growth.end_share * schedule.expected

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +19,13 @@ from caldiff_ros.nerf.field import (
     pose_batches,
     render_on,
 )
+from caldiff_ros.nerf.level_of_detail import merged
 from caldiff_ros.nerf.splatting import GaussianTensors, splat
 
+#: Images smaller than this share of the training images' size are those of merged Gaussians, and
+#: how many sizes these are merged for per halving of the size.
+_LEAST_REDUCTION = 1.4
+_LEVELS_PER_OCTAVE = 2
 #: Below this opacity a pixel's expected depth says nothing.
 _LEAST_OPACITY = 1e-6
 
@@ -32,11 +38,14 @@ class GaussianConfig:
         count: number of Gaussians.
         sh_degree: degree of the spherical harmonics of the colours, 0 to 3.
         near: z-depth in normalized units in front of a camera where nothing can be.
+        focal_px: focal length of the images that it was trained on; 0 for a field that is the same
+            at all sizes.
     """
 
     count: int
     sh_degree: int
     near: float
+    focal_px: float
 
 
 class GaussianField(nn.Module):
@@ -53,6 +62,7 @@ class GaussianField(nn.Module):
         quaternions: of the axes, (N, 4), w first, of any norm but zero.
         logits: of the opacities, (N,).
         harmonics: spherical harmonics of the colours less 0.5, (N, K, 3), as 3DGS has them.
+        distances: from which nearest distance the training images show each, (N,).
     """
 
     kind: ClassVar[str] = 'gaussians'
@@ -63,10 +73,12 @@ class GaussianField(nn.Module):
     full_precision: ClassVar[tuple[str, ...]] = ('means',)
 
     aabb: Tensor
+    distances: Tensor
 
     def __init__(self, config: GaussianConfig, aabb: Tensor, background: str) -> None:
         super().__init__()
         self.near = config.near
+        self.focal_px = config.focal_px
         self.background = background
         self.register_buffer('aabb', aabb.float())
         N, K = config.count, (config.sh_degree + 1) ** 2
@@ -75,25 +87,57 @@ class GaussianField(nn.Module):
         self.quaternions = nn.Parameter(torch.tensor([1.0, 0, 0, 0]).repeat(N, 1))
         self.logits = nn.Parameter(torch.zeros(N))
         self.harmonics = nn.Parameter(torch.zeros(N, K, 3))
+        self.register_buffer('distances', torch.ones(N))
+        self._merged: dict[int, GaussianTensors] = {}
 
     @property
     def config(self) -> GaussianConfig:
         """Size as it is now."""
         N, K, _ = self.harmonics.shape
-        return GaussianConfig(count=N, sh_degree=round(K**0.5) - 1, near=self.near)
+        degree = round(K**0.5) - 1
+        return GaussianConfig(
+            count=N, sh_degree=degree, near=self.near, focal_px=self.focal_px
+        )
 
     @property
     def gaussians(self) -> GaussianTensors:
         """The Gaussians as `splat` takes them."""
         return self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
 
+    def seen_by(self, camera: Camera) -> GaussianTensors:
+        """The Gaussians for images of a camera: merged to its pixels, if these are larger.
+
+        Only of a field that is trained: that it is, its mode and its frozen parameters say.
+        """
+        ratio = self.focal_px / camera.fx
+        if self.training or ratio < _LEAST_REDUCTION:
+            return self.gaussians
+
+        level = math.floor(_LEVELS_PER_OCTAVE * math.log2(ratio))
+        if level not in self._merged:
+            pixel = 2 ** (level / _LEVELS_PER_OCTAVE) / self.focal_px
+            self._merged[level], _ = merged(self.gaussians, self.distances * pixel)
+
+        return self._merged[level]
+
+    def train(self, mode: bool = True) -> GaussianField:
+        """See `torch.nn.Module.train`; what was merged before is forgotten."""
+        self._merged = {}
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> GaussianField:
+        """Moved to another device, for one: what was merged before is forgotten."""
+        self._merged = {}
+        return super()._apply(*args, **kwargs)
+
     @torch.no_grad()
     def render(
         self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
     ) -> Rendering:
         """See `RadianceField.render`; poses that are not finite see the background."""
+        gaussians = self.seen_by(camera)
         parts = [
-            self._composited(splat(self.gaussians, poses, (camera, self.near), before=before))
+            self._composited(splat(gaussians, poses, (camera, self.near), before=before))
             for poses in pose_batches(T_norm_cam, camera.width * camera.height)
         ]
         return Rendering.cat(parts).view(len(T_norm_cam), camera.height, camera.width)
@@ -102,7 +146,8 @@ class GaussianField(nn.Module):
         self, T_norm_cam: Pose, camera: Camera, pixels: Tensor, before: BeforePart = render_on
     ) -> Rendering:
         """See `RadianceField.render_pixels`."""
-        shown = splat(self.gaussians, T_norm_cam, (camera, self.near), pixels, before=before)
+        gaussians = self.seen_by(camera)
+        shown = splat(gaussians, T_norm_cam, (camera, self.near), pixels, before=before)
         return self._composited(shown)
 
     def _composited(self, shown: Tensor) -> Rendering:
