@@ -31,7 +31,7 @@ class Blobs(RayField):
     def state_dict(self) -> dict[str, Tensor]:
         return {'centers': self.centers, 'colors': self.colors, 'radii': self.radii}
 
-    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor) -> Rendering:
         t = torch.linspace(0.2, 0.8, 97, device=origins.device)
         points = origins[:, None] + t[:, None] * directions[:, None]
         squared = ((points[:, :, None] - self.centers) ** 2).sum(-1)

@@ -16,7 +16,7 @@ from caldiff_ros.geometry import Normalization
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.confidence import Calibration, Logistic
 from caldiff_ros.localization.image_quality import ImageQuality
-from caldiff_ros.nerf.factorized import FactorizedConfig, FactorizedField
+from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 
 BOX = torch.tensor([[-0.25] * 3, [0.25] * 3])
 DIFFUSION = DiffusionConfig(
@@ -40,9 +40,13 @@ CALIBRATION = Calibration(
 
 def make_map(field=None, **changes) -> LocalizationMap:
     if field is None:
-        config = FactorizedConfig(resolution=16, occupancy_resolution=8, near=0.1)
-        field = FactorizedField(config, BOX, 'white')
-        field.occupancy.set_occupied(torch.rand(8, 8, 8) > 0.3)
+        config = GaussianConfig(count=200, sh_degree=1, near=0.1, focal_px=CAMERA.fx)
+        field = GaussianField(config, BOX, 'white')
+        with torch.no_grad():
+            field.means.uniform_(-0.2, 0.2)
+            field.log_scales.uniform_(-4.5, -3.5)
+            field.quaternions.normal_()
+            field.harmonics.normal_(std=0.5)
     return LocalizationMap(
         name='test',
         camera=CAMERA,

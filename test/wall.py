@@ -33,7 +33,7 @@ class Wall(RayField):
             pattern, scale_factor=16, mode='bicubic', align_corners=True
         ).clamp(0, 1)
 
-    def render_rays(self, origins: Tensor, directions: Tensor, sampling: float = 1.0) -> Rendering:
+    def render_rays(self, origins: Tensor, directions: Tensor) -> Rendering:
         depth = -origins[:, 2] / directions[:, 2]
         hit = (origins + depth[:, None] * directions)[:, :2]
         # the wall spans -1..1

@@ -351,9 +351,11 @@ def align_level(
     H = t.new_zeros(len(t), 6, 6)
     g = t.new_zeros(len(t), 6)
 
-    # of those that are not done: where they are in the arrays above, and where to look next
-    active = torch.arange(len(t), device=t.device)
+    # where to look next, whether a pose is not done yet, and which are looked at: on a GPU all of
+    # them to the end, as asking it who is done would keep it waiting
     trial = poses
+    moving = torch.ones_like(cost, dtype=torch.bool)
+    active = torch.arange(len(t), device=t.device)
 
     for step in range(level.iterations + 1):
         # 1. Compare what is seen from the trial poses with the query
@@ -361,13 +363,12 @@ def align_level(
         here = Linearization.at(trial, rendering, target, level)
 
         # 2. Keep those that are better than before
-        better = here.cost < cost[active]
-        improved = active[better]
-        R[improved] = trial.R[better]
-        t[improved] = trial.t[better]
-        cost[improved] = here.cost[better]
-        H[improved] = here.curvature[better]
-        g[improved] = here.gradient[better]
+        better = moving[active] & (here.cost < cost[active])
+        R[active] = torch.where(better[:, None, None], trial.R, R[active])
+        t[active] = torch.where(better[:, None], trial.t, t[active])
+        cost[active] = torch.where(better, here.cost, cost[active])
+        H[active] = torch.where(better[:, None, None], here.curvature, H[active])
+        g[active] = torch.where(better[:, None], here.gradient, g[active])
         on_step(step, Pose(R.clone(), t.clone()))
 
         # 3. Trust the model more where it was right, and less where it was not
@@ -376,18 +377,20 @@ def align_level(
         )
         damping[active] = changed.clamp(*_DAMPING_RANGE)
 
-        # 4. Solve for the next trial; who moves by less than a step worth taking is done
+        # 4. Solve for the next trial; who moves by less than a step worth taking takes it unseen,
+        # and is done
         delta = _solve(H[active], g[active], damping[active])
         trial = Pose(R[active], t[active]).retract(delta)
-        moving = query.camera.fx * delta.abs().amax(-1) >= level.min_step_px
-        done = active[~moving]
-        R[done] = trial.R[~moving]
-        t[done] = trial.t[~moving]
+        small = query.camera.fx * delta.abs().amax(-1) < level.min_step_px
+        last = moving[active] & small
+        R[active] = torch.where(last[:, None, None], trial.R, R[active])
+        t[active] = torch.where(last[:, None], trial.t, t[active])
+        moving[active] = moving[active] & ~small
 
-        active = active[moving]
-        trial = trial[moving]
-        if len(active) == 0:
-            break
+        if t.is_cpu:
+            trial, active = trial[~small], active[~small]
+            if len(active) == 0:
+                break
 
     return Aligned(Pose(R, t), cost)
 
@@ -397,7 +400,9 @@ def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
     diagonal = H.diagonal(dim1=-2, dim2=-1)
     floor = 1e-9 * diagonal.amax(-1, keepdim=True).clamp_min(1e-12)
     damped = H + torch.diag_embed(damping[:, None] * diagonal + floor)
-    delta = -torch.linalg.solve(damped.double(), g.double()).to(g.dtype)
+    # without asking whether that is possible, for which a GPU would keep the host waiting
+    solved, _ = torch.linalg.solve_ex(damped.double(), g.double()[..., None])
+    delta = -solved[..., 0].to(g.dtype)
     longest = torch.maximum(
         delta[:, :3].norm(dim=-1) / _MAX_SHIFT, delta[:, 3:].norm(dim=-1) / _MAX_TURN_RAD
     )

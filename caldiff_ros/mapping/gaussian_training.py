@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Any, ClassVar
 
@@ -72,9 +72,6 @@ class GaussianTraining(FieldTraining):
     exact_depth: bool = False
     """Whether depth images are as exact as rendered ones: then their error counts until the end,
     and else while Gaussians are added, as many a depth camera is centimetres off."""
-    exposure_learning_rate: float = 0.0
-    """Adam's learning rate for gain and offset of each photograph's colours, which differ where a
-    camera exposes as it likes; 0 takes all of them as they are. Images with alpha have none."""
     means_learning_rate: float = 0.00032
     """Adam's learning rate for the centres, in median depths of the scene; it falls to a hundredth.
     """
@@ -102,7 +99,7 @@ class GaussianTraining(FieldTraining):
     def train(self, data: FieldViews, context: BuildContext) -> GaussianField:
         """See `FieldTraining.train`."""
         saved = context.checkpoint('field', self, data.views, data.aabb)
-        points = starting_points(data.views, data.aabb, self.start_points, context)
+        points = self._starting_points(data, context)
         depths = _depths(points, data)
         near = _NEAR_SHARE * float(torch.quantile(depths, _NEAR_QUANTILE))
         depth = float(depths.median())
@@ -113,6 +110,17 @@ class GaussianTraining(FieldTraining):
         train(trainer, TrainingSchedule(None, steps), context, saved)
 
         return field
+
+    def _starting_points(self, data: FieldViews, context: BuildContext) -> StartingPoints:
+        saved = context.checkpoint('points', self.start_points, data.views, data.aabb)
+        state = saved.load()
+        if state is not None:
+            return StartingPoints(**state)
+
+        context.begin('field')
+        points = starting_points(data.views, data.aabb, self.start_points, context)
+        saved.save(asdict(points))
+        return points
 
 
 #: By build preset: the paper has no field of this kind.
@@ -199,9 +207,6 @@ class GaussianTrainer(Trainer):
         self._sizes = {1: _images(data, 1, context.device), 2: _images(data, 2, context.device)}
         self._order: list[int] = []
         self._places = torch.zeros(0, 2)
-        V = len(data.views)
-        self._exposures = nn.Parameter(torch.zeros(V, 2, 3, device=context.device))
-        self._exposed = data.views.alpha is None and training.exposure_learning_rate > 0
         self._shown: tuple[int, int] = (1, 1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -213,7 +218,6 @@ class GaussianTrainer(Trainer):
             (field.quaternions, t.quaternions_learning_rate, 0.1),
             (field.logits, t.opacities_learning_rate, 0.1),
             (field.harmonics, t.colors_learning_rate, 0.1),
-            (self._exposures, t.exposure_learning_rate, 0.1),
         )
         return [
             {'params': [value], 'lr': rate, 'final_share': share, 'eps': 1e-15}
@@ -228,7 +232,6 @@ class GaussianTrainer(Trainer):
         """See `Trainer`."""
         return {
             'order': self._order,
-            'exposures': self._exposures.detach(),
             'gradient': self._growth.gradient,
             'seen': self._growth.seen,
         }
@@ -242,8 +245,6 @@ class GaussianTrainer(Trainer):
         self._order = list(state['order'])
         self._growth.gradient = state['gradient'].to(self._growth.gradient)
         self._growth.seen = state['seen'].to(self._growth.seen)
-        with torch.no_grad():
-            self._exposures.copy_(state['exposures'])
 
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Difference of a training image from the render, on a random background."""
@@ -263,11 +264,6 @@ class GaussianTrainer(Trainer):
         shown = splat(gaussians, pose, (camera, field.near), places=self._places)
         shown = shown.view(camera.height, camera.width, 5)
         rgb, opacity = shown[..., :3], shown[..., 4]
-
-        if self._exposed:
-            # of all of them together the field has none
-            gain, offset = self._exposures[view] - self._exposures.mean(0)
-            rgb = rgb * gain.exp() + offset * opacity[..., None]
 
         # 2. In front of a random grey an opaque surface is the only explanation of a colour
         grey = torch.rand(1, generator=self.generator).to(rgb)

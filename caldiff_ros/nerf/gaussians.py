@@ -19,8 +19,9 @@ from caldiff_ros.nerf.field import (
     pose_batches,
     render_on,
 )
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.level_of_detail import merged
-from caldiff_ros.nerf.splatting import GaussianTensors, splat
+from caldiff_ros.nerf.splatting import splat
 
 #: Images smaller than this share of the training images' size are those of merged Gaussians, and
 #: how many sizes these are merged for per halving of the size.

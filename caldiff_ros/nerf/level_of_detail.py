@@ -13,7 +13,7 @@ import roma
 import torch
 from torch import Tensor
 
-from caldiff_ros.nerf.splatting import GaussianTensors
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 
 #: Least standard deviation of a merged Gaussian, normalized units, and its least and most opacity.
 _LEAST_SCALE = 1e-6

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,15 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.nerf import rasterizer
+from caldiff_ros.nerf import gpu_splatting, rasterizer
 from caldiff_ros.nerf.field import BeforePart, render_on
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.splat_kernels import CHANNELS
 
-#: Means (N, 3), logarithms of scales (N, 3), quaternions (N, 4), logits of opacities (N,), and
-#: spherical harmonics (N, K, 3).
-GaussianTensors = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+logger = logging.getLogger(__name__)
+
+#: gsplat's colours and opacities may differ from those of the CPU's kernels by this.
+_MOST_DIFFERENCE = 0.01
 
 
 def splat(
@@ -42,6 +46,18 @@ def splat(
     Returns:
         (B, K, 5): colour and depth, weighted by the share of what shows them, and opacity.
     """
+    if gaussians[0].is_cuda:
+        rasterize = gpu_rasterizer(gaussians[0].device)
+        if rasterize is not None:
+            before(len(T_norm_cam) * camera[0].width * camera[0].height)
+            shown = rasterize(gaussians, T_norm_cam, camera, places)
+            return shown if pixels is None else shown[:, pixels]
+
+        on_cpu = tuple(tensor.cpu() for tensor in gaussians)
+        picked, moved = (None if each is None else each.cpu() for each in (pixels, places))
+        shown = splat(on_cpu, T_norm_cam.to('cpu'), camera, picked, moved, before)
+        return shown.to(gaussians[0].device)
+
     dtype = gaussians[0].detach().numpy().dtype
     if pixels is None:
         groups = rasterizer.image_groups(camera[0], dtype.type)
@@ -54,6 +70,45 @@ def splat(
         places = gaussians[0].new_zeros(0, 2)
 
     return _Splat.apply(view, T_norm_cam.R, T_norm_cam.t, places, *gaussians)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def gpu_rasterizer(device: torch.device) -> gpu_splatting.Rasterizer | None:
+    """gsplat's rasterization, if it can be had and shows what the CPU's kernels show; else None."""
+    try:
+        rasterize = gpu_splatting.load()
+        difference = self_check(rasterize, device)
+    except Exception as error:  # a compiler's errors are of any kind
+        logger.warning('Gaussians are rendered on the CPU: gsplat is of no use here (%s)', error)
+        return None
+
+    if not difference < _MOST_DIFFERENCE:
+        logger.warning(
+            'Gaussians are rendered on the CPU: gsplat shows colours that differ by %.3g',
+            difference,
+        )
+        return None
+
+    return rasterize
+
+
+def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> float:
+    """Largest difference between two rasterizations of a small field, in colour and opacity."""
+    rng = torch.Generator().manual_seed(0)
+    n = 200
+    gaussians = (
+        torch.rand(n, 3, generator=rng) * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([-1, -1, 2]),
+        torch.rand(n, 3, generator=rng) * 1.5 - 4,
+        torch.randn(n, 4, generator=rng),
+        torch.randn(n, generator=rng),
+        0.3 * torch.randn(n, 9, 3, generator=rng),
+    )
+    camera = Camera(96, 64, 90.0, 90.0, 48.0, 32.0), 0.1
+    pose = Pose.identity(1)
+    there = tuple(tensor.to(device) for tensor in gaussians)
+    shown = rasterize(there, pose.to(device), camera, None).cpu()
+
+    return float((shown - splat(gaussians, pose, camera))[..., [0, 1, 2, 4]].abs().max())
 
 
 class _View:

@@ -65,7 +65,7 @@ def test_the_budget_is_that_of_the_paper_preset():
 class FrontOfWall(wall.Wall):
     """Grey from behind, where the wall would look the same as from in front."""
 
-    def render_rays(self, origins, directions, sampling=1.0):
+    def render_rays(self, origins, directions):
         out = super().render_rays(origins, directions)
         return replace(out, rgb=torch.where(out.depth[:, None] > 0, out.rgb, 0.5))
 

@@ -49,7 +49,7 @@ def test_where_nothing_is_seen_nothing_is_known(scene):
     _, true, query = scene
 
     class Far(wall.Wall):
-        def render_rays(self, origins, directions, sampling=1.0):
+        def render_rays(self, origins, directions):
             rendering = super().render_rays(origins, directions)
             return replace(rendering, depth=1e9 * torch.ones_like(rendering.depth))
 

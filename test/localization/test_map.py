@@ -24,7 +24,7 @@ def saved(tmp_path):
     return path
 
 
-@pytest.mark.parametrize('kind', ['factorized', 'tiny'])
+@pytest.mark.parametrize('kind', ['gaussians', 'tiny'])
 def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     tiny = TinyNerf(TinyNerfConfig(depth=2, width=16, samples=8), BOX, 'white')
     made = make_map(field=tiny if kind == 'tiny' else None)
@@ -33,7 +33,7 @@ def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     maps = (made, loaded)
     before, after = (m.field.render(ring(2), CAMERA) for m in maps)
     # half precision: ten bits of mantissa
-    torch.testing.assert_close(after.rgb, before.rgb, rtol=0, atol=2e-3)
+    torch.testing.assert_close(after.rgb, before.rgb, rtol=0, atol=4e-3)
     features = [
         m.diffusion.conditioning.project(m.diffusion.extract_features(before.rgb)) for m in maps
     ]

@@ -8,16 +8,11 @@ from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.mapping.baking import bake
 from caldiff_ros.mapping.context import BuildContext, weights_digest
-from caldiff_ros.mapping.factorized_training import FactorizedSize, FactorizedTraining
 from caldiff_ros.mapping.field_training import FieldViews
+from caldiff_ros.mapping.gaussian_training import GaussianTraining
 
 ROOM = torch.tensor([[-0.6] * 3, [0.6] * 3])
-TRAINING = FactorizedTraining(
-    field=FactorizedSize(resolution=32, occupancy_resolution=32),
-    iterations=150,
-    rays=1024,
-    exact_depth=True,
-)
+TRAINING = GaussianTraining(iterations=200, start_points=2000, exact_depth=True)
 
 
 def room(aabb) -> FieldViews:

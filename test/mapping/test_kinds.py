@@ -13,12 +13,8 @@ from blobs import Blobs, photographed, ring
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.build import BUILD_PRESETS
 from caldiff_ros.mapping.context import BuildContext, digest, weights_digest
-from caldiff_ros.mapping.factorized_training import (
-    FactorizedSize,
-    FactorizedTrainer,
-    FactorizedTraining,
-)
 from caldiff_ros.mapping.field_training import FieldViews
+from caldiff_ros.mapping.gaussian_training import GaussianTrainer, GaussianTraining
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND, FieldKind
 
 
@@ -61,7 +57,7 @@ def test_a_digest_tells_contents_apart():
         Config(0.1, {'a': images.double()}),
         Config(0.1, {'a': images.view(3, 4)}),
         Config(0.1, {'a': images + 1e-6}),
-        FactorizedTraining(),
+        GaussianTraining(),
     ]
     assert digest(same[0]) == digest(same[1])
     assert len({digest(value) for value in [same[0], *others]}) == 1 + len(others)
@@ -117,11 +113,7 @@ def test_a_build_on_the_cpu_leaves_gpus_alone(monkeypatch):
     assert asked == [[], [torch.device('cuda:1')]]
 
 
-SHORT = FactorizedTraining(
-    field=FactorizedSize(resolution=32, occupancy_resolution=32, near=0.0),
-    iterations=5,
-    rays=64,
-)
+SHORT = GaussianTraining(iterations=5, iterations_per_view=0, start_points=200)
 
 
 def short_data() -> FieldViews:
@@ -146,7 +138,7 @@ def test_a_finished_field_is_taken_and_nothing_else_is_trained(tmp_path):
     assert weights_digest(SHORT.train(short_data(), finished)) == weights_digest(trained)
 
     # another one in the same folder takes its place, and what it has done is not lost
-    other = replace(SHORT, learning_rate=0.01)
+    other = replace(SHORT, colors_learning_rate=0.01)
     other.train(short_data(), context)
     kept = (tmp_path / 'field.ckpt').read_bytes()
     with pytest.raises(CaldiffError, match=says):
@@ -156,7 +148,7 @@ def test_a_finished_field_is_taken_and_nothing_else_is_trained(tmp_path):
 
 def test_a_training_goes_on_only_where_its_generator_can(tmp_path, monkeypatch):
     """The state of a GPU's generator is none of a CPU's; what is finished needs neither."""
-    monkeypatch.setattr(FactorizedTrainer, 'checkpoint_interval', 2)
+    monkeypatch.setattr(GaussianTrainer, 'checkpoint_interval', 2)
     context = BuildContext(work=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         SHORT.train(short_data(), replace(context, report=stop_at_3))

@@ -9,7 +9,6 @@ from caldiff_ros import devices
 from caldiff_ros.devices import mixed_precision
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Checkpoint, TimedReport
-from caldiff_ros.mapping.factorized_training import FactorizedTraining
 from caldiff_ros.mapping.training_loop import PlateauRule, TrainingSchedule
 
 
@@ -42,38 +41,32 @@ def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
     assert told[-1] == ('views', 3, 3, {'loss': 0.5})
 
 
-def followed(course: TrainingSchedule, loss) -> list[tuple[int, float]]:
-    """Stage and learning rate of every step, where ``loss`` tells that of a step."""
-    seen = []
+def followed(course: TrainingSchedule, loss) -> list[float]:
+    """Learning rate of every step, where ``loss`` tells that of a step."""
+    rates = []
     while not course.ended:
-        seen.append((course.stage, course.learning_rate))
+        rates.append(course.learning_rate)
         course.advance(loss(course.steps))
-    return seen
+    return rates
 
 
-def test_stages_end_when_the_loss_ceases_to_fall():
-    """Two windows of 10 at least each; then half as many steps again, ever smaller."""
-    course = TrainingSchedule(PlateauRule(window=10, tolerance=0.05, decay=0.5), 1000, (0.0, 0.5))
-    seen = followed(course, lambda step: 1.0)
-    assert [stage for stage, _ in seen] == [0] * 20 + [1] * 40
-    rates = [rate for _, rate in seen]
-    assert rates[:40] == [1.0] * 40
-    assert rates[40:] == pytest.approx([1 - i / 20 for i in range(20)])
-    assert course.expected == 60
+def test_the_rate_falls_when_the_loss_has_ceased_to():
+    """Two windows of 10 at least; then half as many steps again, ever smaller."""
+    course = TrainingSchedule(PlateauRule(window=10, tolerance=0.05, decay=0.5), 1000)
+    rates = followed(course, lambda step: 1.0)
+    assert rates[:20] == [1.0] * 20
+    assert rates[20:] == pytest.approx([1 - i / 10 for i in range(10)])
+    assert course.expected == 30
 
 
-def test_stages_go_on_while_the_loss_falls_and_end_in_time():
+def test_a_course_goes_on_while_the_loss_falls_and_ends_in_time():
     """A fall of 10 % in 10 steps is enough, one of 4 % is not; 90 of 90 steps at most."""
     convergence = PlateauRule(window=10, tolerance=0.05, decay=0.5)
-    falls = followed(
-        TrainingSchedule(convergence, 90, (0.0, 1 / 3)), lambda step: 0.9 ** (step / 10)
-    )
-    assert [stage for stage, _ in falls] == [0] * 30 + [1] * 60
-    assert [rate < 1 for _, rate in falls].count(True) == 29  # from step 60 on, the first one at 1
-    hardly = followed(
-        TrainingSchedule(convergence, 90, (0.0, 1 / 3)), lambda step: 0.96 ** (step / 10)
-    )
-    assert [stage for stage, _ in hardly] == [0] * 20 + [1] * 40
+    falls = followed(TrainingSchedule(convergence, 90), lambda step: 0.9 ** (step / 10))
+    assert len(falls) == 90
+    assert [rate < 1 for rate in falls].count(True) == 29  # from step 60 on, the first one at 1
+    hardly = followed(TrainingSchedule(convergence, 90), lambda step: 0.96 ** (step / 10))
+    assert len(hardly) == 30
 
 
 @pytest.mark.parametrize(
@@ -84,15 +77,8 @@ def test_impossible_convergence_is_explained(wrong):
         PlateauRule(**wrong)
 
 
-@pytest.mark.parametrize(('pixels', 'steps'), [(500_000, 450), (4096 * 600, 900)])
-def test_many_pixels_are_given_time(pixels, steps):
-    """Three stages of two windows each, 50 steps or a sixth of all pixels, and half of it again."""
-    course = FactorizedTraining(rays=4096).schedule(pixels)
-    assert len(followed(course, lambda step: 1.0)) == steps
-
-
 def test_without_convergence_a_course_is_as_long_as_was_said():
-    assert followed(TrainingSchedule(None, 7), lambda step: 1.0) == [(0, 1.0)] * 7
+    assert followed(TrainingSchedule(None, 7), lambda step: 1.0) == [1.0] * 7
 
 
 def test_a_course_goes_on_where_it_was_stopped():
@@ -100,14 +86,14 @@ def test_a_course_goes_on_where_it_was_stopped():
         return 1 + 0.1 * (step % 3)
 
     convergence = PlateauRule(window=10, tolerance=0.05, decay=0.5)
-    whole = followed(TrainingSchedule(convergence, 300, (0.0, 0.5)), loss)
-    for stop in (5, 25, 45):
-        course = TrainingSchedule(convergence, 300, (0.0, 0.5))
+    whole = followed(TrainingSchedule(convergence, 300), loss)
+    for stop in (5, 15, 25):
+        course = TrainingSchedule(convergence, 300)
         before = []
         for _ in range(stop):
-            before.append((course.stage, course.learning_rate))
+            before.append(course.learning_rate)
             course.advance(loss(course.steps))
-        resumed = TrainingSchedule(convergence, 300, (0.0, 0.5))
+        resumed = TrainingSchedule(convergence, 300)
         resumed.restore(course.state())
         assert before + followed(resumed, loss) == whole
 

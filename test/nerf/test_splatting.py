@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import roma
 import torch
+from scipy.spatial.transform import Rotation
 from splat_reference import reference_splat
 
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf import gpu_splatting
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
-from caldiff_ros.nerf.splatting import splat
+from caldiff_ros.nerf.level_of_detail import merged
+from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
 
 CAMERA = Camera(40, 30, 35.0, 36.0, 19.0, 16.0)
 NEAR = 0.1
@@ -41,12 +44,13 @@ def some_poses(n=2, dtype=torch.float64):
     return Pose(roma.rotvec_to_rotmat(turn), t)
 
 
-def make_field(gaussians, background='black', near=NEAR):
+def make_field(gaussians, background='black', near=NEAR, focal_px=0.0):
     n, k, _ = gaussians[4].shape
-    config = GaussianConfig(count=n, sh_degree=round(k**0.5) - 1, near=near)
+    config = GaussianConfig(count=n, sh_degree=round(k**0.5) - 1, near=near, focal_px=focal_px)
     field = GaussianField(config, torch.tensor([[-1.0] * 3, [1.0] * 3]), background)
-    field.load_state_dict({'aabb': field.aabb, **dict(zip(NAMES, gaussians, strict=True))})
-    return field.requires_grad_(False)
+    values = dict(zip(NAMES, gaussians, strict=True))
+    field.load_state_dict({**field.state_dict(), **values})
+    return field.requires_grad_(False).eval()
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
@@ -173,6 +177,65 @@ def test_a_smaller_image_is_the_large_one_reduced(factor):
     reduced = torch.nn.functional.avg_pool2d(full, factor)
     # what falls below 1 / 255 at the rim of each is not drawn
     assert float(small.sum() / reduced.sum()) == pytest.approx(1, abs=0.07)
+
+
+def test_merged_gaussians_have_the_moments_of_those_they_are_made_of():
+    gaussians = some_gaussians(40)
+    one, group = merged(gaussians, torch.full((40,), 1e3).double())
+    # cells of 512: eight of them around the origin, at most
+    assert len(one[0]) == len(group.unique()) <= 8
+    for i in range(len(one[0])):
+        here = (group == i).nonzero()[:, 0]
+        scales = gaussians[1][here].exp()
+        mass = gaussians[3][here].sigmoid() * scales.sort(dim=1).values[:, 1:].prod(1)
+        weight = (mass / mass.sum()).numpy()
+        mean = weight @ gaussians[0][here].numpy()
+        np.testing.assert_allclose(one[0][i].numpy(), mean, atol=1e-9)
+        # the covariance of the mixture, by drawing nothing: E[xx] - E[x]E[x]
+        second = np.zeros((3, 3))
+        for w, j in zip(weight, here.tolist(), strict=True):
+            x = Rotation.from_quat(gaussians[2][j, [1, 2, 3, 0]].numpy()).as_matrix()
+            m = gaussians[0][j].numpy()
+            second += w * (x @ np.diag(gaussians[1][j].exp().numpy() ** 2) @ x.T + np.outer(m, m))
+        axes = Rotation.from_quat(one[2][i, [1, 2, 3, 0]].numpy()).as_matrix()
+        got = axes @ np.diag(one[1][i].exp().numpy() ** 2) @ axes.T
+        np.testing.assert_allclose(got, second - np.outer(mean, mean), atol=1e-9)
+
+
+def test_a_trained_field_forgets_what_was_merged_when_it_changes():
+    gaussians = some_gaussians(5000, torch.float32)
+    field = make_field(gaussians, focal_px=1000.0)
+    before = field.seen_by(CAMERA)
+    assert field.seen_by(CAMERA) is before and len(before[0]) < 5000
+    field.train()
+    assert len(field.seen_by(CAMERA)[0]) == 5000
+    field.eval()
+    assert field.seen_by(CAMERA) is not before
+
+
+def test_without_gsplat_a_gpu_is_helped_by_the_cpu(monkeypatch, caplog):
+    def fails():
+        raise RuntimeError('no nvcc')
+
+    monkeypatch.setattr(gpu_splatting, 'load', fails)
+    gpu_rasterizer.cache_clear()
+    assert gpu_rasterizer(torch.device('cpu')) is None
+    assert gpu_rasterizer(torch.device('cpu')) is None
+    lines = [record.message for record in caplog.records]
+    assert lines == ['Gaussians are rendered on the CPU: gsplat is of no use here (no nvcc)']
+    gpu_rasterizer.cache_clear()
+
+
+@pytest.mark.parametrize(('off', 'usable'), [(0.0, True), (0.002, True), (0.05, False)])
+def test_a_rasterizer_that_shows_something_else_is_not_used(monkeypatch, caplog, off, usable):
+    def rasterize(gaussians, pose, camera, places):
+        return splat(gaussians, pose, camera) + off
+
+    monkeypatch.setattr(gpu_splatting, 'load', lambda: rasterize)
+    gpu_rasterizer.cache_clear()
+    assert (gpu_rasterizer(torch.device('cpu')) is rasterize) == usable
+    assert ('colours that differ by 0.05' in caplog.text) != usable
+    gpu_rasterizer.cache_clear()
 
 
 def test_depth_is_that_of_what_is_seen():

@@ -15,7 +15,7 @@ class Sphere(RayField):
     kind, background = 'sphere', 'white'
     radius = 0.2
 
-    def render_rays(self, origins, directions, sampling=1.0):
+    def render_rays(self, origins, directions):
         a = (directions**2).sum(-1)
         b = (origins * directions).sum(-1)
         c = (origins**2).sum(-1) - self.radius**2

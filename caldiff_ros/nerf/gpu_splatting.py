@@ -1,0 +1,104 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Gaussian splatting on a GPU, by gsplat (arXiv 2409.06765), with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf.splat_kernels import FILTER_VARIANCE, TILE
+
+#: Means (N, 3), logarithms of scales (N, 3), quaternions (N, 4), logits of opacities (N,), and
+#: spherical harmonics (N, K, 3).
+GaussianTensors = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+#: What `rasterize` takes and returns.
+Rasterizer = Callable[[GaussianTensors, Pose, tuple[Camera, float], Tensor | None], Tensor]
+
+
+def load() -> Rasterizer:
+    """`rasterize`, once gsplat is imported and its kernels are compiled.
+
+    gsplat compiles them at first use, for minutes where its wheel brings none; TORCH_CUDA_ARCH_LIST
+    limits them to the GPU at hand.
+
+    Raises:
+        Exception: of any kind, if there is no gsplat or no compiler, or none that fits.
+    """
+    from gsplat.cuda import _backend
+
+    if _backend._C is None:
+        raise RuntimeError('its kernels are not compiled, which needs nvcc')
+    return rasterize
+
+
+def rasterize(
+    gaussians: GaussianTensors,
+    T_norm_cam: Pose,
+    camera: tuple[Camera, float],
+    places: Tensor | None,
+) -> Tensor:
+    """See `splatting.splat`; all pixels, and nothing waits for the GPU.
+
+    Returns:
+        (B, H * W, 5): colour and depth, weighted by the share of what shows them, and opacity.
+    """
+    from gsplat.cuda import _wrapper as gsplat
+
+    means, log_scales, quaternions, logits, harmonics = gaussians
+    intrinsics, near = camera
+    size = intrinsics.width, intrinsics.height
+    finite = T_norm_cam.R.isfinite().all((1, 2)) & T_norm_cam.t.isfinite().all(1)
+    # poses that are not finite see nothing: they are rendered from anywhere, and then blackened
+    pose = Pose(
+        torch.where(finite[:, None, None], T_norm_cam.R, torch.eye(3, device=finite.device)),
+        torch.where(finite[:, None], T_norm_cam.t, 0.0),
+    )
+    B = len(finite)
+
+    # 1. Project
+    K = torch.from_numpy(intrinsics.matrix()).to(means).expand(B, 3, 3).contiguous()
+    radii, centers, depths, conics, shares = gsplat.fully_fused_projection(
+        means,
+        None,
+        torch.nn.functional.normalize(quaternions, dim=-1),
+        log_scales.exp(),
+        pose.inverse().matrix(),
+        K,
+        *size,
+        eps2d=FILTER_VARIANCE,
+        near_plane=near,
+        calc_compensations=True,
+    )
+    if places is not None:
+        centers = centers + places
+
+    # 2. Colours from there
+    degree = round(harmonics.shape[1] ** 0.5) - 1
+    directions = means[None] - pose.t[:, None]
+    colors = gsplat.spherical_harmonics(
+        degree, directions, harmonics.expand(B, *harmonics.shape), masks=(radii > 0).all(-1)
+    )
+    values = torch.cat([(colors + 0.5).clamp_min(0), depths[..., None]], dim=-1)
+
+    # 3. Sort into tiles and blend
+    tiles = -(-size[0] // TILE), -(-size[1] // TILE)
+    _, intersections, flat = gsplat.isect_tiles(centers, radii, depths, TILE, *tiles, n_images=B)
+    offsets = gsplat.isect_offset_encode(intersections, B, *tiles)
+    shown, opacity = gsplat.rasterize_to_pixels(
+        centers,
+        conics,
+        values,
+        logits.sigmoid() * shares,
+        *size,
+        TILE,
+        offsets.view(B, tiles[1], tiles[0]),
+        flat,
+    )
+
+    pixels = torch.cat([shown, opacity], dim=-1).flatten(1, 2)
+    return pixels * finite[:, None, None]
