@@ -170,6 +170,8 @@ def build(distribution: str | None) -> None:
         '-DBUILD_TESTING=OFF', env=environment,
     )  # fmt: skip
     link_into_environment()
+    # what is compiled here need not be when the first map is loaded
+    run(PYTHON, '-c', 'from caldiff_ros.localization.warm_up import warm_up; warm_up()')
     stamp.write_text(key)
 
 

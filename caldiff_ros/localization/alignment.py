@@ -60,7 +60,7 @@ class Level:
     it unseen and is done with the level."""
 
 
-#: Levels that serve in general, on images of 100 to 200 pixels.
+#: Levels that serve in general; the last one on smaller images is one of their own size.
 _LEVELS = (
     Level(
         longer_side=25,
@@ -87,12 +87,12 @@ _LEVELS = (
         min_step_px=0.5,
     ),
     Level(
-        longer_side=100,
-        iterations=2,
+        longer_side=200,
+        iterations=4,
         blur_px=0.0,
         robust_scale=0.15,
         edge_weight=0.4,
-        min_step_px=0.2,
+        min_step_px=0.1,
     ),
 )
 
@@ -133,8 +133,10 @@ class AlignmentConfig:
         )
         chosen = select(aligned.T_norm_cam, aligned.cost, distinct)
         cost = aligned.cost[chosen]
+        # a cost of 0 times infinity is no bound
+        hopeless = cost > max(rival_ratio, 1) * cost[:1]
 
-        return aligned.T_norm_cam[chosen[cost <= max(rival_ratio, 1) * cost[0]]]
+        return aligned.T_norm_cam[chosen[~hopeless]]
 
 
 #: Alignment that maps are calibrated with and that covariances are measured at. It does not follow
@@ -245,7 +247,8 @@ def _compiled_comparison(
         return linearize(pixels, query, kernels, intrinsics, numbers, sums)
 
     cost = in_parallel(compare, [(i,) for i in range(P)], torch.get_num_threads())
-    return tuple(torch.as_tensor(values).float() for values in (curvature, scores, cost))
+    sums = torch.from_numpy(curvature).float(), torch.from_numpy(scores).float()
+    return *sums, torch.tensor(cost, dtype=torch.float32)
 
 
 def _comparison(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from caldiff_ros.nerf.splat_kernels import compiled
+from caldiff_ros.compiling import compiled
 
 #: Exposures within one stop, and as much haze or glare as leaves an image usable.
 GAINS, OFFSETS = (0.5, 2.0), (-0.3, 0.3)
@@ -32,9 +32,11 @@ def fit_exposure(rgb, target, weight, gains, offsets):
     """Gain and offset per channel that bring colours nearest to others, see `query.fit_exposure`.
 
     Args:
-        rgb, target: (S, 3).
+        rgb: colours, (S, 3).
+        target: what they should be, (S, 3).
         weight: of the pixels, (S,).
-        gains, offsets: written to, (3,).
+        gains: written to, (3,).
+        offsets: written to, (3,).
     """
     real = rgb.dtype.type
     zero, one, white, black = real(0), real(1), real(WHITE), real(1 - WHITE)

@@ -16,6 +16,7 @@ from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import choose, diffused_particles, prepare, refine
+from caldiff_ros.localization.warm_up import warm_up
 
 
 class Localizer:
@@ -42,6 +43,7 @@ class Localizer:
         self.device = pick_device(device)
         self.seed = seed
         self.map = localization_map.to(self.device)
+        warm_up()
 
     def localize(
         self,

@@ -105,7 +105,7 @@ PRESETS: dict[str, LocalizerConfig] = {
         refinement=AlignmentConfig(
             levels=(
                 *_COARSER,
-                replace(_FINEST, longer_side=200, iterations=5, min_step_px=0.02),
+                replace(_FINEST, longer_side=480, iterations=6, min_step_px=0.02),
             ),
             survivors=(5, 3, 2),
         ),

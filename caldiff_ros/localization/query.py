@@ -26,6 +26,7 @@ from caldiff_ros.localization.comparison_kernels import (
 from caldiff_ros.nerf.field import RadianceField, pixel_directions, pose_batches
 from caldiff_ros.nerf.rasterizer import in_parallel
 
+
 @dataclass(frozen=True)
 class Query:
     """An image to localize, as the map's camera would have seen it.

@@ -96,9 +96,7 @@ class _Watched:
         self._field = field
         self._watch = watch
 
-    def render(
-        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
-    ) -> Rendering:
+    def render(self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on) -> Rendering:
         """See `RadianceField.render`."""
         return self._field.render(T_norm_cam, camera, before=self._both(before))
 

@@ -26,9 +26,9 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.mapping.calibration import CalibrationConfig, calibrate, queries_of
 from caldiff_ros.mapping.context import BuildContext, TimedReport
 from caldiff_ros.mapping.diffusion_training import DiffusionTraining, train_diffusion
-from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
 from caldiff_ros.mapping.fields import BakingConfig, BuiltField, build_field
+from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField

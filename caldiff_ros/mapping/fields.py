@@ -11,8 +11,8 @@ from typing import Any
 from caldiff_ros.geometry import Pose
 from caldiff_ros.mapping.baking import bake
 from caldiff_ros.mapping.context import BuildContext
-from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
+from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.nerf.field import RadianceField
@@ -30,9 +30,7 @@ class BakingConfig:
 
     extra_views: int = 60
     """Views rendered around the training cameras, besides those at the training cameras."""
-    training: GaussianTraining = field(
-        default_factory=lambda: GaussianTraining(exact_depth=True)
-    )
+    training: GaussianTraining = field(default_factory=lambda: GaussianTraining(exact_depth=True))
     """The native field and its training."""
 
 

@@ -256,7 +256,8 @@ class GaussianTrainer(Trainer):
         # 1. What the Gaussians show, with as many harmonics as there are by now
         field = self.module
         degree = min(training.sh_degree, 4 * schedule.steps // schedule.expected)
-        gaussians = (*field.gaussians[:4], field.harmonics[:, : (degree + 1) ** 2])
+        harmonics = field.harmonics[:, : (degree + 1) ** 2]
+        gaussians = field.gaussians._replace(harmonics=harmonics)
         self._places = torch.zeros(len(field.means), 2, device=field.means.device).requires_grad_()
         camera = images.camera
         self._shown = camera.width, camera.height

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from caldiff_ros.compiling import compiled
 from caldiff_ros.nerf.rasterizer import in_parallel, ranges
-from caldiff_ros.nerf.splat_kernels import compiled
 
 #: Window of the structural similarity (Wang et al. 2004): standard deviation and reach in pixels,
 #: and the constants for colours in 0..1.
@@ -29,7 +29,7 @@ def image_loss(image: Tensor, target: Tensor, weight: Tensor, ssim_weight: float
     times as fast as PyTorch's.
     """
     if image.device.type == 'cpu':
-        return _ImageLoss.apply(image, target, weight, ssim_weight)  # type: ignore[no-any-return]
+        return _ImageLoss.apply(image, target, weight, ssim_weight)
 
     total = weight.sum().clamp_min(1)
     absolute = ((image - target).abs() * weight[..., None]).sum() / (3 * total)
@@ -73,7 +73,7 @@ class _ImageLoss(torch.autograd.Function):
         n_threads = torch.get_num_threads()
         rows = ranges(len(x), n_threads)
 
-        def blurred(images: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        def blurred(images: Iterable[np.ndarray]) -> tuple[np.ndarray, ...]:
             return tuple(in_parallel(_blurred, [(each,) for each in images], n_threads))
 
         products = np.empty((3, *x.shape), x.dtype)

@@ -148,13 +148,19 @@ def triangulated_points(
     # 3. Their colours, and random pixels at the depths that are found in each view
     xyz = torch.cat([xyz[good] for xyz, good in zip(best_xyz, found, strict=True)])
     places = [places[good].long() for (places, _), good in zip(features, found, strict=True)]
-    rgb = torch.cat([image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)])
+    rgb = torch.cat(
+        [image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)]
+    )
     kept = torch.randperm(len(xyz), generator=generator)[:count]
     n_random = round(_RANDOM_SHARE * len(kept))
-    more = _random_pixels(views, [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)], n_random, generator)
+    more = _random_pixels(
+        views, [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)], n_random, generator
+    )
     source = f'{n_found} triangulated features of {len(pairs)} pairs of views, {n_random} random'
 
-    return StartingPoints(torch.cat([xyz[kept], more.xyz]), torch.cat([rgb[kept], more.rgb]), source)
+    return StartingPoints(
+        torch.cat([xyz[kept], more.xyz]), torch.cat([rgb[kept], more.rgb]), source
+    )
 
 
 def _features(rgb: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

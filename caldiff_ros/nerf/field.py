@@ -104,9 +104,7 @@ class RadianceField(Protocol):
         """See the class."""
         ...
 
-    def render(
-        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
-    ) -> Rendering:
+    def render(self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on) -> Rendering:
         """Images of a camera from poses (B,), without gradients, in bounded memory.
 
         Args:
@@ -148,9 +146,7 @@ class RayField(ABC):
         return _RAYS_AT_ONCE.get(device.type, _RAYS_AT_ONCE['cuda'])
 
     @torch.no_grad()
-    def render(
-        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
-    ) -> Rendering:
+    def render(self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on) -> Rendering:
         """See `RadianceField.render`."""
         directions = pixel_directions(camera, T_norm_cam.t.device)
         parts = [
@@ -190,7 +186,8 @@ class RayField(ABC):
 def pose_batches(T_norm_cam: Pose, n_pixels: int) -> Iterator[Pose]:
     """Poses (B,) in parts whose renders of ``n_pixels`` each fit into memory together."""
     at_once = max(1, _PIXELS_AT_ONCE // max(1, n_pixels))
-    for start in range(0, len(T_norm_cam), at_once):
+    # of none, one part with none
+    for start in range(0, max(1, len(T_norm_cam)), at_once):
         yield T_norm_cam[start : start + at_once]
 
 

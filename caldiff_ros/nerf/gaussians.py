@@ -96,14 +96,14 @@ class GaussianField(nn.Module):
         """Size as it is now."""
         N, K, _ = self.harmonics.shape
         degree = round(K**0.5) - 1
-        return GaussianConfig(
-            count=N, sh_degree=degree, near=self.near, focal_px=self.focal_px
-        )
+        return GaussianConfig(count=N, sh_degree=degree, near=self.near, focal_px=self.focal_px)
 
     @property
     def gaussians(self) -> GaussianTensors:
         """The Gaussians as `splat` takes them."""
-        return self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
+        return GaussianTensors(
+            self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
+        )
 
     def seen_by(self, camera: Camera) -> GaussianTensors:
         """The Gaussians for images of a camera: merged to its pixels, if these are larger.
@@ -132,9 +132,7 @@ class GaussianField(nn.Module):
         return super()._apply(*args, **kwargs)
 
     @torch.no_grad()
-    def render(
-        self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on
-    ) -> Rendering:
+    def render(self, T_norm_cam: Pose, camera: Camera, before: BeforePart = render_on) -> Rendering:
         """See `RadianceField.render`; poses that are not finite see the background."""
         gaussians = self.seen_by(camera)
         parts = [

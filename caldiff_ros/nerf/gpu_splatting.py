@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +13,28 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf.splat_kernels import FILTER_VARIANCE, TILE
 
-#: Means (N, 3), logarithms of scales (N, 3), quaternions (N, 4), logits of opacities (N,), and
-#: spherical harmonics (N, K, 3).
-GaussianTensors = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+class GaussianTensors(NamedTuple):
+    """N Gaussians.
+
+    Attributes:
+        means: centres, (N, 3).
+        log_scales: logarithms of the standard deviations along the axes, (N, 3).
+        quaternions: of the axes, (N, 4), w first, of any norm but zero.
+        logits: of the opacities, (N,).
+        harmonics: spherical harmonics of the colours less 0.5, (N, K, 3), as 3DGS has them.
+    """
+
+    means: Tensor
+    log_scales: Tensor
+    quaternions: Tensor
+    logits: Tensor
+    harmonics: Tensor
+
+    def to(self, device: torch.device | str) -> GaussianTensors:
+        """The same on a device."""
+        return GaussianTensors(*(values.to(device) for values in self))
+
 
 #: What `rasterize` takes and returns.
 Rasterizer = Callable[[GaussianTensors, Pose, tuple[Camera, float], Tensor | None], Tensor]

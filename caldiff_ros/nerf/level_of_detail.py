@@ -64,7 +64,7 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
     merged_scales = variances.clamp_min(_LEAST_SCALE**2).sqrt()
     opacity = (total / _area(merged_scales)).clamp(*_OPACITIES)
 
-    result = (
+    result = GaussianTensors(
         center,
         merged_scales.log(),
         roma.rotmat_to_unitquat(R)[:, [3, 0, 1, 2]],

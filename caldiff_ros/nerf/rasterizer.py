@@ -9,13 +9,13 @@ at once, which Numba's own threading layers do not all allow, and ``torch.set_nu
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
 from caldiff_ros.geometry import Camera
 from caldiff_ros.nerf.splat_gradients import (
@@ -109,12 +109,12 @@ class ProjectedView:
     grid: tuple[int, int]
     tiles: list[tuple[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
-    def parts(self, n_threads: int) -> Iterator[tuple[tuple, tuple[int, int, int, int]]]:
+    def parts(self, n_threads: int) -> Iterator[tuple[tuple, tuple[int, ...]]]:
         """Lists of tiles and which of them, in parts for threads that are not equally busy."""
         n_columns = 1 if n_threads == 1 else _PARTS_PER_THREAD
         for (first, last), tiles in self.tiles:
             for column in range(n_columns):
-                yield tiles, (first, last, column, n_columns)
+                yield tiles, (first, last, column, n_columns, self.grid[1])
 
 
 @functools.cache
@@ -218,7 +218,7 @@ def _room_for(n: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def ranges(n: int, count: int) -> list[tuple[int, int]]:
     """``count`` ranges of about the same length that cover ``n`` things."""
     ends = [n * i // count for i in range(count + 1)]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(itertools.pairwise(ends))
 
 
 def image(projected: ProjectedView, groups: PixelGroups, n_threads: int) -> np.ndarray:
@@ -228,7 +228,7 @@ def image(projected: ProjectedView, groups: PixelGroups, n_threads: int) -> np.n
     in_parallel(
         blend,
         [
-            (records, tiles, groups.arrays, projected.grid, part, pixels)
+            (records, tiles, groups.arrays, part, pixels)
             for tiles, part in projected.parts(n_threads)
         ],
         n_threads,
@@ -266,15 +266,16 @@ def gradients(
 
     def add_gradients(thread: int) -> None:
         for (first, last), tiles in projected.tiles:
-            part = first, last, thread, n_threads
-            blend_gradients(
-                records, tiles, groups.arrays, projected.grid, part, images, by_record[thread]
-            )
+            part = first, last, thread, n_threads, projected.grid[1]
+            blend_gradients(records, tiles, groups.arrays, part, images, by_record[thread])
 
     in_parallel(add_gradients, [(thread,) for thread in range(n_threads)], n_threads)
 
     # 2. To the Gaussians, and to the pose
-    arrays = (*(np.zeros_like(array) for array in gaussians), np.zeros((len(gaussians[0]), 2), dtype))
+    arrays = (
+        *(np.zeros_like(array) for array in gaussians),
+        np.zeros((len(gaussians[0]), 2), dtype),
+    )
     by_pose = np.zeros((n_threads, 12), dtype)
     # in the order in which the Gaussians lie in memory
     seen = records, projected.ids, projected.by_id, by_record
@@ -282,7 +283,7 @@ def gradients(
     in_parallel(
         project_gradients,
         [
-            (gaussians, pose, numbers, part, seen, arrays, by_pose[i])
+            (gaussians, pose, numbers, part, seen, (*arrays, by_pose[i]))
             for i, part in enumerate(parts)
         ],
         n_threads,

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from caldiff_ros.compiling import compiled
 from caldiff_ros.nerf.splat_kernels import (
     BLUE,
     DEPTH,
@@ -35,7 +36,6 @@ from caldiff_ros.nerf.splat_kernels import (
     B,
     U,
     V,
-    compiled,
     image_plane,
     rotation_matrix,
     spherical_harmonics,
@@ -49,11 +49,14 @@ GRADIENT_COLUMNS = 10
 
 
 @compiled
-def blend_gradients(records, tiles, groups, grid, part, images, gradients):
+def blend_gradients(records, tiles, groups, part, images, gradients):
     """Add the gradients of a loss to what tiles blend.
 
     Args:
-        records, tiles, groups, grid, part: see `splat_kernels.blend`.
+        records: see `splat_kernels.project`, nearest first.
+        tiles: see `splat_kernels.sort_into_tiles`.
+        groups: pixels, see `splat_kernels.blend`.
+        part: which tiles, see `splat_kernels.blend`.
         images: the image and the loss's gradient to it, (pixels, CHANNELS) each.
         gradients: of the projected Gaussians, added to, (M, GRADIENT_COLUMNS).
     """
@@ -77,7 +80,7 @@ def blend_gradients(records, tiles, groups, grid, part, images, gradients):
     top, bottom = np.empty(most_groups, dtype), np.empty(most_groups, dtype)
     sums = np.empty((GRADIENT_COLUMNS, TILE), dtype)
 
-    for tile in tiles_of(grid, part):
+    for tile in tiles_of(part):
         first_group = group_starts[tile]
         n_groups = group_starts[tile + 1] - first_group
         if n_groups == 0:
@@ -200,28 +203,33 @@ def harmonics_gradients(direction, weights, gradient):
 
 
 @compiled
-def project_gradients(gaussians, pose, camera, part, seen, gradients, pose_gradients):
+def project_gradients(gaussians, pose, camera, part, seen, gradients):
     """From gradients of projected Gaussians to those of the Gaussians and of the pose.
 
     Args:
-        gaussians, pose, camera: see `splat_kernels.project`.
+        gaussians: see `splat_kernels.project`.
+        pose: R (3, 3) and t (3,) of T_norm_cam.
+        camera: see `splat_kernels.project`.
         part: first of the projected Gaussians and the one after the last.
         seen: records, numbers of their Gaussians, the records in the order of these, and their
             gradients from each of some threads (threads, M, GRADIENT_COLUMNS).
         gradients: of means, logarithms of scales, quaternions, logits and harmonics, and of the
-            places in the image (N, 2), written to.
-        pose_gradients: of R and t, row by row, added to, (12,).
+            places in the image (N, 2), written to; and of R and t, row by row, added to, (12,).
     """
     means, log_scales, quaternions, logits, harmonics = gaussians
     records, ids, by_id, projected = seen
-    by_mean, by_scale, by_quaternion, by_logit, by_harmonics, by_place = gradients
+    by_mean, by_scale, by_quaternion, by_logit, by_harmonics, by_place, by_pose = gradients
     R, t = pose
     dtype = means.dtype
     real = dtype.type
-    fx, fy, cx, cy, width, height = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5]
+    fx, fy = camera[0], camera[1]
     zero, one, two, variance = real(0), real(1), real(2), real(FILTER_VARIANCE)
     p, offset, direction = np.empty(3, dtype), np.empty(3, dtype), np.empty(3, dtype)
-    by_p, by_direction, weights = np.empty(3, dtype), np.empty(3, dtype), np.empty(harmonics.shape[1], dtype)
+    by_p, by_direction, weights = (
+        np.empty(3, dtype),
+        np.empty(3, dtype),
+        np.empty(harmonics.shape[1], dtype),
+    )
     J, by_J = np.empty((2, 3), dtype), np.empty((2, 3), dtype)
     M, by_M = np.empty((2, 3), dtype), np.empty((2, 3), dtype)
     turned, by_turned = np.empty((3, 3), dtype), np.empty((3, 3), dtype)
@@ -364,9 +372,9 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients, pose_gradi
             by_t[k] -= by_offset
 
     for k in range(3):
-        pose_gradients[9 + k] += by_t[k]
+        by_pose[9 + k] += by_t[k]
         for axis in range(3):
-            pose_gradients[3 * k + axis] += by_R[k, axis]
+            by_pose[3 * k + axis] += by_R[k, axis]
 
 
 @compiled
@@ -375,10 +383,26 @@ def _quaternion_gradients(quaternion, inverse_norm, by_R, gradient):
     two = quaternion.dtype.type(2)
     w, x = quaternion[0] * inverse_norm, quaternion[1] * inverse_norm
     y, z = quaternion[2] * inverse_norm, quaternion[3] * inverse_norm
-    by_w = x * (by_R[2, 1] - by_R[1, 2]) + y * (by_R[0, 2] - by_R[2, 0]) + z * (by_R[1, 0] - by_R[0, 1])
-    by_x = w * (by_R[2, 1] - by_R[1, 2]) + y * (by_R[0, 1] + by_R[1, 0]) + z * (by_R[0, 2] + by_R[2, 0])
-    by_y = w * (by_R[0, 2] - by_R[2, 0]) + x * (by_R[0, 1] + by_R[1, 0]) + z * (by_R[1, 2] + by_R[2, 1])
-    by_z = w * (by_R[1, 0] - by_R[0, 1]) + x * (by_R[0, 2] + by_R[2, 0]) + y * (by_R[1, 2] + by_R[2, 1])
+    by_w = (
+        x * (by_R[2, 1] - by_R[1, 2])
+        + y * (by_R[0, 2] - by_R[2, 0])
+        + z * (by_R[1, 0] - by_R[0, 1])
+    )
+    by_x = (
+        w * (by_R[2, 1] - by_R[1, 2])
+        + y * (by_R[0, 1] + by_R[1, 0])
+        + z * (by_R[0, 2] + by_R[2, 0])
+    )
+    by_y = (
+        w * (by_R[0, 2] - by_R[2, 0])
+        + x * (by_R[0, 1] + by_R[1, 0])
+        + z * (by_R[1, 2] + by_R[2, 1])
+    )
+    by_z = (
+        w * (by_R[1, 0] - by_R[0, 1])
+        + x * (by_R[0, 2] + by_R[2, 0])
+        + y * (by_R[1, 2] + by_R[2, 1])
+    )
     by_x -= two * x * (by_R[1, 1] + by_R[2, 2])
     by_y -= two * y * (by_R[0, 0] + by_R[2, 2])
     by_z -= two * z * (by_R[0, 0] + by_R[1, 1])

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from caldiff_ros.compiling import compiled
 
 #: Edge of a tile, and pixels in a group, which vector instructions blend side by side.
 TILE = 16
@@ -51,14 +52,6 @@ SH1 = 0.4886025119029199
 SH2 = (1.0925484305920792, 0.31539156525252005, 0.5462742152960396)
 SH3 = (0.5900435899266435, 2.890611442640554, 0.4570457994644658, 0.3731763325901154)
 SH3_XYZ = 1.445305721320277
-
-# NaN keeps its meaning: kernels must not mistake a broken Gaussian for a visible one
-compiled = numba.njit(
-    nogil=True,
-    cache=True,
-    error_model='numpy',
-    fastmath={'contract', 'reassoc', 'nsz', 'arcp', 'afn'},
-)
 
 
 @compiled
@@ -358,7 +351,8 @@ def sort_into_tiles(records, rectangles, grid, part):
     """List the Gaussians of the tiles of some rows.
 
     Args:
-        records, rectangles: see `project`, nearest first.
+        records: see `project`, nearest first.
+        rectangles: of tiles that they reach, see `project`.
         grid: rows and columns of tiles.
         part: which rows: the first, and the one after the last.
 
@@ -392,8 +386,8 @@ def sort_into_tiles(records, rectangles, grid, part):
             first, last = left, right
             if right - left > 1:
                 u_min, u_max = reached_columns(records, place, row)
-                first = max(left, int(math.floor(u_min * inverse)))
-                last = min(right, int(math.floor(u_max * inverse)) + 1)
+                first = max(left, math.floor(u_min * inverse))
+                last = min(right, math.floor(u_max * inverse) + 1)
 
             for column in range(first, last):
                 tile = row * n_columns + column
@@ -404,20 +398,21 @@ def sort_into_tiles(records, rectangles, grid, part):
 
 
 @compiled
-def tiles_of(grid, part):
+def tiles_of(part):
     """Numbers of the tiles of a part, see `blend`."""
+    first, last, column, step, n_columns = part
     n = 0
-    tiles = np.empty(grid[0] * grid[1], np.int64)
-    for row in range(part[0], part[1]):
-        for column in range(part[2], grid[1], part[3]):
-            tiles[n] = row * grid[1] + column
+    tiles = np.empty((last - first) * n_columns, np.int64)
+    for row in range(first, last):
+        for k in range(column, n_columns, step):
+            tiles[n] = row * n_columns + k
             n += 1
 
     return tiles[:n]
 
 
 @compiled
-def blend(records, tiles, groups, grid, part, image):
+def blend(records, tiles, groups, part, image):
     """Blend the Gaussians of tiles.
 
     Args:
@@ -426,8 +421,8 @@ def blend(records, tiles, groups, grid, part, image):
         groups: pixels in groups of `TILE`: where those of each tile begin (tiles + 1,), the
             coordinates u and v of their centres (G, TILE), and their places in the image
             (G, TILE), -1 for none.
-        grid: rows and columns of tiles.
-        part: which tiles: first row, the one after the last, first column, columns to the next.
+        part: which tiles: first row, the one after the last, first column, columns to the next,
+            and how many columns there are.
         image: written to, (pixels, CHANNELS).
     """
     begins, ends, places = tiles
@@ -448,7 +443,7 @@ def blend(records, tiles, groups, grid, part, image):
     top = np.empty(most_groups, records.dtype)
     bottom = np.empty(most_groups, records.dtype)
 
-    for tile in tiles_of(grid, part):
+    for tile in tiles_of(part):
         first_group = group_starts[tile]
         n_groups = group_starts[tile + 1] - first_group
         if n_groups == 0:

@@ -53,28 +53,28 @@ def splat(
             shown = rasterize(gaussians, T_norm_cam, camera, places)
             return shown if pixels is None else shown[:, pixels]
 
-        on_cpu = tuple(tensor.cpu() for tensor in gaussians)
+        on_cpu = gaussians.to('cpu')
         picked, moved = (None if each is None else each.cpu() for each in (pixels, places))
         shown = splat(on_cpu, T_norm_cam.to('cpu'), camera, picked, moved, before)
         return shown.to(gaussians[0].device)
 
-    dtype = gaussians[0].detach().numpy().dtype
+    dtype = np.float64 if gaussians[0].dtype == torch.float64 else np.float32
     if pixels is None:
-        groups = rasterizer.image_groups(camera[0], dtype.type)
+        groups = rasterizer.image_groups(camera[0], dtype)
     else:
-        groups = rasterizer.PixelGroups.of(camera[0], pixels.numpy(), dtype.type)
+        groups = rasterizer.PixelGroups.of(camera[0], pixels.numpy(), dtype)
 
-    numbers = rasterizer.camera_numbers(*camera, dtype.type)
+    numbers = rasterizer.camera_numbers(*camera, dtype)
     view = _View(numbers, groups, before)
     if places is None:
         places = gaussians[0].new_zeros(0, 2)
 
-    return _Splat.apply(view, T_norm_cam.R, T_norm_cam.t, places, *gaussians)  # type: ignore[no-any-return]
+    return _Splat.apply(view, T_norm_cam.R, T_norm_cam.t, places, *gaussians)
 
 
 @functools.cache
 def gpu_rasterizer(device: torch.device) -> gpu_splatting.Rasterizer | None:
-    """gsplat's rasterization, if it can be had and shows what the CPU's kernels show; else None."""
+    """Gsplat's rasterization, if it can be had and shows what the CPU's kernels show; else None."""
     try:
         rasterize = gpu_splatting.load()
         difference = self_check(rasterize, device)
@@ -96,7 +96,7 @@ def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> flo
     """Largest difference between two rasterizations of a small field, in colour and opacity."""
     rng = torch.Generator().manual_seed(0)
     n = 200
-    gaussians = (
+    gaussians = GaussianTensors(
         torch.rand(n, 3, generator=rng) * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([-1, -1, 2]),
         torch.rand(n, 3, generator=rng) * 1.5 - 4,
         torch.randn(n, 4, generator=rng),
@@ -105,8 +105,7 @@ def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> flo
     )
     camera = Camera(96, 64, 90.0, 90.0, 48.0, 32.0), 0.1
     pose = Pose.identity(1)
-    there = tuple(tensor.to(device) for tensor in gaussians)
-    shown = rasterize(there, pose.to(device), camera, None).cpu()
+    shown = rasterize(gaussians.to(device), pose.to(device), camera, None).cpu()
 
     return float((shown - splat(gaussians, pose, camera))[..., [0, 1, 2, 4]].abs().max())
 

@@ -14,6 +14,7 @@ from splat_reference import reference_splat
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf import gpu_splatting
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.level_of_detail import merged
 from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
 
@@ -29,7 +30,7 @@ def some_gaussians(n=60, dtype=torch.float64, seed=0):
     def normal(*shape):
         return torch.randn(*shape, generator=rng, dtype=dtype)
 
-    return (
+    return GaussianTensors(
         0.6 * normal(n, 3) + torch.tensor([0, 0, 1.6], dtype=dtype),
         0.6 * normal(n, 3) - 2.5,
         normal(n, 4),
@@ -57,7 +58,7 @@ def make_field(gaussians, background='black', near=NEAR, focal_px=0.0):
 @pytest.mark.parametrize('degree', [0, 1, 2, 3])
 def test_images_are_those_of_the_reference(dtype, degree):
     gaussians = some_gaussians(dtype=dtype)
-    gaussians = (*gaussians[:4], gaussians[4][:, : (degree + 1) ** 2].contiguous())
+    gaussians = gaussians._replace(harmonics=gaussians[4][:, : (degree + 1) ** 2].contiguous())
     poses = some_poses(3, dtype)
     shown = splat(gaussians, poses, (CAMERA, NEAR))
     for i in range(3):
@@ -240,7 +241,9 @@ def test_a_rasterizer_that_shows_something_else_is_not_used(monkeypatch, caplog,
 
 def test_depth_is_that_of_what_is_seen():
     """An opaque wall of Gaussians at z = 2, seen at an angle."""
-    grid = torch.stack(torch.meshgrid(*[torch.linspace(-2, 2, 81)] * 2, indexing='ij'), -1).view(-1, 2)
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-2, 2, 81)] * 2, indexing='ij'), -1).view(
+        -1, 2
+    )
     n = len(grid)
     gaussians = (
         torch.cat([grid, torch.full((n, 1), 2.0)], dim=-1),
@@ -371,13 +374,13 @@ def test_gsplats_own_reference_agrees():
     gaussians = some_gaussians(dtype=torch.float32)
     pose = some_poses(1, torch.float32)
     from caldiff_ros.nerf import rasterizer
-    from caldiff_ros.nerf.splat_kernels import B, DEPTH, HALF_A, HALF_C, OPACITY, U, V
+    from caldiff_ros.nerf.splat_kernels import DEPTH, HALF_A, HALF_C, OPACITY, B, U, V
 
     arrays = tuple(value.numpy() for value in gaussians)
     numbers = rasterizer.camera_numbers(CAMERA, NEAR)
     view = rasterizer.view(arrays, (pose.R[0].numpy(), pose.t[0].numpy()), numbers, (2, 3), 1)
     covariances, _ = torch_impl._quat_scale_to_covar_preci(gaussians[2], gaussians[1].exp())
-    radii, means2d, depths, conics, shares = torch_impl._fully_fused_projection(
+    _, means2d, depths, conics, shares = torch_impl._fully_fused_projection(
         gaussians[0],
         covariances,
         pose.inverse().matrix(),
