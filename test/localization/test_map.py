@@ -130,7 +130,11 @@ def test_a_missing_map_is_named(tmp_path):
     [
         ({'format_version': 99}, 'has map format 99, expected 2'),
         ({'camera': {'width': 3}}, 'does not describe the files'),
-        ({'background': None, 'field': {'kind': 'unknown'}}, 'does not describe the files'),
+        ({'background': None, 'field': {}}, 'does not describe the files'),
+        (
+            {'field': {'kind': 'factorized'}},
+            r"kind 'factorized', expected one of gaussians, .* build the map anew with caldiff",
+        ),
     ],
 )
 def test_a_map_of_another_kind_is_refused(saved, change, message):

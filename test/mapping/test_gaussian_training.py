@@ -67,7 +67,6 @@ def test_training_learns_the_blobs():
             errors.append(float(((shown - reduced) ** 2).mean()))
         assert errors[0] < min(1.2 * errors[1], 0.004)
         field.focal_px = CAMERA.fx
-        assert len(field.seen_by(camera)[0]) < 0.7 * len(field.means)
 
     # and its depth is that of the blobs, which nothing has told it
     exact = Blobs().render(held_out.T_norm_cam, CAMERA)
