@@ -23,6 +23,7 @@ from caldiff_ros.evaluation.benchmark import (
     compare,
     growth,
     made_with,
+    render_times,
     save_growth,
 )
 from caldiff_ros.evaluation.files import write_json, write_text
@@ -55,7 +56,7 @@ class Arguments:
     """Test images, evenly spread; None for all."""
 
     methods: tuple[str, ...] = (
-        'paper', 'fast', 'hloc', 'posenet-inerf', 'monte-carlo-inerf', 'retrieval'
+        'paper', 'fast', 'hloc', 'hloc-sift', 'posenet-inerf', 'monte-carlo-inerf', 'retrieval'
     )  # fmt: skip
     """Methods, such as fast, fast:particles=50, hloc, hloc-sift; see caldiff reproduce."""
 
@@ -100,6 +101,7 @@ def run(arguments: Arguments) -> int:
         'growth': growth(
             localization_map, frames[:_GROWTH_QUERIES], 'fast', seed=arguments.seed, device=device
         ),
+        'renders': render_times(localization_map, device),
         'made_with': made_with(localization_map, arguments.seed, device),
     }
     write_json(arguments.output / 'benchmark.json', content)

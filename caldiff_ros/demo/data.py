@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from ament_index_python import get_package_share_directory
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
@@ -39,6 +38,8 @@ class DemoImage:
 
 def shipped_folder() -> Path:
     """The folder that is installed with the package."""
+    from ament_index_python import get_package_share_directory
+
     return Path(get_package_share_directory('caldiff_ros')) / 'demo'
 
 

@@ -28,6 +28,8 @@ from caldiff_ros.scenes import Frame
 REFERENCES = ('paper', 'hloc')
 #: Numbers of particles, factors of the map's resolution, and cameras that the time is measured for.
 PARTICLES, RESOLUTIONS, CAMERAS = (25, 50, 100, 200, 400), (0.5, 1.0, 2.0), (1, 2, 4, 8)
+#: Longer sides of the images whose rendering alone is measured, and from how many cameras.
+SIDES, RENDERED = (160, 480, 960), 15
 _HEADER = (
     'method', 'median s', 'p90', 'p99', 'x paper', 'x hloc', 's per stage', 'rays', 'ready s', 'MB',
     'success (%)',
@@ -129,12 +131,35 @@ def growth(
     }
 
 
+def render_times(localization_map: LocalizationMap, device: str) -> list[dict[str, float]]:
+    """Milliseconds of one image alone, the median over the training cameras, at `SIDES`."""
+    field = localization_map.to(device).field
+    poses = localization_map.training_cameras[:RENDERED].to(device)
+    times = []
+
+    for side in SIDES:
+        camera = localization_map.camera
+        camera = camera.downscaled(max(camera.width, camera.height) / side)
+        field.render(poses[:1], camera)
+        seconds = []
+        for i in range(len(poses)):
+            start = time.perf_counter()
+            float(field.render(poses[i : i + 1], camera).rgb.sum())  # waits for a GPU
+            seconds.append(time.perf_counter() - start)
+
+        milliseconds = 1e3 * float(np.median(seconds))
+        times.append({'width': camera.width, 'height': camera.height, 'ms': milliseconds})
+
+    return times
+
+
 def made_with(localization_map: LocalizationMap, seed: int, device: str) -> dict[str, Any]:
     """Machine, versions, commit, seed, and what the map cost."""
     return {
         'map': localization_map.name,
         'map_training_images': localization_map.provenance.get('training_images'),
         'map_build_stage_seconds': localization_map.provenance.get('build_stage_seconds'),
+        'renderer': localization_map.field.renderer,
         'seed': seed,
         'commit': commit(),
         'hardware': hardware(device),
@@ -174,8 +199,13 @@ def note(content: dict[str, Any]) -> str:
         f'{machine.get("gpu", machine["cpu"])}, {machine["torch_threads"]} threads. Map of '
         f'{made["map_training_images"]} images built in {built}; "ready s" is what a '
         'method needs on top of it, "x paper" how many times faster than preset paper, '
-        '"s per stage" means.'
+        '"s per stage" means. An image alone, rendered by '
+        f'{made["renderer"]}: {_render_texts(content["renders"])}.'
     )
+
+
+def _render_texts(renders: Sequence[dict[str, float]]) -> str:
+    return ', '.join(f'{r["width"]}x{r["height"]} {r["ms"]:.1f} ms' for r in renders)
 
 
 def save_growth(path: Path, content: dict[str, Any]) -> None:

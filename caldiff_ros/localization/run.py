@@ -91,6 +91,7 @@ class _Watched:
         self.kind = field.kind
         self.renders_rays = field.renders_rays
         self.differentiable = field.differentiable
+        self.renderer = field.renderer
         self.background = field.background
         self.aabb = field.aabb
         self._field = field

@@ -77,6 +77,7 @@ class RadianceField(Protocol):
         aabb: box that holds the scene, (2, 3).
         renders_rays: whether a few pixels cost less than the whole image.
         differentiable: whether `render_pixels` has gradients with respect to the poses.
+        renderer: what computes the images, for reports.
     """
 
     @property
@@ -91,6 +92,11 @@ class RadianceField(Protocol):
 
     @property
     def differentiable(self) -> bool:
+        """See the class."""
+        ...
+
+    @property
+    def renderer(self) -> str:
         """See the class."""
         ...
 
@@ -133,6 +139,7 @@ class RayField(ABC):
 
     renders_rays: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
+    renderer: ClassVar[str] = 'PyTorch'
 
     @abstractmethod
     def render_rays(self, origins: Tensor, directions: Tensor) -> Rendering:

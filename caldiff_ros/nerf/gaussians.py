@@ -21,7 +21,7 @@ from caldiff_ros.nerf.field import (
 )
 from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.level_of_detail import merged
-from caldiff_ros.nerf.splatting import splat
+from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
 
 #: Images smaller than this share of the training images' size are those of merged Gaussians, and
 #: how many sizes these are merged for per halving of the size.
@@ -104,6 +104,13 @@ class GaussianField(nn.Module):
         return GaussianTensors(
             self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
         )
+
+    @property
+    def renderer(self) -> str:
+        """See `RadianceField`."""
+        if self.means.is_cuda and gpu_rasterizer(self.means.device) is not None:
+            return 'gsplat'
+        return f'compiled kernels on {torch.get_num_threads()} threads of the CPU'
 
     def seen_by(self, camera: Camera) -> GaussianTensors:
         """The Gaussians for images of a camera: merged to its pixels, if these are larger.
