@@ -40,11 +40,12 @@ CALIBRATION = Calibration(
 
 def make_map(field=None, **changes) -> LocalizationMap:
     if field is None:
-        config = GaussianConfig(count=200, sh_degree=1, near=0.1, focal_px=CAMERA.fx)
+        config = GaussianConfig(count=300, sh_degree=1, near=0.01, focal_px=CAMERA.fx)
         field = GaussianField(config, BOX, 'white')
         with torch.no_grad():
-            field.means.uniform_(-0.2, 0.2)
-            field.log_scales.uniform_(-4.5, -3.5)
+            # all over the place, so that no two poses see the same nothing
+            field.means.uniform_(-0.8, 0.8)
+            field.log_scales.uniform_(-3.5, -2.0)
             field.quaternions.normal_()
             field.harmonics.normal_(std=0.5)
     return LocalizationMap(

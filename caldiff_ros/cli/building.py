@@ -49,7 +49,7 @@ class BuildArguments:
     """Variant of the split."""
 
     downscale_factor: float = 1.0
-    """Shrink the images by this factor first; 100 to 200 pixels of width are enough."""
+    """Shrink the images by this factor first; 100 to 500 pixels of width are enough."""
 
     scale: float | None = None
     """Metres per unit of the training poses, such as a known distance divided by the same in the
@@ -61,9 +61,8 @@ class BuildArguments:
     and days with nerfacto."""
 
     field_kind: Annotated[str, arg(name='field')] = NATIVE_KIND
-    """The radiance field to train: 'factorized', a factorized grid; 'tiny', the paper's TinyNeRF,
-    which needs a GPU; or 'nerfacto' of nerfstudio, which needs nerfstudio and is small and blurred
-    with preset 'fast'."""
+    """The radiance field to train: 'gaussians'; 'tiny', the paper's TinyNeRF, which needs a GPU; or
+    'nerfacto' of nerfstudio, which needs nerfstudio and is small and blurred with preset 'fast'."""
 
     device: Device = 'auto'
     """Where to compute; auto takes the GPU if there is one."""

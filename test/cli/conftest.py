@@ -12,8 +12,8 @@ from caldiff_ros.cli import main
 
 #: A build of half a minute.
 _SMALL = """
-    --device cpu --field.iterations 300 --field.rays 512 --field.field.resolution 64
-    --views.count 300 --diffusion.iterations 500 --diffusion.images 64
+    --device cpu --field.iterations 600 --field.iterations-per-view 0
+    --views.count 600 --diffusion.iterations 700 --diffusion.images 64
     --diffusion.model.conditioning.backbone efficientnet_lite0
     --diffusion.model.conditioning.image-size 60 --diffusion.model.denoiser.width 128
 """

@@ -37,7 +37,7 @@ def test_a_loaded_map_renders_and_predicts_the_same(tmp_path, kind):
     features = [
         m.diffusion.conditioning.project(m.diffusion.extract_features(before.rgb)) for m in maps
     ]
-    torch.testing.assert_close(features[1], features[0], rtol=0.02, atol=0.02)
+    torch.testing.assert_close(features[1], features[0], rtol=0.04, atol=0.04)
     for name in ('name', 'camera', 'normalization', 'calibration', 'provenance', 'metric'):
         assert getattr(loaded, name) == getattr(made, name)
     cameras = [m.training_cameras.matrix() for m in maps]
