@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ class Run:
     cancel: CancelToken | None = None
     timings: dict[str, float] = field(default_factory=dict)
     rays: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -52,7 +54,8 @@ class Run:
 
     def _about_to_render(self, n_pixels: int) -> None:
         self.raise_if_cancelled()
-        self.rays += n_pixels
+        with self._lock:  # threads render at once
+            self.rays += n_pixels
 
     def raise_if_cancelled(self) -> None:
         """Raise `Cancelled` once the run's token was used."""

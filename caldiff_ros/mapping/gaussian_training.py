@@ -67,6 +67,12 @@ class GaussianTraining(FieldTraining):
     """When Gaussians are added and removed."""
     ssim_weight: float = 0.2
     """Weight of the structural dissimilarity; the rest is that of the absolute difference."""
+    opacity_weight: float = 0.01
+    """Weight of the mean opacity, for images with alpha: what they do not need becomes transparent
+    and is removed (arXiv 2404.09591). Without it and the next, an object's views from beside the
+    training cameras are 1 to 3 dB worse; those of a room are better without."""
+    scale_weight: float = 1.0
+    """Weight of the mean scale, in median depths of the scene, for images with alpha."""
     depth_weight: float = 0.02
     """Weight of the mean depth error over the median depth where there are depth images."""
     exact_depth: bool = False
@@ -272,7 +278,12 @@ class GaussianTrainer(Trainer):
         rgb = rgb + (1 - opacity[..., None]) * grey
         loss = image_loss(rgb, target, images.seen[view], training.ssim_weight)
 
-        # 3. Depth
+        # 3. No more and no larger Gaussians than the images need
+        if self._data.views.alpha is not None:
+            loss = loss + training.opacity_weight * gaussians.opacities.mean()
+            loss = loss + training.scale_weight * gaussians.scales.mean() / self._depth
+
+        # 4. Depth
         if images.depth is not None and (training.exact_depth or self._growing(schedule)):
             depth = images.depth[view]
             expected = shown[..., 3] / opacity.clamp_min(0.01)

@@ -89,7 +89,7 @@ class GaussianField(nn.Module):
         self.logits = nn.Parameter(torch.zeros(N))
         self.harmonics = nn.Parameter(torch.zeros(N, K, 3))
         self.register_buffer('distances', torch.ones(N))
-        self._merged: dict[int, GaussianTensors] = {}
+        self._levels: dict[int, GaussianTensors] = {}
 
     @property
     def config(self) -> GaussianConfig:
@@ -101,9 +101,8 @@ class GaussianField(nn.Module):
     @property
     def gaussians(self) -> GaussianTensors:
         """The Gaussians as `splat` takes them."""
-        return GaussianTensors(
-            self.means, self.log_scales, self.quaternions, self.logits, self.harmonics
-        )
+        scales, opacities = self.log_scales.exp(), self.logits.sigmoid()
+        return GaussianTensors(self.means, scales, self.quaternions, opacities, self.harmonics)
 
     @property
     def renderer(self) -> str:
@@ -115,27 +114,33 @@ class GaussianField(nn.Module):
     def seen_by(self, camera: Camera) -> GaussianTensors:
         """The Gaussians for images of a camera: merged to its pixels, if these are larger.
 
-        Only of a field that is trained: that it is, its mode and its frozen parameters say.
+        Only in evaluation mode; in training mode they change, and all of them are seen.
         """
-        ratio = self.focal_px / camera.fx
-        if self.training or ratio < _LEAST_REDUCTION:
+        if self.training:
             return self.gaussians
 
-        level = math.floor(_LEVELS_PER_OCTAVE * math.log2(ratio))
-        if level not in self._merged:
-            pixel = 2 ** (level / _LEVELS_PER_OCTAVE) / self.focal_px
-            self._merged[level], _ = merged(self.gaussians, self.distances * pixel)
+        ratio = self.focal_px / camera.fx
+        level = 0
+        if ratio >= _LEAST_REDUCTION:
+            level = math.floor(_LEVELS_PER_OCTAVE * math.log2(ratio))
 
-        return self._merged[level]
+        if level not in self._levels:
+            gaussians = self.gaussians
+            if level > 0:
+                pixel = 2 ** (level / _LEVELS_PER_OCTAVE) / self.focal_px
+                gaussians, _ = merged(gaussians, self.distances * pixel)
+            self._levels[level] = gaussians
+
+        return self._levels[level]
 
     def train(self, mode: bool = True) -> GaussianField:
         """See `torch.nn.Module.train`; what was merged before is forgotten."""
-        self._merged = {}
+        self._levels = {}
         return super().train(mode)
 
     def _apply(self, *args: Any, **kwargs: Any) -> GaussianField:
         """Moved to another device, for one: what was merged before is forgotten."""
-        self._merged = {}
+        self._levels = {}
         return super()._apply(*args, **kwargs)
 
     @torch.no_grad()

@@ -19,16 +19,16 @@ class GaussianTensors(NamedTuple):
 
     Attributes:
         means: centres, (N, 3).
-        log_scales: logarithms of the standard deviations along the axes, (N, 3).
+        scales: standard deviations along the axes, (N, 3).
         quaternions: of the axes, (N, 4), w first, of any norm but zero.
-        logits: of the opacities, (N,).
+        opacities: 0..1, (N,).
         harmonics: spherical harmonics of the colours less 0.5, (N, K, 3), as 3DGS has them.
     """
 
     means: Tensor
-    log_scales: Tensor
+    scales: Tensor
     quaternions: Tensor
-    logits: Tensor
+    opacities: Tensor
     harmonics: Tensor
 
     def to(self, device: torch.device | str) -> GaussianTensors:
@@ -69,7 +69,7 @@ def rasterize(
     """
     from gsplat.cuda import _wrapper as gsplat
 
-    means, log_scales, quaternions, logits, harmonics = gaussians
+    means, scales, quaternions, opacities, harmonics = gaussians
     intrinsics, near = camera
     size = intrinsics.width, intrinsics.height
     finite = T_norm_cam.R.isfinite().all((1, 2)) & T_norm_cam.t.isfinite().all(1)
@@ -86,7 +86,7 @@ def rasterize(
         means,
         None,
         torch.nn.functional.normalize(quaternions, dim=-1),
-        log_scales.exp(),
+        scales,
         pose.inverse().matrix(),
         K,
         *size,
@@ -113,7 +113,7 @@ def rasterize(
         centers,
         conics,
         values,
-        logits.sigmoid() * shares,
+        opacities * shares,
         *size,
         TILE,
         offsets.view(B, tiles[1], tiles[0]),

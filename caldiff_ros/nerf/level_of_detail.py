@@ -32,7 +32,7 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
     Returns:
         The merged Gaussians (M), and which of them each of the others belongs to, (N,).
     """
-    means, log_scales, quaternions, logits, harmonics = gaussians
+    means, scales, quaternions, opacities, harmonics = gaussians
 
     # 1. Cells
     exponent = torch.floor(torch.log2(footprints))
@@ -41,8 +41,7 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
     n = int(group.max()) + 1 if len(group) else 0
 
     # 2. Mass: opacity times the area of the surface that most Gaussians have become
-    scales = log_scales.exp()
-    mass = logits.sigmoid() * _area(scales)
+    mass = opacities * _area(scales)
     total = means.new_zeros(n).index_add(0, group, mass).clamp_min(torch.finfo(means.dtype).tiny)
 
     def mean(values: Tensor) -> Tensor:
@@ -66,9 +65,9 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
 
     result = GaussianTensors(
         center,
-        merged_scales.log(),
+        merged_scales,
         roma.rotmat_to_unitquat(R)[:, [3, 0, 1, 2]],
-        torch.logit(opacity),
+        opacity,
         mean(harmonics),
     )
     return result, group

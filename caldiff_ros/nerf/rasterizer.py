@@ -38,8 +38,8 @@ _T = TypeVar('_T')
 #: Parts of an image for each thread: tiles are not equally full.
 _PARTS_PER_THREAD = 4
 
-#: Means (N, 3), logarithms of scales (N, 3), quaternions (N, 4), logits of opacities (N,), and
-#: spherical harmonics (N, K, 3).
+#: Means (N, 3), scales (N, 3), quaternions (N, 4), opacities (N,), and spherical harmonics
+#: (N, K, 3), see `GaussianTensors`.
 Gaussians = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 

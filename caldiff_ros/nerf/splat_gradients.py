@@ -213,12 +213,12 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
         part: first of the projected Gaussians and the one after the last.
         seen: records, numbers of their Gaussians, the records in the order of these, and their
             gradients from each of some threads (threads, M, GRADIENT_COLUMNS).
-        gradients: of means, logarithms of scales, quaternions, logits and harmonics, and of the
+        gradients: of means, scales, quaternions, opacities and harmonics, and of the
             places in the image (N, 2), written to; and of R and t, row by row, added to, (12,).
     """
-    means, log_scales, quaternions, logits, harmonics = gaussians
+    means, all_scales, quaternions, opacities, harmonics = gaussians
     records, ids, by_id, projected = seen
-    by_mean, by_scale, by_quaternion, by_logit, by_harmonics, by_place, by_pose = gradients
+    by_mean, by_scale, by_quaternion, by_opacity, by_harmonics, by_place, by_pose = gradients
     R, t = pose
     dtype = means.dtype
     real = dtype.type
@@ -253,7 +253,7 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
             offset[k] = means[i, k] - t[k]
         for k in range(3):
             p[k] = R[0, k] * offset[0] + R[1, k] * offset[1] + R[2, k] * offset[2]
-            scales[k] = math.exp(log_scales[i, k])
+            scales[k] = all_scales[i, k]
 
         inverse = one / p[2]
         x, y = image_plane(p, camera, J)
@@ -275,8 +275,7 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
 
         # 2. Opacity: that of the Gaussian times the filter's share
         opacity = record[OPACITY]
-        opaque = one / (one + math.exp(-logits[i]))
-        by_logit[i] = g[_OPACITY] * opacity * (one - opaque)
+        by_opacity[i] = g[_OPACITY] * opacity / opacities[i]
 
         # 3. Covariance in the image, through its inverse (A, B; B, C) and through the opacity
         A, B_, C = two * record[HALF_A], record[B], two * record[HALF_C]
@@ -296,7 +295,7 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
 
         # 4. T = M @ turned @ diag(scales)
         for k in range(3):
-            by_scale[i, k] = by_T[0, k] * T[0, k] + by_T[1, k] * T[1, k]
+            by_scale[i, k] = (by_T[0, k] * T[0, k] + by_T[1, k] * T[1, k]) / scales[k]
             by_T[0, k] *= scales[k]
             by_T[1, k] *= scales[k]
         for row in range(3):

@@ -58,27 +58,31 @@ SH3_XYZ = 1.445305721320277
 def spherical_harmonics(direction, basis):
     """Write the harmonics of a unit vector (3,) to ``basis`` (1, 4, 9 or 16,)."""
     x, y, z = direction[0], direction[1], direction[2]
+    real = direction.dtype.type
+    two, three, four = real(2), real(3), real(4)
     n = len(basis)
     basis[0] = SH0
 
     if n > 1:
-        basis[1], basis[2], basis[3] = -SH1 * y, SH1 * z, -SH1 * x
+        c = real(SH1)
+        basis[1], basis[2], basis[3] = -c * y, c * z, -c * x
 
     if n > 4:
-        basis[4] = SH2[0] * x * y
-        basis[5] = -SH2[0] * y * z
-        basis[6] = SH2[1] * (2 * z * z - x * x - y * y)
-        basis[7] = -SH2[0] * x * z
-        basis[8] = SH2[2] * (x * x - y * y)
+        xx, yy, zz = x * x, y * y, z * z
+        c, d, e = real(SH2[0]), real(SH2[1]), real(SH2[2])
+        basis[4], basis[5], basis[7] = c * x * y, -c * y * z, -c * x * z
+        basis[6] = d * (two * zz - xx - yy)
+        basis[8] = e * (xx - yy)
 
-    if n > 9:
-        basis[9] = -SH3[0] * y * (3 * x * x - y * y)
-        basis[10] = SH3[1] * x * y * z
-        basis[11] = -SH3[2] * y * (4 * z * z - x * x - y * y)
-        basis[12] = SH3[3] * z * (2 * z * z - 3 * x * x - 3 * y * y)
-        basis[13] = -SH3[2] * x * (4 * z * z - x * x - y * y)
-        basis[14] = SH3_XYZ * z * (x * x - y * y)
-        basis[15] = -SH3[0] * x * (x * x - 3 * y * y)
+        if n > 9:
+            c, d, e = real(SH3[0]), real(SH3[1]), real(SH3[2])
+            basis[9] = -c * y * (three * xx - yy)
+            basis[10] = d * x * y * z
+            basis[11] = -e * y * (four * zz - xx - yy)
+            basis[12] = real(SH3[3]) * z * (two * zz - three * xx - three * yy)
+            basis[13] = -e * x * (four * zz - xx - yy)
+            basis[14] = real(SH3_XYZ) * z * (xx - yy)
+            basis[15] = -c * x * (xx - three * yy)
 
 
 @compiled
@@ -145,8 +149,8 @@ def project(gaussians, pose, camera, part, projected):
     """Project Gaussians and drop those that are not seen.
 
     Args:
-        gaussians: means (N, 3), logarithms of scales (N, 3), quaternions (N, 4), logits of the
-            opacities (N,), spherical harmonics (N, K, 3).
+        gaussians: means (N, 3), scales (N, 3), quaternions (N, 4), opacities (N,), spherical
+            harmonics (N, K, 3).
         pose: R (3, 3) and t (3,) of T_norm_cam.
         camera: fx, fy, cx, cy, width, height, nearest depth.
         part: first of the Gaussians and the one after the last; what is seen of them is written
@@ -157,7 +161,7 @@ def project(gaussians, pose, camera, part, projected):
     Returns:
         How many are seen.
     """
-    means, log_scales, quaternions, logits, harmonics = gaussians
+    means, scales, quaternions, opacities, harmonics = gaussians
     R, t = pose
     records, rectangles, ids = projected
     real = means.dtype.type
@@ -188,12 +192,12 @@ def project(gaussians, pose, camera, part, projected):
         u, v = fx * p[0] * inverse + cx, fy * p[1] * inverse + cy
 
         # 2. Can it reach the image? First of all, as most of a room is behind or beside
-        largest = math.exp(max(log_scales[i, 0], log_scales[i, 1], log_scales[i, 2]))
+        largest = max(scales[i, 0], scales[i, 1], scales[i, 2])
         reach = widest * largest * inverse + two
         if u + reach < zero or u - reach > width or v + reach < zero or v - reach > height:
             continue
 
-        opacity = one / (one + math.exp(-logits[i]))
+        opacity = opacities[i]
         if not opacity * brightest > one:
             continue
 
@@ -206,7 +210,7 @@ def project(gaussians, pose, camera, part, projected):
 
         a, b, c = zero, zero, zero
         for k in range(3):
-            scale = math.exp(log_scales[i, k])
+            scale = scales[i, k]
             t0 = scale * (M[0, 0] * turned[0, k] + M[0, 1] * turned[1, k] + M[0, 2] * turned[2, k])
             t1 = scale * (M[1, 0] * turned[0, k] + M[1, 1] * turned[1, k] + M[1, 2] * turned[2, k])
             a += t0 * t0

@@ -98,9 +98,9 @@ def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> flo
     n = 200
     gaussians = GaussianTensors(
         torch.rand(n, 3, generator=rng) * torch.tensor([2.0, 2.0, 1.0]) + torch.tensor([-1, -1, 2]),
-        torch.rand(n, 3, generator=rng) * 1.5 - 4,
+        torch.exp(torch.rand(n, 3, generator=rng) * 1.5 - 4),
         torch.randn(n, 4, generator=rng),
-        torch.randn(n, generator=rng),
+        torch.rand(n, generator=rng),
         0.3 * torch.randn(n, 9, 3, generator=rng),
     )
     camera = Camera(96, 64, 90.0, 90.0, 48.0, 32.0), 0.1
@@ -225,7 +225,7 @@ def _finite_poses(R: Tensor, t: Tensor) -> list[tuple[np.ndarray, np.ndarray] | 
 
 def _arrays(gaussians: Any) -> rasterizer.Gaussians:
     """The same memory as arrays."""
-    means, log_scales, quaternions, logits, harmonics = (
+    means, scales, quaternions, opacities, harmonics = (
         tensor.detach().contiguous().numpy() for tensor in gaussians
     )
-    return means, log_scales, quaternions, logits, harmonics
+    return means, scales, quaternions, opacities, harmonics

@@ -56,14 +56,14 @@ def rotations(quaternions):
 
 def reference_splat(gaussians, pose: Pose, camera: Camera, near: float):
     """Pixels (H * W, 5) that one pose, batch shape (), shows: colour, depth, opacity."""
-    means, log_scales, quaternions, logits, harmonics = gaussians
+    means, scales, quaternions, opacities, harmonics = gaussians
     p = (means - pose.t) @ pose.R
     ahead = (p[:, 2] > near).nonzero()[:, 0]
     ahead = ahead[p[ahead, 2].argsort()]
     p = p[ahead]
     x, y, z = p.unbind(-1)
 
-    axes = rotations(quaternions)[ahead] * log_scales[ahead].exp()[:, None]
+    axes = rotations(quaternions)[ahead] * scales[ahead][:, None]
     covariance = pose.R.T @ axes @ axes.transpose(1, 2) @ pose.R
     zero = torch.zeros_like(z)
     # held where it is at most 15 % of the image beyond its edge
@@ -81,7 +81,7 @@ def reference_splat(gaussians, pose: Pose, camera: Camera, near: float):
     sharp = J @ covariance @ J.transpose(1, 2)
     filtered = sharp + 0.3 * torch.eye(2).to(sharp)
     share = (torch.linalg.det(sharp).clamp_min(0) / torch.linalg.det(filtered)).sqrt()
-    opacity = logits[ahead].sigmoid() * share
+    opacity = opacities[ahead] * share
 
     pixels = torch.from_numpy(camera.pixel_centers()).to(p)
     center = torch.stack([camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy], dim=-1)
