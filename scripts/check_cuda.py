@@ -34,6 +34,8 @@ from rich.table import Table
 
 from caldiff_ros.demo.data import DemoImage, read_demo
 from caldiff_ros.evaluation.environment import hardware, versions
+from caldiff_ros.evaluation.protocol import run_queries
+from caldiff_ros.evaluation.report import success_rates
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.mapping.build import BUILD_PRESETS, build_diffusion
@@ -43,11 +45,9 @@ from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.splatting import gpu_rasterizer
-from caldiff_ros.scenes.scene import Scene
+from caldiff_ros.scenes.scene import Frame, Scene
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Success: normalized units and degrees.
-_WITHIN = (0.01, 2.0)
 
 
 def main() -> int:
@@ -65,11 +65,12 @@ def main() -> int:
     small = arguments.device == 'cpu'
     localization_map = LocalizationMap.load(ROOT / 'maps/diorama_room')
     camera, images = read_demo(ROOT / 'demo')
+    frames = [Frame(image.path.name, image.path, camera, image.T_map_cam) for image in images]
     content = {'hardware': hardware(str(device)), 'versions': versions()}
 
     content['renderer'] = check_renderer(device)
     content['presets'] = [
-        measure_preset(localization_map, camera, images[:n], preset, device)
+        measure_preset(localization_map, frames[:n], preset, device)
         for preset, n in _presets(small, arguments.tiny)
     ]
     content['builds'] = [
@@ -116,43 +117,25 @@ def check_renderer(device: torch.device) -> dict[str, object]:
 
 
 def measure_preset(
-    localization_map: LocalizationMap,
-    camera: Camera,
-    images: list[DemoImage],
-    preset: str,
-    device: torch.device,
+    localization_map: LocalizationMap, frames: list[Frame], preset: str, device: torch.device
 ) -> dict[str, object]:
     """Success and times of a preset on images of the demo."""
     localizer = Localizer(localization_map, preset, str(device))
-    localizer.localize(images[0].read_rgb(), camera)
-    seconds, right, stages = [], [], []
-
-    for image in images:
-        rgb = image.read_rgb()
-        began = time.perf_counter()
-        answer = localizer.localize(rgb, camera)
-        seconds.append(time.perf_counter() - began)
-        stages.append(answer.timings)
-        right.append(answer.T_map_cam is not None and _is_right(localization_map, answer, image))
+    run_queries(localizer, frames[:1], localization_map.unit)
+    queries = run_queries(localizer, frames, localization_map.unit)
+    seconds = [query.seconds for query in queries]
 
     return {
         'preset': preset,
-        'images': len(images),
-        'success_rate': 100 * float(np.mean(right)),
+        'images': len(queries),
+        'success_rate': success_rates(queries)[0],
         'median_ms': 1e3 * float(np.median(seconds)),
         'p90_ms': 1e3 * float(np.quantile(seconds, 0.9)),
         'stage_ms': {
-            name: 1e3 * float(np.median([each[name] for each in stages])) for name in stages[0]
+            name: 1e3 * float(np.median([query.timings[name] for query in queries]))
+            for name in queries[0].timings
         },
     }
-
-
-def _is_right(localization_map: LocalizationMap, answer, image: DemoImage) -> bool:
-    found, truth = (
-        localization_map.to_norm(pose[None]) for pose in (answer.T_map_cam, image.T_map_cam)
-    )
-    off = float(found.translation_error(truth)[0]), float(found.rotation_error_deg(truth)[0])
-    return off[0] < _WITHIN[0] and off[1] < _WITHIN[1]
 
 
 def measure_build(

@@ -24,7 +24,7 @@ from caldiff_ros.localization.comparison_kernels import BLOCK_PX, EDGE_RATIO, FA
 from caldiff_ros.localization.query import Query, blur_kernel, blurred, robust_loss, robust_weight
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions
-from caldiff_ros.nerf.rasterizer import in_parallel
+from caldiff_ros.parallel import in_parallel
 
 #: Blur by which depth is filled in where a ray hits nothing, in pixels.
 _FILLING_PX = 2.0

@@ -24,7 +24,7 @@ from caldiff_ros.localization.comparison_kernels import (
     WHITE,
 )
 from caldiff_ros.nerf.field import RadianceField, pixel_directions, pose_batches
-from caldiff_ros.nerf.rasterizer import in_parallel
+from caldiff_ros.parallel import in_parallel
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import roma
@@ -107,7 +108,7 @@ class Growth:
             R = roma.unitquat_to_rotmat(quaternion[:, [1, 2, 3, 0]])
             offset = noise * added['log_scales'][last].exp()
             added['means'][last] += (R @ offset[..., None])[..., 0]
-            added['log_scales'][last] -= torch.tensor(_SPLIT_FACTOR).log()
+            added['log_scales'][last] -= math.log(_SPLIT_FACTOR)
             kept[split] = False
 
         # 3. The optimizer remembers those that remain

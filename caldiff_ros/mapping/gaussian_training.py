@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass, replace
 from dataclasses import field as dataclass_field
 from typing import Any, ClassVar
@@ -33,13 +32,11 @@ from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 from caldiff_ros.nerf.splat_kernels import SH0
 from caldiff_ros.nerf.splatting import splat
 
-logger = logging.getLogger(__name__)
-
 #: Nothing is nearer to a camera than this share of the depth that 99 % of the points exceed.
 _NEAR_SHARE, _NEAR_QUANTILE = 0.3, 0.01
 #: Depths from which quantiles are taken, at most.
 _MOST_DEPTHS = 1 << 20
-#: Smallest distance between starting points that counts, as a share of the median depth.
+#: Smallest distance between starting points that counts, normalized units.
 _LEAST_DISTANCE = 1e-5
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.compiling import compiled
-from caldiff_ros.nerf.rasterizer import in_parallel, ranges
+from caldiff_ros.parallel import in_parallel, ranges
 
 #: Window of the structural similarity (Wang et al. 2004): standard deviation and reach in pixels,
 #: and the constants for colours in 0..1.
@@ -37,6 +38,7 @@ def image_loss(image: Tensor, target: Tensor, weight: Tensor, ssim_weight: float
     return (1 - ssim_weight) * absolute + ssim_weight * dissimilar
 
 
+@functools.cache
 def _window() -> Tensor:
     x = torch.arange(-_REACH, _REACH + 1.0)
     window = torch.exp(-(x**2) / (2 * _SIGMA**2))

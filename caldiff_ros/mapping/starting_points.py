@@ -146,16 +146,15 @@ def triangulated_points(
         return StartingPoints(xyz, torch.full((count, 3), 0.5), source)
 
     # 3. Their colours, and random pixels at the depths that are found in each view
-    xyz = torch.cat([xyz[good] for xyz, good in zip(best_xyz, found, strict=True)])
+    xyz_of_views = [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)]
+    xyz = torch.cat(xyz_of_views)
     places = [places[good].long() for (places, _), good in zip(features, found, strict=True)]
     rgb = torch.cat(
         [image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)]
     )
     kept = torch.randperm(len(xyz), generator=generator)[:count]
     n_random = round(_RANDOM_SHARE * len(kept))
-    more = _random_pixels(
-        views, [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)], n_random, generator
-    )
+    more = _random_pixels(views, xyz_of_views, n_random, generator)
     source = f'{n_found} triangulated features of {len(pairs)} pairs of views, {n_random} random'
 
     return StartingPoints(

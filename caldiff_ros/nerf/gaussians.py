@@ -23,8 +23,8 @@ from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.level_of_detail import merged
 from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
 
-#: Images smaller than this share of the training images' size are those of merged Gaussians, and
-#: how many sizes these are merged for per halving of the size.
+#: Images smaller than those of the training by this factor are those of merged Gaussians, and how
+#: many sizes these are merged for per halving of the size.
 _LEAST_REDUCTION = 1.4
 _LEVELS_PER_OCTAVE = 2
 #: Below this opacity a pixel's expected depth says nothing.

@@ -1,19 +1,12 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Shares the rasterization of Gaussians out among threads: views, or parts of one.
-
-The kernels release Python's lock, so threads of our own run them: any number of callers may render
-at once, which Numba's own threading layers do not all allow, and ``torch.set_num_threads`` counts.
-"""
+"""Shares the rasterization of Gaussians out among threads: views, or parts of one."""
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,8 +26,8 @@ from caldiff_ros.nerf.splat_kernels import (
     sort_by_depth,
     sort_into_tiles,
 )
+from caldiff_ros.parallel import in_parallel, ranges
 
-_T = TypeVar('_T')
 #: Parts of an image for each thread: tiles are not equally full.
 _PARTS_PER_THREAD = 4
 
@@ -117,44 +110,6 @@ class ProjectedView:
                 yield tiles, (first, last, column, n_columns, self.grid[1])
 
 
-@functools.cache
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads, thread_name_prefix='rasterizer')
-
-
-def in_parallel(work: Callable[..., _T], arguments: Sequence[tuple], n_threads: int) -> list[_T]:
-    """Call ``work`` with each tuple of arguments, on ``n_threads`` threads, this one among them.
-
-    What a call raises ends the others that have not begun.
-    """
-    if n_threads == 1 or len(arguments) == 1:
-        return [work(*each) for each in arguments]
-
-    ahead = iter(range(len(arguments)))
-    results: list[Any] = [None] * len(arguments)
-
-    def take() -> None:
-        for i in ahead:
-            try:
-                results[i] = work(*arguments[i])
-            except BaseException:
-                list(ahead)  # nobody takes any of these
-                raise
-
-    n_helpers = min(n_threads, len(arguments)) - 1
-    helpers = [_pool(n_threads - 1).submit(take) for _ in range(n_helpers)]
-    try:
-        take()
-    finally:
-        # one that has not begun, because others are rendering as well, would find nothing to do
-        begun = [helper for helper in helpers if not helper.cancel()]
-        wait(begun)
-
-    for helper in begun:
-        helper.result()
-    return results
-
-
 def camera_numbers(camera: Camera, nearest: float, dtype: type = np.float32) -> np.ndarray:
     """A camera as the kernels take it."""
     numbers = camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height, nearest
@@ -213,12 +168,6 @@ def view(
 def _room_for(n: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Records, rectangles and numbers of ``n`` projected Gaussians."""
     return np.empty((n, COLUMNS), dtype), np.empty((n, 4), np.int16), np.empty(n, np.int32)
-
-
-def ranges(n: int, count: int) -> list[tuple[int, int]]:
-    """``count`` ranges of about the same length that cover ``n`` things."""
-    ends = [n * i // count for i in range(count + 1)]
-    return list(itertools.pairwise(ends))
 
 
 def image(projected: ProjectedView, groups: PixelGroups, n_threads: int) -> np.ndarray:

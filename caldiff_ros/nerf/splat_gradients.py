@@ -16,7 +16,6 @@ from caldiff_ros.compiling import compiled
 from caldiff_ros.nerf.splat_kernels import (
     BLUE,
     DEPTH,
-    EXP,
     EXPONENT,
     FILTER_VARIANCE,
     GREEN,
@@ -36,7 +35,10 @@ from caldiff_ros.nerf.splat_kernels import (
     B,
     U,
     V,
+    falloff,
+    falloff_numbers,
     image_plane,
+    most_groups_of,
     rotation_matrix,
     spherical_harmonics,
     tiles_of,
@@ -65,13 +67,10 @@ def blend_gradients(records, tiles, groups, part, images, gradients):
     image, image_gradients = images
     dtype = records.dtype
     real = dtype.type
-    zero, one, eighth = real(0), real(1), real(0.125)
+    zero, one = real(0), real(1)
     most, full = real(MAX_ALPHA), real(MIN_TRANSMITTANCE)
-    e0, e1, e2 = real(EXP[0]), real(EXP[1]), real(EXP[2])
-    e3, e4, e5 = real(EXP[3]), real(EXP[4]), real(EXP[5])
-    most_groups = 0
-    for tile in range(len(group_starts) - 1):
-        most_groups = max(most_groups, group_starts[tile + 1] - group_starts[tile])
+    numbers = falloff_numbers(records)
+    most_groups = most_groups_of(group_starts)
 
     # of each pixel of the tile: light that comes through, the loss's part that lies behind, and the
     # loss's gradients to colour, depth and opacity
@@ -120,12 +119,7 @@ def blend_gradients(records, tiles, groups, part, images, gradients):
                 for k in range(TILE):
                     du, dv = at_u[k] - u, at_v[k] - v
                     q = (half_a * du + b * dv) * du + half_c * dv * dv
-                    s = q * eighth
-                    e = e0 + s * (e1 + s * (e2 + s * (e3 + s * (e4 + s * e5))))
-                    e *= e
-                    e *= e
-                    e *= e
-                    e = e if q < exponent else zero
+                    e = falloff(q, exponent, numbers)
                     alpha = min(opacity * e, most)
                     weight = alpha * light[k]
                     value = want[0, k] * red + want[1, k] * green + want[2, k] * blue
@@ -170,7 +164,6 @@ def harmonics_gradients(direction, weights, gradient):
         weights: of the harmonics, (1, 4, 9 or 16,).
         gradient: to the direction, added to, (3,).
     """
-    # half of the central difference of polynomials of degree 3 would do; these are exact
     x, y, z = direction[0], direction[1], direction[2]
     n = len(weights)
     if n > 1:
@@ -225,11 +218,8 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
     fx, fy = camera[0], camera[1]
     zero, one, two, variance = real(0), real(1), real(2), real(FILTER_VARIANCE)
     p, offset, direction = np.empty(3, dtype), np.empty(3, dtype), np.empty(3, dtype)
-    by_p, by_direction, weights = (
-        np.empty(3, dtype),
-        np.empty(3, dtype),
-        np.empty(harmonics.shape[1], dtype),
-    )
+    by_p, by_direction = np.empty(3, dtype), np.empty(3, dtype)
+    weights = np.empty(harmonics.shape[1], dtype)
     J, by_J = np.empty((2, 3), dtype), np.empty((2, 3), dtype)
     M, by_M = np.empty((2, 3), dtype), np.empty((2, 3), dtype)
     turned, by_turned = np.empty((3, 3), dtype), np.empty((3, 3), dtype)

@@ -416,6 +416,36 @@ def tiles_of(part):
 
 
 @compiled
+def most_groups_of(group_starts):
+    """Groups of the tile that has most of them, see `blend`."""
+    most = 0
+    for tile in range(len(group_starts) - 1):
+        most = max(most, group_starts[tile + 1] - group_starts[tile])
+
+    return most
+
+
+@compiled
+def falloff_numbers(records):
+    """Numbers of `falloff` in the type of the records: the polynomial's, 1/8 and 0."""
+    real = records.dtype.type
+    low = real(EXP[0]), real(EXP[1]), real(EXP[2])
+    return low, (real(EXP[3]), real(EXP[4]), real(EXP[5])), real(0.125), real(0)
+
+
+@compiled
+def falloff(q, exponent, numbers):
+    """exp(-q) below the exponent, and 0 from there on; without a branch."""
+    (e0, e1, e2), (e3, e4, e5), eighth, zero = numbers
+    s = q * eighth
+    e = e0 + s * (e1 + s * (e2 + s * (e3 + s * (e4 + s * e5))))
+    e *= e
+    e *= e
+    e *= e
+    return e if q < exponent else zero
+
+
+@compiled
 def blend(records, tiles, groups, part, image):
     """Blend the Gaussians of tiles.
 
@@ -432,14 +462,10 @@ def blend(records, tiles, groups, part, image):
     begins, ends, places = tiles
     group_starts, us, vs, pixels = groups
     real = records.dtype.type
-    zero, one, eighth = real(0), real(1), real(0.125)
+    zero, one = real(0), real(1)
     most, full = real(MAX_ALPHA), real(MIN_TRANSMITTANCE)
-    e0, e1, e2 = real(EXP[0]), real(EXP[1]), real(EXP[2])
-    e3, e4, e5 = real(EXP[3]), real(EXP[4]), real(EXP[5])
-    n_tiles = len(group_starts) - 1
-    most_groups = 0
-    for tile in range(n_tiles):
-        most_groups = max(most_groups, group_starts[tile + 1] - group_starts[tile])
+    numbers = falloff_numbers(records)
+    most_groups = most_groups_of(group_starts)
 
     # light that comes through, colour and depth, of each pixel of the tile
     through = np.empty((most_groups, TILE), records.dtype)
@@ -478,12 +504,7 @@ def blend(records, tiles, groups, part, image):
                 for k in range(TILE):
                     dx, dy = at_u[k] - u, at_v[k] - v
                     q = (half_a * dx + b * dy) * dx + half_c * dy * dy
-                    s = q * eighth
-                    e = e0 + s * (e1 + s * (e2 + s * (e3 + s * (e4 + s * e5))))
-                    e *= e
-                    e *= e
-                    e *= e
-                    e = e if q < exponent else zero
+                    e = falloff(q, exponent, numbers)
                     alpha = min(opacity * e, most)
                     weight = alpha * light[k]
                     light[k] -= weight

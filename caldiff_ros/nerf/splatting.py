@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from caldiff_ros.nerf import gpu_splatting, rasterizer
 from caldiff_ros.nerf.field import BeforePart, render_on
 from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.splat_kernels import CHANNELS
+from caldiff_ros.parallel import in_parallel
 
 logger = logging.getLogger(__name__)
 
@@ -110,15 +112,13 @@ def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> flo
     return float((shown - splat(gaussians, pose, camera))[..., [0, 1, 2, 4]].abs().max())
 
 
+@dataclass(frozen=True)
 class _View:
     """What does not change from pose to pose."""
 
-    def __init__(
-        self, numbers: np.ndarray, groups: rasterizer.PixelGroups, before: BeforePart
-    ) -> None:
-        self.numbers = numbers
-        self.groups = groups
-        self.before = before
+    numbers: np.ndarray
+    groups: rasterizer.PixelGroups
+    before: BeforePart
 
 
 class _Splat(torch.autograd.Function):
@@ -146,9 +146,7 @@ class _Splat(torch.autograd.Function):
             images[i] = torch.from_numpy(rasterizer.image(projected, view.groups, alone))
             return projected if len(poses) == 1 else None
 
-        kept = rasterizer.in_parallel(
-            render, [(i,) for i in range(len(poses))], 1 if alone > 1 else n_threads
-        )
+        kept = in_parallel(render, [(i,) for i in range(len(poses))], 1 if alone > 1 else n_threads)
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(R, t, images, *gaussians)
             # of several views the projection is computed anew: it takes more memory than the images
@@ -189,7 +187,7 @@ class _Splat(torch.autograd.Function):
         sums: list[Tensor] | None = None
         batches = torch.arange(len(t)).split(n_threads)
         for batch in batches:
-            results = rasterizer.in_parallel(
+            results = in_parallel(
                 differentiate, [(i,) for i in batch.tolist()], 1 if alone > 1 else n_threads
             )
             for i, result in zip(batch.tolist(), results, strict=True):
