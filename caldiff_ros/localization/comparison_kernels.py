@@ -175,7 +175,8 @@ def linearize(rendering, query, kernels, camera, numbers, sums):
         query: blurred colours (H, W, 3), and 1 where they are compared, else 0, (H, W).
         kernels: blur of the colours, (5,) or (0,) for none, and the one that fills depths, (5,).
         camera: fx, fy, cx, cy.
-        numbers: robust scale, weight at edges, 1 if the exposure may differ.
+        numbers: robust scale, weight at edges, share of the query in the image gradients, 1 if the
+            exposure may differ.
         sums: curvature J^T W J (6, 6) and gradient J^T W r of each block of pixels (rows, columns,
             6), added to; translation in the camera's frame.
 
@@ -186,10 +187,11 @@ def linearize(rendering, query, kernels, camera, numbers, sums):
     target, seen = query
     curvature, gradient = sums
     fx, fy, cx, cy = camera
-    robust_scale, edge_weight, is_affine = numbers
+    robust_scale, edge_weight, query_share, is_affine = numbers
     height, width, _ = rgb.shape
     real = rgb.dtype.type
     half, one = real(0.5), real(1)
+    of_query, of_render = real(query_share), real(1 - query_share)
 
     # 1. As the query is blurred and exposed
     shown = rgb
@@ -222,7 +224,6 @@ def linearize(rendering, query, kernels, camera, numbers, sums):
             if edge_weight < 1 and _at_edge(depth, opacity, v, u):
                 compared *= real(edge_weight)
 
-            # the gradient of the render: that of the image has its noise, as the residual has
             left, right = max(u - 1, 0), min(u + 1, width - 1)
             above, below = max(v - 1, 0), min(v + 1, height - 1)
             step_u = one / real(max(right - left, 1))
@@ -230,8 +231,10 @@ def linearize(rendering, query, kernels, camera, numbers, sums):
             squared, uu, uv, vv, ru, rv = real(0), real(0), real(0), real(0), real(0), real(0)
             for k in range(3):
                 residual = image[v, u, k] - target[v, u, k]
-                g_u = (image[v, right, k] - image[v, left, k]) * step_u
-                g_v = (image[below, u, k] - image[above, u, k]) * step_v
+                g_u = of_render * (image[v, right, k] - image[v, left, k])
+                g_u = step_u * (g_u + of_query * (target[v, right, k] - target[v, left, k]))
+                g_v = of_render * (image[below, u, k] - image[above, u, k])
+                g_v = step_v * (g_v + of_query * (target[below, u, k] - target[above, u, k]))
                 squared += residual * residual
                 uu += g_u * g_u
                 uv += g_u * g_v

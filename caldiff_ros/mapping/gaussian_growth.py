@@ -38,6 +38,9 @@ class GrowthConfig:
     max_size: float = 0.5
     """Gaussians whose largest standard deviation is more than this share of the median depth, from
     the start of the growth on, are removed."""
+    min_visible: float = 0.15
+    """Gaussians of which no training view sees a larger share are removed, for images with alpha:
+    the inside of an object's hull is hidden from the cameras, but not from below or beside them."""
 
 
 class Growth:
@@ -79,12 +82,20 @@ class Growth:
         self.seen += norm > 0
 
     @torch.no_grad()
-    def grow(self, optimizer: torch.optim.Optimizer) -> None:
-        """Double, split and remove; the optimizer follows."""
+    def grow(self, optimizer: torch.optim.Optimizer, visible: Tensor | None = None) -> None:
+        """Double, split and remove; the optimizer follows.
+
+        Args:
+            optimizer: trains the Gaussians.
+            visible: share of each that some view sees (N,), see `visibility.visible_shares`; None
+                where none is removed for that.
+        """
         field, config = self.field, self.config
         mean = self.gradient / self.seen.clamp_min(1)
         largest = field.log_scales.amax(1).exp() / self.depth
         kept = (field.logits.sigmoid() > config.min_opacity) & (largest < config.max_size)
+        if visible is not None:
+            kept &= visible > config.min_visible
 
         # 1. Those that explain too much, the worst first, within the budget
         wanted = ((mean > config.gradient) & kept).nonzero()[:, 0]

@@ -28,6 +28,7 @@ from caldiff_ros.mapping.gaussian_growth import Growth, GrowthConfig
 from caldiff_ros.mapping.image_loss import image_loss
 from caldiff_ros.mapping.starting_points import StartingPoints, point_depths, starting_points
 from caldiff_ros.mapping.training_loop import Trainer, TrainingSchedule, train
+from caldiff_ros.mapping.visibility import visible_shares
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 from caldiff_ros.nerf.splat_kernels import SH0
 from caldiff_ros.nerf.splatting import splat
@@ -70,6 +71,9 @@ class GaussianTraining(FieldTraining):
     training cameras are 1 to 3 dB worse; those of a room are better without."""
     scale_weight: float = 1.0
     """Weight of the mean scale, in median depths of the scene, for images with alpha."""
+    thickness_weight: float = 1.0
+    """Weight of the mean of the smallest of the three scales, likewise: flat Gaussians lie on the
+    surface."""
     depth_weight: float = 0.02
     """Weight of the mean depth error over the median depth where there are depth images."""
     exact_depth: bool = False
@@ -278,7 +282,9 @@ class GaussianTrainer(Trainer):
         # 3. No more and no larger Gaussians than the images need
         if self._data.views.alpha is not None:
             loss = loss + training.opacity_weight * gaussians.opacities.mean()
-            loss = loss + training.scale_weight * gaussians.scales.mean() / self._depth
+            scales = gaussians.scales / self._depth
+            loss = loss + training.scale_weight * scales.mean()
+            loss = loss + training.thickness_weight * scales.amin(1).mean()
 
         # 4. Depth
         if images.depth is not None and (training.exact_depth or self._growing(schedule)):
@@ -303,7 +309,7 @@ class GaussianTrainer(Trainer):
             if by_place is not None:
                 self._growth.observe(by_place, *self._shown)
             if schedule.steps >= growth.start and schedule.steps % growth.interval == 0:
-                self._growth.grow(self._optimizer)
+                self._growth.grow(self._optimizer, self._visible())
 
         numbers = {'gaussians': float(len(field.means))}
         held_out = self._data.held_out
@@ -316,6 +322,14 @@ class GaussianTrainer(Trainer):
         """Measure how near the images come to each Gaussian."""
         field = self.module
         field.distances = nearest_distances(field.means.detach(), self._data.views.T_norm_cam)
+
+    def _visible(self) -> Tensor | None:
+        """See `Growth.grow`; a room's cameras are inside it, and the hull of their images empty."""
+        if self._data.views.alpha is None:
+            return None
+
+        images = self._sizes[2]
+        return visible_shares(self.module, self._data.views.T_norm_cam, images.camera)
 
     def _growing(self, schedule: TrainingSchedule) -> bool:
         return schedule.steps < self._training.growth.end_share * schedule.expected

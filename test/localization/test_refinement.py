@@ -11,7 +11,7 @@ from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import matching
+from caldiff_ros.localization import alignment, matching
 from caldiff_ros.localization.alignment import (
     AlignmentConfig,
     Level,
@@ -24,6 +24,16 @@ from caldiff_ros.localization.alignment import (
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
 from caldiff_ros.nerf.field import Rendering
+
+LEVEL = Level(
+    longer_side=100,
+    iterations=5,
+    blur_px=0.0,
+    robust_scale=0.3,
+    edge_weight=0.5,
+    mean_gradient=True,
+    min_step_px=0.05,
+)
 
 
 def colour_jacobian(out, pose):
@@ -78,14 +88,7 @@ def test_alignment_makes_no_pose_worse(scene):
     """Not even one that sees another part of the wall."""
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.4, 40, seed=0, n=4)])
-    level = Level(
-        longer_side=100,
-        iterations=0,
-        blur_px=0.8,
-        robust_scale=1.0,
-        edge_weight=1.0,
-        min_step_px=0.05,
-    )
+    level = replace(LEVEL, blur_px=0.8, robust_scale=1.0, edge_weight=1.0, mean_gradient=False)
     before, after = (
         align_level(field, query, start, replace(level, iterations=iterations)).cost
         for iterations in (0, 6)
@@ -104,23 +107,15 @@ def test_a_level_beyond_the_pixels_of_the_image_is_skipped(scene):
         aligned = align(field, query, start, config, on_step=lambda *step: visited.append(step[0]))
         return aligned.T_norm_cam
 
-    fine = Level(
-        longer_side=100,
-        iterations=5,
-        blur_px=0.0,
-        robust_scale=0.3,
-        edge_weight=0.5,
-        min_step_px=0.05,
-    )
-    coarse = [replace(fine, longer_side=side, blur_px=0.8) for side in (25, 50)]
-    finer = replace(fine, longer_side=200)
-    short = refined(*coarse, fine)
+    coarse = [replace(LEVEL, longer_side=side, blur_px=0.8) for side in (25, 50)]
+    finer = replace(LEVEL, longer_side=200)
+    short = refined(*coarse, LEVEL)
     starts = visited.count(0)
-    long = refined(*coarse, fine, finer)
+    long = refined(*coarse, LEVEL, finer)
     assert visited.count(0) == starts == 3
     assert torch.equal(short.t, long.t)
     # with another blur it is another comparison
-    refined(*coarse, replace(fine, blur_px=0.8), finer)
+    refined(*coarse, replace(LEVEL, blur_px=0.8), finer)
     assert visited.count(0) == 4
 
 
@@ -266,3 +261,24 @@ def test_inerf_of_a_field_without_gradients_is_refused(scene):
 def test_as_many_survivors_as_there_are_gaps_between_levels():
     with pytest.raises(CaldiffError, match=r'^survivors are \(3,\) for 4 levels, .* correct it$'):
         AlignmentConfig().keeping(3)
+
+
+def test_the_mean_gradient_takes_fewer_steps_near_the_end(scene):
+    """A single one from the same places; the residuals are the same, only the step differs."""
+    field, true, query = scene
+    start = moved(true, 0.01, 1, seed=5, n=12)
+    levels = [replace(LEVEL, mean_gradient=mean, iterations=1) for mean in (False, True)]
+    one_sided, mean = (align_level(field, query, start, level).T_norm_cam for level in levels)
+    errors = [poses.translation_error(true).median() for poses in (one_sided, mean)]
+    assert float(errors[1]) < 0.5 * float(errors[0])
+
+
+@pytest.mark.parametrize('level', [LEVEL, replace(LEVEL, mean_gradient=False, blur_px=0.8)])
+def test_the_compiled_comparison_is_that_of_the_tensors(scene, level):
+    field, true, query = scene
+    rendering = field.render(moved(true, 0.01, 1, seed=5, n=2), query.camera)
+    target = alignment.Target.of(query, level.blur_px)
+    compiled = alignment._compiled_comparison(rendering, target, level)
+    tensors = alignment._comparison(rendering, target, level)
+    for got, expected in zip(compiled, tensors, strict=True):
+        assert float((got - expected).norm() / expected.norm()) < 1e-4
