@@ -15,6 +15,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Pose
 from caldiff_ros.mapping.bounds import visual_hull
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.sparse_points import SparsePoints
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
 
@@ -60,22 +61,30 @@ class StartingPoints:
 
 
 def starting_points(
-    views: Views, aabb: Tensor, count: int, context: BuildContext
+    views: Views,
+    aabb: Tensor,
+    count: int,
+    context: BuildContext,
+    sparse: SparsePoints | None = None,
 ) -> StartingPoints:
     """Points to start from, about ``count`` of them at most.
 
-    The measured depth where there is one, the inside of silhouettes for images with alpha, and else
-    features matched between views and triangulated with their poses.
+    The measured depth where there is one, the points of structure from motion if they are enough,
+    the inside of silhouettes for images with alpha, and else features matched between views and
+    triangulated with their poses.
 
     Args:
         views: the training images.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         count: how many points at most.
         context: seed, and receives the progress of 'points'.
+        sparse: points of structure from motion, if there are any.
     """
     generator = context.generator()
     if views.depth is not None and bool((views.depth > 0).any()):
         points = measured_points(views, count, generator)
+    elif sparse is not None and sparse.are_enough:
+        points = sparse_points(views, sparse, count, generator)
     elif views.alpha is not None:
         points = points_in_silhouettes(views, aabb, min(count, _IN_SILHOUETTES), generator)
     else:
@@ -96,6 +105,15 @@ def measured_points(views: Views, count: int, generator: torch.Generator) -> Sta
     xyz = _points_of(views, view, pixel, depth.flatten()[chosen])
 
     return StartingPoints(xyz, views.rgb.flatten(0, 2)[chosen], 'measured depth')
+
+
+def sparse_points(
+    views: Views, sparse: SparsePoints, count: int, generator: torch.Generator
+) -> StartingPoints:
+    """Points of structure from motion (at most ``count``), and random pixels at their depths."""
+    found = StartingPoints(sparse.xyz, sparse.rgb, 'structure from motion')
+    xyz_of_views = [sparse.xyz[indices] for indices in sparse.seen_by]
+    return _with_random_pixels(found, views, xyz_of_views, count, generator)
 
 
 def points_in_silhouettes(
@@ -152,13 +170,35 @@ def triangulated_points(
     rgb = torch.cat(
         [image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)]
     )
-    kept = torch.randperm(len(xyz), generator=generator)[:count]
+    source = f'{n_found} triangulated features of {len(pairs)} pairs of views'
+    return _with_random_pixels(
+        StartingPoints(xyz, rgb, source), views, xyz_of_views, count, generator
+    )
+
+
+def _with_random_pixels(
+    points: StartingPoints,
+    views: Views,
+    xyz_of_views: list[Tensor],
+    count: int,
+    generator: torch.Generator,
+) -> StartingPoints:
+    """At most ``count`` of the points, and random pixels at the depths that each view has.
+
+    Args:
+        points: what was found.
+        views: the images.
+        xyz_of_views: for each view, those of the points that were found in it.
+        count: how many points at most, without the random ones.
+        generator: chooses.
+    """
+    kept = torch.randperm(len(points), generator=generator)[:count]
     n_random = round(_RANDOM_SHARE * len(kept))
     more = _random_pixels(views, xyz_of_views, n_random, generator)
-    source = f'{n_found} triangulated features of {len(pairs)} pairs of views, {n_random} random'
-
     return StartingPoints(
-        torch.cat([xyz[kept], more.xyz]), torch.cat([rgb[kept], more.rgb]), source
+        torch.cat([points.xyz[kept], more.xyz]),
+        torch.cat([points.rgb[kept], more.rgb]),
+        f'{points.source}, {n_random} random',
     )
 
 

@@ -36,17 +36,38 @@ def test_intrinsics_of_a_frame_override_those_of_the_file(nerfstudio, edit_json)
 
 
 @pytest.mark.parametrize(
-    ('camera_model', 'k4', 'model', 'coefficients'),
+    ('keys', 'model', 'coefficients'),
     [
-        ('OPENCV', 0.0, 'plumb_bob', (0.1, 0.2, 0.01, 0.02, 0.3)),
-        ('OPENCV_FISHEYE', 0.4, 'equidistant', (0.1, 0.2, 0.3, 0.4)),
+        (
+            {'camera_model': 'OPENCV', 'k1': 0.1, 'k2': 0.2, 'k3': 0.3, 'p1': 0.01, 'p2': 0.02},
+            'plumb_bob',
+            (0.1, 0.2, 0.01, 0.02, 0.3),
+        ),
+        ({'camera_model': 'PINHOLE'}, 'none', ()),
+        ({'camera_model': 'SIMPLE_RADIAL', 'k1': 0.1}, 'plumb_bob', (0.1, 0, 0, 0, 0)),
+        ({'camera_model': 'RADIAL', 'k1': 0.1, 'k2': 0.2}, 'plumb_bob', (0.1, 0.2, 0, 0, 0)),
+        (
+            {'camera_model': 'FULL_OPENCV', 'k2': 0.2, 'k3': 0.3, 'k6': 0.6, 'p2': 0.02},
+            'rational_polynomial',
+            (0, 0.2, 0, 0.02, 0.3, 0, 0, 0.6),
+        ),
+        (
+            {'camera_model': 'OPENCV_FISHEYE', 'k1': 0.1, 'k2': 0.2, 'k3': 0.3, 'k4': 0.4},
+            'equidistant',
+            (0.1, 0.2, 0.3, 0.4),
+        ),
+        ({'camera_model': 'OPENCV_FISHEYE'}, 'equidistant', (0, 0, 0, 0)),
+        ({'camera_model': 'SIMPLE_RADIAL_FISHEYE', 'k1': 0.1}, 'equidistant', (0.1, 0, 0, 0)),
+        ({'camera_model': 'RADIAL_FISHEYE', 'k1': 0.1, 'k2': 0.2}, 'equidistant', (0.1, 0.2, 0, 0)),
+        ({'is_fisheye': True, 'k1': 0.1, 'p1': 0.0}, 'equidistant', (0.1, 0, 0, 0)),
+        ({'is_fisheye': False, 'k1': 0.1}, 'plumb_bob', (0.1, 0, 0, 0, 0)),
+        ({'k1': None, 'k2': 0.2, 'k3': None}, 'plumb_bob', (0, 0.2, 0, 0, 0)),
     ],
 )
 def test_coefficients_are_put_in_the_order_of_opencv(
-    nerfstudio, edit_json, camera_model, k4, model, coefficients
+    nerfstudio, edit_json, keys, model, coefficients
 ):
-    named = {'k1': 0.1, 'k2': 0.2, 'k3': 0.3, 'k4': k4, 'p1': 0.01, 'p2': 0.02}
-    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(named, camera_model=camera_model))
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(keys))
     camera = open_scene(nerfstudio).frames[0].camera
     assert camera.distortion_model == model
     assert camera.distortion == coefficients
