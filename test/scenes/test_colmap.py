@@ -234,7 +234,11 @@ CAMERAS = [
 REFUSED = [
     'FOV {w} {h} 50 52 29 21 0.9',
     'THIN_PRISM_FISHEYE {w} {h} 50 52 29 21 0.1 0.2 0.01 0.02 0.3 0.4 0.001 0.002',
+    'RAD_TAN_THIN_PRISM_FISHEYE {w} {h} 50 52 29 21' + 12 * ' 0.001',
     'SIMPLE_DIVISION {w} {h} 50 29 21 0.1',
+    'DIVISION {w} {h} 50 52 29 21 0.1',
+    'EUCM {w} {h} 50 52 29 21 0.5 1.1',
+    'EQUIRECTANGULAR {w} {h} {w} {h}',
 ]
 
 
@@ -275,14 +279,14 @@ def test_pycolmap_and_our_reader_agree(model_of, camera, tmp_path):
     theirs.write_binary(str(binary))
 
     for ours in (read_model(text), read_model(binary)):
-        assert ours.cameras.keys() == theirs.cameras.keys()
+        assert set(ours.cameras) == set(theirs.cameras)
         for number, camera in ours.cameras.items():
             other = theirs.cameras[number]
             assert camera.model == other.model.name
             assert (camera.width, camera.height) == (other.width, other.height)
             np.testing.assert_array_equal(camera.parameters, other.params)
 
-        assert ours.images.keys() == theirs.images.keys()
+        assert set(ours.images) == set(theirs.images)
         for number, image in ours.images.items():
             other = theirs.images[number]
             assert (image.name, image.camera_id) == (other.name, other.camera_id)
