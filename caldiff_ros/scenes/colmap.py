@@ -18,10 +18,11 @@ from caldiff_ros.scenes.colmap_model import (
     model_kind,
     read_model,
 )
+from caldiff_ros.scenes.colmap_points import points_of
 from caldiff_ros.scenes.finding import expected_path, find_files, normalized_name
 from caldiff_ros.scenes.intrinsics import colmap_camera
 from caldiff_ros.scenes.reading import fitted_to_files, read_splits, warn_skipped
-from caldiff_ros.scenes.scene import Frame, Scene, ScenePoints
+from caldiff_ros.scenes.scene import Frame, Scene
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def read_colmap(root: Path, folder: Path) -> Scene:
         root=base,
         frames=fitted_to_files(frames, as_stored=True),  # COLMAP does not look at EXIF orientations
         splits=read_splits(base, name_of),
-        points=_points(model, names),
+        points=points_of(model, names),
     )
 
 
@@ -157,21 +158,3 @@ def _image_folders(base: Path) -> list[Path]:
     """Where a dataset may have its images: full size, smaller and smaller, beside the model."""
     smaller = [path for path in base.glob('images_*') if path.name[7:].isdecimal()]
     return [base / 'images', *sorted(smaller, key=lambda path: int(path.name[7:])), base]
-
-
-def _points(model: ColmapModel, names: dict[str, str]) -> ScenePoints | None:
-    """The points, and what each image shows of them under the name of its frame."""
-    if len(model.xyz) == 0:
-        return None
-
-    image_ids, points = model.tracks.T
-    order = np.argsort(image_ids, kind='stable')
-    ids, starts = np.unique(image_ids[order], return_index=True)
-    shown = np.split(points[order], starts)[1:]
-    seen_by = {
-        names[model.images[number].name]: np.unique(indices)
-        for number, indices in zip(ids.tolist(), shown, strict=True)
-        if number in model.images
-    }
-
-    return ScenePoints(model.xyz, model.rgb, seen_by)

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.scenes.colmap import find_colmap_model
+from caldiff_ros.scenes.colmap_points import points_of_frames
 from caldiff_ros.scenes.finding import normalized_name
 from caldiff_ros.scenes.reading import read_splits
 from caldiff_ros.scenes.scene import Frame, Scene
@@ -23,11 +25,14 @@ def read_nerfstudio(path: Path) -> Scene:
     """Read a scene from its ``transforms.json``.
 
     Numbers in ``splits.json`` count the frames of that file. nerfstudio's own lists
-    ``train_filenames``, ``val_filenames`` and ``test_filenames`` give the subsets.
+    ``train_filenames``, ``val_filenames`` and ``test_filenames`` give the subsets. A COLMAP model
+    beside the file, where the poses are from it, gives the points.
     """
     root = path.parent
     content, frames, names = read_transforms(path)
     frames = _with_subsets(frames, names, content, path)
+
+    model = find_colmap_model(root)
 
     def name_of(part: str, number: int) -> str | None:
         return names[number] if 0 <= number < len(names) else None
@@ -38,6 +43,7 @@ def read_nerfstudio(path: Path) -> Scene:
         frames=frames,
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
+        points=None if model is None else points_of_frames(model, frames),
     )
 
 
