@@ -60,7 +60,9 @@ class TrainingData:
         Raises:
             CaldiffError: if there are too few frames, or an image or pose cannot be used.
         """
-        train, test = without_blank(train), without_blank(test)
+        trained = {frame.name for frame in train}
+        unseen = without_blank([frame for frame in test if frame.name not in trained])
+        train = without_blank(train)
         if len(train) < 2:
             raise CaldiffError(
                 f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
@@ -77,13 +79,12 @@ class TrainingData:
         centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
         normalization = Normalization.from_camera_centers(centers)
         views = Views.load(train, camera, normalization)
-        names = [frame.name for frame in train]
-        unseen = [frame for frame in test if frame.name not in names]
         held_out = Views.load(unseen, camera, normalization) if unseen else None
         # photographs with an opaque alpha channel stand before nothing
         behind = 'none' if views.alpha is None else scene.background
         points = None
         if scene.points is not None:
+            names = [frame.name for frame in train]
             points = SparsePoints.of(scene.points, names, normalization)
 
         return cls(

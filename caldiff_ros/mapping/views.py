@@ -110,10 +110,10 @@ def without_blank(frames: Sequence[Frame]) -> list[Frame]:
     """The frames whose image shows anything; others, with nothing but transparent pixels, are told.
 
     Such an image is a failure of what removed the background. Taken at its word, it would carve the
-    scene away. Where all images are blank, they stay.
+    scene away.
     """
     blank = {frame.name for frame in frames if _is_blank(frame)}
-    if not blank or len(blank) == len(frames):
+    if not blank:
         return list(frames)
 
     logger.warning(
