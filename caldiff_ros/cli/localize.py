@@ -82,7 +82,7 @@ def run(arguments: Arguments) -> int:
 
         answers.append((path, answer))
 
-    _print_json(answers) if arguments.json else _print_table(answers)
+    _print_json(answers) if arguments.json else _print_table(answers, loaded.unit)
     failures = [answer for _, answer in answers if answer.status == Status.FAILED]
     for answer in failures:
         print(f'caldiff localize: {answer.message}', file=sys.stderr)
@@ -141,12 +141,14 @@ def _as_object(path: Path, answer: Answer) -> dict:
     }
 
 
-def _print_table(answers: list[tuple[Path, Answer]]) -> None:
+def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
+    """Positions to a thousandth of a map of size ``unit``, wherever its origin is."""
+    decimals = max(0, 3 - math.floor(math.log10(unit)))
     console = Console()
     table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
 
     for path, answer in answers:
-        position, rotation = _pose_as_text(answer.T_map_cam)
+        position, rotation = _pose_as_text(answer.T_map_cam, decimals)
         confidence = f'{answer.confidence:.2f}'
         seconds = f'{answer.seconds:.1f}'
         table.add_row(path.name, answer.status.name, confidence, position, rotation, seconds)
@@ -157,10 +159,10 @@ def _print_table(answers: list[tuple[Path, Answer]]) -> None:
             console.print(f'{path.name}: {answer.message}', markup=False, soft_wrap=True)
 
 
-def _pose_as_text(T_map_cam: np.ndarray | None) -> tuple[str, str]:
+def _pose_as_text(T_map_cam: np.ndarray | None, decimals: int) -> tuple[str, str]:
     if T_map_cam is None:
         return '-', '-'
 
     w, *xyz = Pose.from_matrix(T_map_cam).quaternion_wxyz().tolist()
-    position = ' '.join(f'{value:.4g}' for value in T_map_cam[:3, 3])
+    position = ' '.join(f'{value:.{decimals}f}' for value in T_map_cam[:3, 3])
     return position, ' '.join(f'{value:.3f}' for value in (*xyz, w))
