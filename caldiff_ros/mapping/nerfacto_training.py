@@ -132,7 +132,7 @@ def train_nerfacto(
     views = data.views
     background = data.background
     dataset = folder / 'dataset'
-    _write_dataset(views, background, dataset)
+    write_dataset(views, background, dataset)
     config = _trainer_config(
         training, dataset, folder / 'runs', with_depth=views.depth is not None, context=context
     )
@@ -159,7 +159,7 @@ def train_nerfacto(
     return NerfstudioRun.load(run / 'config.yml', dataset)
 
 
-def _write_dataset(views: Views, background: str, folder: Path) -> None:
+def write_dataset(views: Views, background: str, folder: Path) -> None:
     """``transforms.json`` with images, masks and depth, poses in normalized coordinates."""
     folder.mkdir(parents=True, exist_ok=True)
     camera = views.camera

@@ -7,6 +7,7 @@ import pytest
 from plane_world import write_png
 
 from caldiff_ros.geometry import Normalization
+from caldiff_ros.mapping.nerfacto_training import write_dataset
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.scenes import load_mask, open_scene
 
@@ -65,3 +66,12 @@ def test_a_missing_mask_is_told(masked, caplog):
     (masked / 'masks/arm.png').unlink()
     assert all(frame.mask_path is None for frame in open_scene(masked).frames)
     assert '4 of 4 frames have no mask' in caplog.text
+
+
+def test_nerfstudio_gets_the_masks(masked, tmp_path):
+    frames = open_scene(masked).frames
+    views = Views.load(frames, frames[0].camera, NORMALIZATION)
+    write_dataset(views, 'none', tmp_path / 'dataset')
+    written = open_scene(tmp_path / 'dataset').frames
+    for frame, seen in zip(written, views.seen.numpy(), strict=True):
+        np.testing.assert_array_equal(load_mask(frame), seen)
