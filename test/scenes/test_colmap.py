@@ -8,6 +8,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from plane_world import VIEWS_GL, photograph, plane_color, write_png
 
 from caldiff_ros.errors import CaldiffError
@@ -168,6 +169,14 @@ def test_images_beside_the_model_or_smaller_ones(colmap, caplog):
     shutil.rmtree(colmap / 'images_4')
     write_photographs(colmap)
     assert open_scene(colmap).frames[0].name == 'a.png'
+
+
+def test_images_that_are_stored_upside_down_stay_so_as_colmap_saw_them(colmap):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    for path in (colmap / 'images').rglob('*.png'):
+        Image.open(path).save(path, exif=exif)
+    assert all(shows_the_plane(frame) for frame in open_scene(colmap).frames)
 
 
 def test_missing_images_are_skipped(colmap, caplog):
