@@ -30,7 +30,6 @@ from caldiff_ros.evaluation import (
     write_report,
 )
 from caldiff_ros.evaluation.progress import ProgressLine
-from caldiff_ros.evaluation.protocol import read_query
 from caldiff_ros.evaluation.trust import (
     answered_queries,
     foreign_statuses,
@@ -41,7 +40,7 @@ from caldiff_ros.evaluation.trust import (
 )
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import LocalizationMap, Localizer
-from caldiff_ros.scenes import Frame, open_scene
+from caldiff_ros.scenes import Frame, open_scene, read_frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +117,7 @@ def _challenged(
 
     for path in arguments.foreign:
         chosen = choose_queries(open_scene(path).frames, arguments.foreign_images)
-        images = [read_query(frame, localization_map.background) for frame in chosen]
+        images = [read_frame(frame, localization_map.background) for frame in chosen]
         foreign[f'images of {path.name}'] = images
 
     statuses = {}

@@ -32,8 +32,10 @@ from caldiff_ros.localization import Localizer
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.scenes import read_image
-from caldiff_ros.scenes.images import fitted_camera
-from caldiff_ros.scenes.reading import read_camera, read_json
+from caldiff_ros.scenes.images import fitted_camera, shows_upright
+from caldiff_ros.scenes.intrinsics import read_camera
+from caldiff_ros.scenes.pixels import image_size
+from caldiff_ros.scenes.reading import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +67,9 @@ def run(arguments: Arguments) -> int:
 
     for number, path in enumerate(arguments.images):
         try:
-            image = read_image(path, loaded.background)
-            camera = _camera_of(image, path, arguments.camera, loaded.camera)
+            given = _given_camera(path, arguments.camera) or loaded.camera
+            image = read_image(path, loaded.background, shows_upright(path, given))
+            camera = fitted_camera(given, image, path)
             answer = localizer.localize(image, camera)
 
             if arguments.save_overlay:
@@ -79,7 +82,7 @@ def run(arguments: Arguments) -> int:
 
         answers.append((path, answer))
 
-    _print_json(answers) if arguments.json else _print_table(answers)
+    _print_json(answers) if arguments.json else _print_table(answers, loaded.unit)
     failures = [answer for _, answer in answers if answer.status == Status.FAILED]
     for answer in failures:
         print(f'caldiff localize: {answer.message}', file=sys.stderr)
@@ -87,27 +90,23 @@ def run(arguments: Arguments) -> int:
     return 2 if failures else 0
 
 
-def _camera_of(image: np.ndarray, path: Path, given: str | None, of_map: Camera) -> Camera:
-    """Intrinsics at the size of the image."""
+def _given_camera(path: Path, given: str | None) -> Camera | None:
+    """Intrinsics that the user gives for an image; None for those of the map."""
     if given is None:
-        return fitted_camera(of_map, image, str(path))
-    if not given.endswith('.json'):
-        return _camera_from_text(given, image)
+        return None
+    if given.endswith('.json'):
+        return read_camera(read_json(Path(given)), path, given)
 
-    camera = read_camera(read_json(Path(given)), path, given)
-    return fitted_camera(camera, image, str(path))
-
-
-def _camera_from_text(text: str, image: np.ndarray) -> Camera:
     try:
-        fx, fy, cx, cy = (float(number) for number in text.split(','))
+        fx, fy, cx, cy = (float(number) for number in given.split(','))
     except ValueError as error:
         raise CaldiffError(
-            f'the camera is {text!r}, expected a .json file or four numbers fx,fy,cx,cy in pixels; '
-            'check --camera'
+            f'the camera is {given!r}, expected a .json file or four numbers fx,fy,cx,cy in '
+            'pixels; check --camera'
         ) from error
 
-    return Camera(image.shape[1], image.shape[0], fx, fy=fy, cx=cx, cy=cy)
+    width, height = image_size(path, upright=True)
+    return Camera(width, height, fx, fy=fy, cx=cx, cy=cy)
 
 
 def _save_overlay(
@@ -142,12 +141,14 @@ def _as_object(path: Path, answer: Answer) -> dict:
     }
 
 
-def _print_table(answers: list[tuple[Path, Answer]]) -> None:
+def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
+    """Positions to a thousandth of a map of size ``unit``, wherever its origin is."""
+    decimals = max(0, 3 - math.floor(math.log10(unit)))
     console = Console()
     table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
 
     for path, answer in answers:
-        position, rotation = _pose_as_text(answer.T_map_cam)
+        position, rotation = _pose_as_text(answer.T_map_cam, decimals)
         confidence = f'{answer.confidence:.2f}'
         seconds = f'{answer.seconds:.1f}'
         table.add_row(path.name, answer.status.name, confidence, position, rotation, seconds)
@@ -158,10 +159,10 @@ def _print_table(answers: list[tuple[Path, Answer]]) -> None:
             console.print(f'{path.name}: {answer.message}', markup=False, soft_wrap=True)
 
 
-def _pose_as_text(T_map_cam: np.ndarray | None) -> tuple[str, str]:
+def _pose_as_text(T_map_cam: np.ndarray | None, decimals: int) -> tuple[str, str]:
     if T_map_cam is None:
         return '-', '-'
 
     w, *xyz = Pose.from_matrix(T_map_cam).quaternion_wxyz().tolist()
-    position = ' '.join(f'{value:.4g}' for value in T_map_cam[:3, 3])
+    position = ' '.join(f'{value:.{decimals}f}' for value in T_map_cam[:3, 3])
     return position, ' '.join(f'{value:.3f}' for value in (*xyz, w))

@@ -14,7 +14,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.files import write_bytes
 from caldiff_ros.scenes import Frame, Scene, open_scene
-from caldiff_ros.scenes.images import read_pixels
+from caldiff_ros.scenes.pixels import read_pixels
 
 #: Training and test frames of a scene, and of what it is made into; images go to the folder.
 SceneAlteration = Callable[
@@ -35,7 +35,7 @@ def _plain(
     def smoothed(frame: Frame) -> Frame:
         path = folder / f'{frame.name.replace("/", "-")}.png'
         if not path.is_file():
-            image = read_pixels(frame.image_path)
+            image = read_pixels(frame.image_path, frame.upright)
             color = np.ascontiguousarray(image[..., 2::-1])  # BGR, as OpenCV writes it
             for _ in range(_PASSES):
                 color = cv2.bilateralFilter(color, 9, _REACH_GREY, _REACH_PX)
@@ -43,7 +43,7 @@ def _plain(
             content = cv2.imencode('.png', np.concatenate([color, image[..., 3:]], axis=-1))[1]
             write_bytes(path, content.tobytes())
 
-        return replace(frame, image_path=path)
+        return replace(frame, image_path=path, upright=False)
 
     return scene, [smoothed(frame) for frame in train], [smoothed(frame) for frame in test]
 

@@ -17,12 +17,12 @@ from rich.table import Table
 
 from caldiff_ros.evaluation.environment import commit, hardware, versions
 from caldiff_ros.evaluation.methods import named_method
-from caldiff_ros.evaluation.protocol import QueryResult, read_query
+from caldiff_ros.evaluation.protocol import QueryResult
 from caldiff_ros.evaluation.report import success_rates
 from caldiff_ros.evaluation.workers import Task, Worker
 from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.localization.presets import PRESETS
-from caldiff_ros.scenes import Frame
+from caldiff_ros.scenes import Frame, read_frame
 
 #: What times are compared to.
 REFERENCES = ('paper', 'hloc')
@@ -100,7 +100,7 @@ def growth(
     """Median seconds per image with more particles, larger images; total with more cameras."""
     config = PRESETS[preset]
     camera = localization_map.camera
-    views = [read_query(frame, localization_map.background) for frame in frames]
+    views = [read_frame(frame, localization_map.background) for frame in frames]
 
     def median(config: Any, changed: LocalizationMap) -> float:
         localizer = Localizer(changed, config, device, seed)

@@ -18,11 +18,11 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection
 from caldiff_ros.evaluation.experiment import Experiment, PreparedMap
 from caldiff_ros.evaluation.files import write_json
 from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
-from caldiff_ros.evaluation.protocol import read_query
 from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization import Localizer, Particles
 from caldiff_ros.localization.presets import configuration
 from caldiff_ros.nerf.surface import surface_points
+from caldiff_ros.scenes import read_frame
 
 _MAX_IMAGES, _SCENE_POINTS = 6, 3000
 _FRAMES_PER_SECOND = 5
@@ -94,7 +94,7 @@ def save_renders(
         share = max(1, _MAX_IMAGES // len(settings))
 
         for frame in prepared_map.queries[:: max(1, len(prepared_map.queries) // share)][:share]:
-            image, _ = prepared_map.map.view(*read_query(frame, prepared_map.map.background))
+            image, _ = prepared_map.map.view(*read_frame(frame, prepared_map.map.background))
             columns.append((cell.queries[frame.name], image, prepared_map.map))
 
     figure = Figure(figsize=(2.2 * len(columns), 5), dpi=110, layout='constrained')
@@ -204,7 +204,7 @@ def _diffusion(prepared_map: PreparedMap, preset: str, seed: int) -> list[np.nda
         if particles.stage in ('initialization', 'diffusion'):
             steps.append(particles.T_map_cam)
 
-    image, camera = read_query(prepared_map.queries[0], prepared_map.map.background)
+    image, camera = read_frame(prepared_map.queries[0], prepared_map.map.background)
     Localizer(prepared_map.map, preset, str(prepared_map.map.field.aabb.device), seed).localize(
         image, camera, observer=keep
     )

@@ -16,8 +16,7 @@ from caldiff_ros.evaluation.alterations import Shot, alter
 from caldiff_ros.evaluation.metrics import pose_errors, pose_nees
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
-from caldiff_ros.scenes import Frame, read_image
-from caldiff_ros.scenes.images import fitted_camera
+from caldiff_ros.scenes import Frame, read_frame
 
 
 class LocalizesImages(Protocol):
@@ -80,16 +79,6 @@ def choose_queries(frames: Sequence[Frame], n: int | None) -> list[Frame]:
     return [frames[i] for i in np.linspace(0, len(frames) - 1, n).round().astype(int)]
 
 
-def read_query(frame: Frame, background: str) -> tuple[np.ndarray, Camera]:
-    """The image of a frame, uint8 RGB (H, W, 3) on a background, and its camera.
-
-    Raises:
-        CaldiffError: if the image cannot be read or is not one of the frame's camera.
-    """
-    image = read_image(frame.image_path, background)
-    return image, fitted_camera(frame.camera, image, str(frame.image_path))
-
-
 def run_queries(
     localizer: LocalizesImages | KnowsTheTruth,
     frames: Sequence[Frame],
@@ -117,7 +106,7 @@ def run_queries(
         T_map_cam = frame.T_map_cam
 
         try:
-            shot = Shot(*read_query(frame, background), T_map_cam)
+            shot = Shot(*read_frame(frame, background), T_map_cam)
             if alteration is not None:
                 shot = alter(alteration, frame.name, shot)
 

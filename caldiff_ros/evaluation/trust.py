@@ -20,7 +20,7 @@ from rich.table import Table
 from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.metrics import is_right
-from caldiff_ros.evaluation.protocol import QueryResult, read_query
+from caldiff_ros.evaluation.protocol import QueryResult
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer, Status
 from caldiff_ros.localization.confidence import Evidence
@@ -29,7 +29,7 @@ from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.mapping.calibration import refine_wrong, scrambled
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
-from caldiff_ros.scenes import Frame
+from caldiff_ros.scenes import Frame, read_frame
 
 #: Wrong poses that the most deceptive ones are chosen from, per image and kind.
 _RANDOM_POSES = 60
@@ -64,7 +64,7 @@ def wrong_poses(localizer: Localizer, frames: Sequence[Frame], seed: int) -> Ite
     generator = torch.Generator().manual_seed(seed)
 
     for frame in frames:
-        view = localization_map.view(*read_query(frame, localization_map.background))
+        view = localization_map.view(*read_frame(frame, localization_map.background))
         query = Query(
             *view,
             localization_map.camera,
@@ -131,7 +131,7 @@ def made_up_images(
 
     images = [(image, camera) for image in made]
     for frame in frames:
-        image, own = read_query(frame, background)
+        image, own = read_frame(frame, background)
         images.append((scrambled(image, generator), own))
 
     return images

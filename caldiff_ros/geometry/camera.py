@@ -76,7 +76,8 @@ class Camera:
     @property
     def is_pinhole(self) -> bool:
         """Whether no distortion remains."""
-        return not any(self.distortion)
+        # an equidistant lens bends directions even where all its coefficients are zero
+        return self.distortion_model != 'equidistant' and not any(self.distortion)
 
     def pinhole(self) -> Camera:
         """The same intrinsics without distortion."""

@@ -10,6 +10,7 @@ from caldiff_ros.errors import CaldiffError
 
 #: Rotations of hand-edited and single-precision files are accepted up to this deviation.
 _RIGID_TOLERANCE = 1e-2
+_LAST_ROW_TOLERANCE = 1e-6
 
 
 def checked_pose(matrix: object, where: str) -> np.ndarray:
@@ -28,6 +29,12 @@ def checked_pose(matrix: object, where: str) -> np.ndarray:
         raise CaldiffError(
             f'the pose of {where} has shape {pose.shape} or numbers that are not finite, expected '
             'a 4x4 matrix of numbers; repair or remove it'
+        )
+
+    if pose.shape == (4, 4) and np.abs(pose[3] - (0, 0, 0, 1)).max() > _LAST_ROW_TOLERANCE:
+        raise CaldiffError(
+            f'the last row of the pose of {where} is {pose[3].tolist()}, expected [0, 0, 0, 1]; '
+            'transpose the matrix if its translation is there, or repair it'
         )
 
     R = pose[:3, :3]

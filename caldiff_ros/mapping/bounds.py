@@ -12,6 +12,7 @@ from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Normalization, Pose
+from caldiff_ros.mapping.sparse_points import SparsePoints
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
 
@@ -21,6 +22,9 @@ _MIN_SEEN = 0.5
 _EMPTY = 1e-3
 #: How far beyond the cameras a scene may reach where the images leave it open.
 _REACH = 1.5
+#: Points of structure from motion that lie further out than this share at each end of an axis are
+#: wrong ones, or of a horizon.
+_SPARSE_OUTLIERS_PERCENT = 1.0
 
 
 def _voxel_centers(aabb: Tensor, resolution: int) -> Tensor:
@@ -167,18 +171,29 @@ def depth_bounds(views: Views) -> Tensor:
         known = depth.view(-1) > 0
         found.append((directions[known] * depth.view(-1)[known, None]) @ R.T + t)
 
-    points = torch.cat(found)[:: max(1, len(found) // 4)].numpy()
-    low, high = np.percentile(points, [0.2, 99.8], axis=0)
+    return box_around(torch.cat(found)[:: max(1, len(found) // 4)], outliers_percent=0.2)
+
+
+def box_around(points: Tensor, outliers_percent: float) -> Tensor:
+    """Box around points (N, 3) but a share of outliers at each end, with a margin, (2, 3)."""
+    ends = [outliers_percent, 100 - outliers_percent]
+    low, high = np.percentile(points.numpy(), ends, axis=0)
     margin = 0.02 * (high - low)
 
     return torch.from_numpy(np.stack([low - margin, high + margin])).float()
 
 
-def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarray | None) -> Tensor:
+def scene_bounds(
+    views: Views,
+    normalization: Normalization,
+    aabb_map: np.ndarray | None,
+    points: SparsePoints | None = None,
+) -> Tensor:
     """Box that holds the scene, (2, 3), normalized coordinates.
 
     In order: the visual hull of images with alpha, the box that the dataset names (``aabb_map``,
-    map coordinates), the measured depth, and else the cameras and as much space around them.
+    map coordinates), the measured depth, the points of structure from motion with the cameras, and
+    else the cameras and as much space around them.
     """
     if views.alpha is not None:
         return _hull_bounds(views)
@@ -186,6 +201,12 @@ def scene_bounds(views: Views, normalization: Normalization, aabb_map: np.ndarra
         return normalization.points_to_norm(torch.as_tensor(aabb_map)).float()
     if views.depth is not None and bool((views.depth > 0).any()):
         return depth_bounds(views)
+    if points is not None and points.are_enough:
+        box = box_around(points.xyz, _SPARSE_OUTLIERS_PERCENT)
+        centers = views.T_norm_cam.t
+        return torch.stack(
+            [torch.minimum(box[0], centers.amin(0)), torch.maximum(box[1], centers.amax(0))]
+        )
 
     return _reach(views.T_norm_cam)
 

@@ -177,7 +177,7 @@ def calibrate_map(data: TrainingData, config: BuildConfig, context: BuildContext
         training = FIELD_KINDS[NATIVE_KIND].presets()['fast']
 
     field = training.shortened(config.calibration.training).train(
-        replace(data.field_views, views=data.views.subset(~held_out), held_out=None),
+        data.field_views.without(held_out),
         context.within('calibration'),
     )
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Normalization
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.sparse_points import SparsePoints
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField, pixel_directions
 
@@ -30,6 +31,7 @@ class FieldViews:
         held_out: images whose PSNR is reported; they influence nothing. None without.
         normalization: from the coordinates of the dataset to those of the views, for a field that
             was trained elsewhere; None if these are the same.
+        points: of structure from motion, to start from; None without.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         background: 'white', 'black' or 'none', what the trained field shows behind the scene.
     """
@@ -39,6 +41,12 @@ class FieldViews:
     background: str
     held_out: Views | None = None
     normalization: Normalization | None = None
+    points: SparsePoints | None = None
+
+    def without(self, held_out: Tensor) -> FieldViews:
+        """What is left without the views that are ``held_out``, bool (V,), and without a report."""
+        points = None if self.points is None else self.points.subset(~held_out)
+        return replace(self, views=self.views.subset(~held_out), held_out=None, points=points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +123,11 @@ def on_random_background(
 
 
 def psnr(field: RadianceField, views: Views, max_views: int | None = None) -> float:
-    """Mean peak signal-to-noise ratio over views, in dB, on the field's background."""
+    """Mean peak signal-to-noise ratio over what views show, in dB, on the field's background."""
     poses = views.T_norm_cam[:max_views]
     device = field.aabb.device
     target = views.on_background(BACKGROUND_COLORS[field.background])[:max_views].to(device)
-    error = (field.render(poses.to(device), views.camera).rgb - target) ** 2
-    return float(-10 * torch.log10(error.mean(dim=(1, 2, 3))).mean())
+    seen = views.seen[:max_views].to(device)
+    error = ((field.render(poses.to(device), views.camera).rgb - target) ** 2).mean(dim=-1) * seen
+    mean = error.sum(dim=(1, 2)) / seen.sum(dim=(1, 2)).clamp_min(1)
+    return float(-10 * torch.log10(mean).mean())

@@ -119,13 +119,15 @@ class GaussianTraining(FieldTraining):
         return field
 
     def _starting_points(self, data: FieldViews, context: BuildContext) -> StartingPoints:
-        saved = context.checkpoint('points', self.start_points, data.views, data.aabb)
+        saved = context.checkpoint('points', self.start_points, data.views, data.aabb, data.points)
         state = saved.load()
         if state is not None:
             return StartingPoints(**state)
 
         context.begin('field')
-        points = starting_points(data.views, data.aabb, self.start_points, context)
+        points = starting_points(
+            data.views, data.aabb, self.start_points, context, sparse=data.points
+        )
         saved.save(asdict(points))
         return points
 
@@ -275,9 +277,12 @@ class GaussianTrainer(Trainer):
 
         # 2. In front of a random grey an opaque surface is the only explanation of a colour
         grey = torch.rand(1, generator=self.generator).to(rgb)
+        seen = images.seen[view]
         target = images.rgb[view] + (1 - images.alpha[view][..., None]) * grey
         rgb = rgb + (1 - opacity[..., None]) * grey
-        loss = image_loss(rgb, target, images.seen[view], training.ssim_weight)
+        # the structural similarity looks around a pixel, where nothing may differ that is not seen
+        target = torch.where(seen[..., None] > 0, target, rgb.detach())
+        loss = image_loss(rgb, target, seen, training.ssim_weight)
 
         # 3. No more and no larger Gaussians than the images need
         if self._data.views.alpha is not None:

@@ -132,7 +132,7 @@ def train_nerfacto(
     views = data.views
     background = data.background
     dataset = folder / 'dataset'
-    _write_dataset(views, background, dataset)
+    write_dataset(views, background, dataset)
     config = _trainer_config(
         training, dataset, folder / 'runs', with_depth=views.depth is not None, context=context
     )
@@ -159,8 +159,8 @@ def train_nerfacto(
     return NerfstudioRun.load(run / 'config.yml', dataset)
 
 
-def _write_dataset(views: Views, background: str, folder: Path) -> None:
-    """``transforms.json`` with images and depth, poses in normalized coordinates."""
+def write_dataset(views: Views, background: str, folder: Path) -> None:
+    """``transforms.json`` with images, masks and depth, poses in normalized coordinates."""
     folder.mkdir(parents=True, exist_ok=True)
     camera = views.camera
     colors = (views.on_background(BACKGROUND_COLORS[background]) * 255).round().to(torch.uint8)
@@ -171,6 +171,11 @@ def _write_dataset(views: Views, background: str, folder: Path) -> None:
         name = f'{i:05d}'
         cv2.imwrite(str(folder / f'{name}.png'), color[..., ::-1])
         frame = {'file_path': f'{name}.png', 'transform_matrix': pose.tolist()}
+
+        if not bool(views.seen.all()):  # nerfstudio wants a mask for each image or for none
+            mask = views.seen[i].numpy().astype(np.uint8) * 255
+            cv2.imwrite(str(folder / f'{name}-mask.png'), mask)
+            frame['mask_path'] = f'{name}-mask.png'
 
         if views.depth is not None:
             counts = (views.depth[i].numpy() / _DEPTH_UNIT).round().clip(0, 65535)

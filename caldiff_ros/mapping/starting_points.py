@@ -7,14 +7,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 
-from caldiff_ros.geometry import Pose
 from caldiff_ros.mapping.bounds import visual_hull
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.sparse_points import SparsePoints
+from caldiff_ros.mapping.triangulation import features_of, matches, neighbor_pairs, triangulate
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
 
@@ -24,16 +23,6 @@ logger = logging.getLogger(__name__)
 _IN_SILHOUETTES = 8000
 #: Voxels along each edge of the hull that points inside silhouettes are drawn from.
 _HULL_RESOLUTION = 96
-#: A view is matched with this many others, those that look at the same from nearest by.
-_NEIGHBORS = 20
-#: SIFT features of a view, the least contrast of theirs, and how much nearer a match must be than
-#: the second nearest one.
-_FEATURES, _CONTRAST, _RATIO = 3000, 0.01, 0.8
-#: How far a triangulated point may lie from its features, in pixels, and the least angle between
-#: its rays.
-_MAX_ERROR_PX, _MIN_ANGLE_DEG = 1.5, 1.0
-#: How far a turn by one radian counts, as a share of the distance between the outermost cameras.
-_RADIAN = 0.5
 #: Random points, as a share of the triangulated ones, along pixels: bare walls have no features.
 _RANDOM_SHARE = 0.3
 #: With fewer triangulated points than this there is nothing to start from.
@@ -60,22 +49,30 @@ class StartingPoints:
 
 
 def starting_points(
-    views: Views, aabb: Tensor, count: int, context: BuildContext
+    views: Views,
+    aabb: Tensor,
+    count: int,
+    context: BuildContext,
+    sparse: SparsePoints | None = None,
 ) -> StartingPoints:
     """Points to start from, about ``count`` of them at most.
 
-    The measured depth where there is one, the inside of silhouettes for images with alpha, and else
-    features matched between views and triangulated with their poses.
+    The measured depth where there is one, the points of structure from motion if they are enough,
+    the inside of silhouettes for images with alpha, and else features matched between views and
+    triangulated with their poses.
 
     Args:
         views: the training images.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         count: how many points at most.
         context: seed, and receives the progress of 'points'.
+        sparse: points of structure from motion, if there are any.
     """
     generator = context.generator()
     if views.depth is not None and bool((views.depth > 0).any()):
         points = measured_points(views, count, generator)
+    elif sparse is not None and sparse.are_enough:
+        points = sparse_points(views, sparse, count, generator)
     elif views.alpha is not None:
         points = points_in_silhouettes(views, aabb, min(count, _IN_SILHOUETTES), generator)
     else:
@@ -96,6 +93,15 @@ def measured_points(views: Views, count: int, generator: torch.Generator) -> Sta
     xyz = _points_of(views, view, pixel, depth.flatten()[chosen])
 
     return StartingPoints(xyz, views.rgb.flatten(0, 2)[chosen], 'measured depth')
+
+
+def sparse_points(
+    views: Views, sparse: SparsePoints, count: int, generator: torch.Generator
+) -> StartingPoints:
+    """Points of structure from motion (at most ``count``), and random pixels at their depths."""
+    found = StartingPoints(sparse.xyz, sparse.rgb, 'structure from motion')
+    xyz_of_views = [sparse.xyz[indices] for indices in sparse.seen_by]
+    return _with_random_pixels(found, views, xyz_of_views, count, generator)
 
 
 def points_in_silhouettes(
@@ -121,15 +127,15 @@ def triangulated_points(
     walls have no features; if nothing can be triangulated, random points in the box.
     """
     generator = context.generator()
-    features = [_features(image, seen) for image, seen in zip(views.rgb, views.seen, strict=True)]
+    features = [features_of(image, seen) for image, seen in zip(views.rgb, views.seen, strict=True)]
     best_xyz = [torch.zeros(len(places), 3) for places, _ in features]
     best_angle = [torch.zeros(len(places)) for places, _ in features]
-    pairs = _neighbor_pairs(views.T_norm_cam)
+    pairs = neighbor_pairs(views.T_norm_cam)
 
     for done, (i, j) in enumerate(pairs):
         # 1. Match, and triangulate what matches
-        in_i, in_j = _matches(features[i][1], features[j][1])
-        xyz, angle = _triangulated(views, (i, j), features[i][0][in_i], features[j][0][in_j])
+        in_i, in_j = matches(features[i][1], features[j][1])
+        xyz, angle = triangulate(views, (i, j), features[i][0][in_i], features[j][0][in_j])
 
         # 2. Keep of each feature the point whose rays cross at the largest angle
         better = angle > best_angle[i][in_i]
@@ -152,90 +158,36 @@ def triangulated_points(
     rgb = torch.cat(
         [image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)]
     )
-    kept = torch.randperm(len(xyz), generator=generator)[:count]
-    n_random = round(_RANDOM_SHARE * len(kept))
-    more = _random_pixels(views, xyz_of_views, n_random, generator)
-    source = f'{n_found} triangulated features of {len(pairs)} pairs of views, {n_random} random'
-
-    return StartingPoints(
-        torch.cat([xyz[kept], more.xyz]), torch.cat([rgb[kept], more.rgb]), source
+    source = f'{n_found} triangulated features of {len(pairs)} pairs of views'
+    return _with_random_pixels(
+        StartingPoints(xyz, rgb, source), views, xyz_of_views, count, generator
     )
 
 
-def _features(rgb: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (F, 2) of SIFT features in an image (H, W, 3), and unit descriptors (F, 128)."""
-    image = cv2.cvtColor((rgb * 255).to(torch.uint8).numpy(), cv2.COLOR_RGB2GRAY)
-    sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
-    keypoints, descriptors = sift.detectAndCompute(image, seen.numpy().astype(np.uint8) * 255)
-    if descriptors is None:
-        return torch.zeros(0, 2), torch.zeros(0, 128)
+def _with_random_pixels(
+    points: StartingPoints,
+    views: Views,
+    xyz_of_views: list[Tensor],
+    count: int,
+    generator: torch.Generator,
+) -> StartingPoints:
+    """At most ``count`` of the points, and random pixels at the depths that each view has.
 
-    places = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5  # OpenCV counts from 0
-    # Hellinger distance (RootSIFT)
-    roots = torch.from_numpy(descriptors).sqrt()
-    return places, torch.nn.functional.normalize(roots, dim=-1)
-
-
-def _neighbor_pairs(cameras: Pose) -> list[tuple[int, int]]:
-    """Pairs of cameras (V,) that look at the same from near each other, each pair both ways."""
-    angle = torch.deg2rad(cameras[:, None].rotation_error_deg(cameras[None]))
-    between = torch.cdist(cameras.t, cameras.t)
-    distance = between / between.max().clamp_min(1e-9) + _RADIAN * angle
-    distance.fill_diagonal_(torch.inf)
-    nearest = distance.topk(min(_NEIGHBORS, len(cameras) - 1), largest=False).indices
-    return [(i, j) for i, row in enumerate(nearest.tolist()) for j in row]
-
-
-def _matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices (M,) of features (F, 128) and (G, 128) that match each other best, and clearly."""
-    if len(first) < 2 or len(second) < 2:
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-
-    similarity = first @ second.T
-    best, index = similarity.topk(2, dim=1)
-    distance = (2 - 2 * best).clamp_min(0).sqrt()
-    mutual = similarity.argmax(0)[index[:, 0]] == torch.arange(len(first))
-    good = (mutual & (distance[:, 0] < _RATIO * distance[:, 1])).nonzero()[:, 0]
-    return good, index[good, 0]
-
-
-def _triangulated(
-    views: Views, pair: tuple[int, int], first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Points (M, 3) nearest to the rays through places (M, 2) in two views.
-
-    Returns:
-        The points, and the angle between their rays in radians, 0 where a point is none: behind a
-        camera, far from its features, or at too small an angle.
+    Args:
+        points: what was found.
+        views: the images.
+        xyz_of_views: for each view, those of the points that were found in it.
+        count: how many points at most, without the random ones.
+        generator: chooses.
     """
-    camera = views.camera
-    center, focal = torch.tensor([camera.cx, camera.cy]), torch.tensor([camera.fx, camera.fy])
-    origins, rays = [], []
-    for view, places in zip(pair, (first, second), strict=True):
-        xy1 = torch.nn.functional.pad((places - center) / focal, (0, 1), value=1.0)
-        pose = views.T_norm_cam[view]
-        rays.append(torch.nn.functional.normalize(xy1 @ pose.R.T, dim=-1).double())
-        origins.append(pose.t.double())
-
-    # where the rays are nearest to each other
-    baseline = origins[1] - origins[0]
-    cosine = (rays[0] * rays[1]).sum(-1)
-    sine2 = (1 - cosine**2).clamp_min(1e-12)
-    along = [rays[0] @ baseline, rays[1] @ baseline]
-    far = [(along[0] - cosine * along[1]) / sine2, (cosine * along[0] - along[1]) / sine2]
-    points = [o + t[:, None] * ray for o, t, ray in zip(origins, far, rays, strict=True)]
-    xyz = ((points[0] + points[1]) / 2).float()
-
-    good = (far[0] > 0) & (far[1] > 0)
-    for view, places in zip(pair, (first, second), strict=True):
-        pose = views.T_norm_cam[view]
-        p = (xyz - pose.t) @ pose.R
-        error = (p[:, :2] / p[:, 2:] * focal + center - places).norm(dim=-1)
-        good &= (p[:, 2] > 0) & (error < _MAX_ERROR_PX)
-
-    angle = torch.asin(sine2.sqrt().clamp_max(1)).float()
-    good &= angle > np.radians(_MIN_ANGLE_DEG)
-    return xyz, torch.where(good, angle, 0.0)
+    kept = torch.randperm(len(points), generator=generator)[:count]
+    n_random = round(_RANDOM_SHARE * len(kept))
+    more = _random_pixels(views, xyz_of_views, n_random, generator)
+    return StartingPoints(
+        torch.cat([points.xyz[kept], more.xyz]),
+        torch.cat([points.rgb[kept], more.rgb]),
+        f'{points.source}, {n_random} random',
+    )
 
 
 def _random_pixels(

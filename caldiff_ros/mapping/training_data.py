@@ -15,7 +15,8 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization
 from caldiff_ros.mapping.bounds import scene_bounds
 from caldiff_ros.mapping.field_training import FieldViews
-from caldiff_ros.mapping.views import Views
+from caldiff_ros.mapping.sparse_points import SparsePoints
+from caldiff_ros.mapping.views import Views, without_blank
 from caldiff_ros.scenes.scene import Frame, Scene
 
 Background = Literal['auto', 'white', 'black', 'none']
@@ -33,6 +34,7 @@ class TrainingData:
         held_out: test views, for the PSNR report only; None without.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         background: 'white', 'black' or 'none'.
+        points: of structure from motion that the training views have found; None without.
     """
 
     scene: Scene
@@ -42,6 +44,7 @@ class TrainingData:
     held_out: Views | None
     aabb: Tensor
     background: str
+    points: SparsePoints | None = None
 
     @classmethod
     def load(
@@ -57,6 +60,9 @@ class TrainingData:
         Raises:
             CaldiffError: if there are too few frames, or an image or pose cannot be used.
         """
+        trained = {frame.name for frame in train}
+        unseen = without_blank([frame for frame in test if frame.name not in trained])
+        train = without_blank(train)
         if len(train) < 2:
             raise CaldiffError(
                 f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
@@ -73,9 +79,13 @@ class TrainingData:
         centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
         normalization = Normalization.from_camera_centers(centers)
         views = Views.load(train, camera, normalization)
-        names = {frame.name for frame in train}
-        unseen = [frame for frame in test if frame.name not in names]
         held_out = Views.load(unseen, camera, normalization) if unseen else None
+        # photographs with an opaque alpha channel stand before nothing
+        behind = 'none' if views.alpha is None else scene.background
+        points = None
+        if scene.points is not None:
+            names = [frame.name for frame in train]
+            points = SparsePoints.of(scene.points, names, normalization)
 
         return cls(
             scene=scene,
@@ -83,8 +93,9 @@ class TrainingData:
             normalization=normalization,
             views=views,
             held_out=held_out,
-            aabb=scene_bounds(views, normalization, scene.aabb),
-            background=scene.background if background == 'auto' else background,
+            aabb=scene_bounds(views, normalization, scene.aabb, points),
+            background=behind if background == 'auto' else background,
+            points=points,
         )
 
     @property
@@ -96,4 +107,5 @@ class TrainingData:
             background=self.background,
             held_out=self.held_out,
             normalization=self.normalization,
+            points=self.points,
         )

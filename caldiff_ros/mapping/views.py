@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,14 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Normalization, Pose
 from caldiff_ros.geometry.camera import resample
-from caldiff_ros.scenes.images import fitted_camera, load_alpha, load_depth, read_image
+from caldiff_ros.scenes.images import load_alpha, load_depth, load_mask, read_frame
+from caldiff_ros.scenes.pixels import has_alpha, read_pixels
 from caldiff_ros.scenes.scene import Frame
+
+logger = logging.getLogger(__name__)
+
+#: Blank images that a warning names.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,7 @@ class Views:
         T_norm_cam: poses (V,), normalized coordinates.
         rgb: colours in 0..1 on black, (V, H, W, 3).
         alpha: opacity in 0..1, (V, H, W); None for photographs.
-        seen: pixels that the photograph covers, (V, H, W).
+        seen: pixels that the photograph covers and no mask hides, (V, H, W).
         depth: z-depth in normalized units, 0 where unknown, (V, H, W); None without depth.
     """
 
@@ -39,24 +46,23 @@ class Views:
 
     @classmethod
     def load(cls, frames: Sequence[Frame], camera: Camera, normalization: Normalization) -> Views:
-        """Read frames as ``camera`` would have seen them."""
-        colors, masks = [], []
-        for frame in frames:
-            image = read_image(frame.image_path, background='black')
-            source = fitted_camera(frame.camera, image, str(frame.image_path))
-            color, seen = resample(image, source, camera)
-            colors.append(color)
-            masks.append(seen)
+        """Read frames as ``camera`` would have seen them.
 
+        What a mask hides takes the mean colour of the rest of its image. Frames without depth among
+        those that have it have an unknown one; those without alpha among silhouettes are opaque.
+        """
+        read = [_read(frame, camera) for frame in frames]
+        colors, seen, alpha, depth = zip(*read, strict=True)
         T_map_cam = Pose.from_matrix(np.stack([frame.T_map_cam for frame in frames]))
-        depth = _stack([load_depth(frame, camera) for frame in frames])
+        z = _stack(depth, missing=0.0)
+
         return cls(
             camera=camera,
             T_norm_cam=normalization.to_norm(T_map_cam).to(torch.float32),
             rgb=torch.from_numpy(np.stack(colors)).float() / 255,
-            alpha=_stack([load_alpha(frame, camera) for frame in frames]),
-            seen=torch.from_numpy(np.stack(masks)),
-            depth=None if depth is None else depth / normalization.side,
+            alpha=_stack(alpha, missing=1.0),
+            seen=torch.from_numpy(np.stack(seen)),
+            depth=None if z is None else z / normalization.side,
         )
 
     def __len__(self) -> int:
@@ -100,6 +106,58 @@ class Views:
         return self.rgb + (1 - self.alpha[..., None]) * color
 
 
-def _stack(images: list[np.ndarray | None]) -> Tensor | None:
+def without_blank(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames whose image shows anything; others, with nothing but transparent pixels, are told.
+
+    Such an image is a failure of what removed the background. Taken at its word, it would carve the
+    scene away.
+    """
+    blank = {frame.name for frame in frames if _is_blank(frame)}
+    if not blank:
+        return list(frames)
+
+    logger.warning(
+        '%d of %d images are not used because they are transparent everywhere: %s',
+        len(blank),
+        len(frames),
+        ', '.join(sorted(blank)[:_MOST_NAMED]) + (', ...' if len(blank) > _MOST_NAMED else ''),
+    )
+    return [frame for frame in frames if frame.name not in blank]
+
+
+def _is_blank(frame: Frame) -> bool:
+    if not has_alpha(frame.image_path):
+        return False
+
+    pixels = read_pixels(frame.image_path)
+    return pixels.shape[2] == 4 and not pixels[..., 3].any()
+
+
+def _read(
+    frame: Frame, camera: Camera
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Colour on black, what is seen, alpha and depth of a frame, each (H, W, ...)."""
+    image, source = read_frame(frame, background='black')
+    color, seen = resample(image, source, camera)
+    alpha, depth = load_alpha(frame, camera), load_depth(frame, camera)
+
+    unmasked = load_mask(frame, camera)
+    if unmasked is not None:
+        seen = seen & unmasked  # maps of a resampling are kept, so not in place
+        color[~unmasked] = color[seen].mean(axis=0) if seen.any() else 0
+        if alpha is not None:
+            alpha[~unmasked] = 1  # what is hidden carves nothing
+        if depth is not None:
+            depth[~unmasked] = 0
+
+    return color, seen, alpha, depth
+
+
+def _stack(images: Sequence[np.ndarray | None], missing: float) -> Tensor | None:
+    """Images (V, H, W), those that are not there full of one value; None if none is there."""
     there = [image for image in images if image is not None]
-    return torch.from_numpy(np.stack(there)) if len(there) == len(images) else None
+    if not there:
+        return None
+
+    filled = [np.full_like(there[0], missing) if image is None else image for image in images]
+    return torch.from_numpy(np.stack(filled))

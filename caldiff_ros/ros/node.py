@@ -174,7 +174,7 @@ class LocalizerNode(LifecycleNode):
     def _create_publishers(self) -> None:
         self._particles = ParticleOutput(self)
         self._answers = AnswerOutput(self)
-        self._map_output = MapOutput(self)
+        self._map_output = MapOutput(self, self._tf)
 
     def _subscribe(self) -> None:
         self._inputs = Inputs(

@@ -21,12 +21,18 @@ from caldiff_ros.localization.answer import Answer, CancelToken, Particles, Stat
 from caldiff_ros.msg import Localization
 from caldiff_ros.nerf.surface import surface_points
 from caldiff_ros.ros.conversions.answers import localization_msg
-from caldiff_ros.ros.conversions.clouds import cloud_msg
+from caldiff_ros.ros.conversions.clouds import cloud_msg, cloud_origin
 from caldiff_ros.ros.conversions.images import rgb_to_image
 from caldiff_ros.ros.conversions.markers import answer_marker, camera_markers, particle_markers
-from caldiff_ros.ros.conversions.poses import pose_array, pose_stamped, pose_with_covariance_stamped
+from caldiff_ros.ros.conversions.poses import (
+    pose_array,
+    pose_stamped,
+    pose_with_covariance_stamped,
+    transform_stamped,
+)
 from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.loaded_map import LoadedMap
+from caldiff_ros.ros.tf import TransformOutput
 
 #: Reliable, and the last message also reaches whoever subscribes later.
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -137,12 +143,18 @@ class AnswerOutput:
 class MapOutput:
     """Topics ``map_cameras`` and ``map_points``: the map itself, for people.
 
+    The points of a map far from its origin are published in a frame of their own, ``MAP_points``,
+    which TF puts beside them: their messages hold single precision.
+
     Args:
         node: publishes, while it is active.
+        tf: sends where that frame is.
     """
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(self, node: LifecycleNode, tf: TransformOutput) -> None:
         self._clock = node.get_clock()
+        self._log = node.get_logger()
+        self._tf = tf
         self._cameras = node.create_lifecycle_publisher(MarkerArray, 'map_cameras', LATCHED)
         self._points = node.create_lifecycle_publisher(PointCloud2, 'map_points', LATCHED)
         self._cameras_msg: MarkerArray | None = None
@@ -180,8 +192,28 @@ class MapOutput:
                 check=cancel.raise_if_cancelled,
             )
             cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
-            self._points_msg = cloud_msg(_points_map(localization_map, points_norm), rgb, header)
+            points = _points_map(localization_map, points_norm)
+            self._points_msg = self._cloud(points, rgb, header)
             self.show()
+
+    def _cloud(self, points: np.ndarray, rgb: np.ndarray, header: Header) -> PointCloud2:
+        """The message of points (N, 3) in the map."""
+        origin = cloud_origin(points)
+        if not origin.any():
+            return cloud_msg(points, rgb, header)
+
+        T_map_points = np.eye(4)
+        T_map_points[:3, 3] = origin
+        frame = f'{header.frame_id}_points'
+        if self._tf.send_static(transform_stamped(T_map_points, header, frame)):
+            header = Header(frame_id=frame, stamp=header.stamp)
+            return cloud_msg(points - origin, rgb, header)
+
+        self._log.warning(
+            'the points on map_points are coarse, as the map is far from its origin and without '
+            'tf2_ros they cannot have a frame of their own'
+        )
+        return cloud_msg(points, rgb, header)
 
     def show(self) -> None:
         """Publish what there is, again after an activation."""

@@ -72,6 +72,7 @@ class TransformOutput:
         self._buffer = tf2_ros.Buffer()
         self._listener = tf2_ros.TransformListener(self._buffer, node)
         self._broadcaster = tf2_ros.TransformBroadcaster(node)
+        self._static_broadcaster = tf2_ros.StaticTransformBroadcaster(node)
 
     def start(self, parameters: LocalizerParameters, send_again: Callable[[Time], None]) -> None:
         """Call ``send_again`` with the stamp to use, at the rate of map_to_odom, from now on."""
@@ -102,6 +103,14 @@ class TransformOutput:
         if self._broadcaster is not None:
             self._sent.add((transform.header.frame_id, transform.child_frame_id))
             self._broadcaster.sendTransform(transform)
+
+    def send_static(self, transform: TransformStamped) -> bool:
+        """Send a transform that holds from now on; whether it could be sent."""
+        if self._broadcaster is None:
+            return False
+
+        self._static_broadcaster.sendTransform(transform)
+        return True
 
     def child_frame(
         self, header: Header, camera: str, parameters: LocalizerParameters, cancel: CancelToken

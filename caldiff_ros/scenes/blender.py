@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from caldiff_ros.scenes.images import has_alpha
+from caldiff_ros.scenes.pixels import has_alpha
 from caldiff_ros.scenes.reading import read_splits
 from caldiff_ros.scenes.scene import Frame, Scene
 from caldiff_ros.scenes.transforms import read_transforms
@@ -30,7 +30,8 @@ def read_blender(root: Path) -> Scene:
     names: dict[str, list[str]] = {}
 
     for subset, path in subset_files(root).items():
-        _, subset_frames, names[subset] = read_transforms(path, subset)
+        # the three files have the same names of images, in folders of their own
+        _, subset_frames, names[subset] = read_transforms(path, subset, by_name=False)
         frames += subset_frames
 
     def name_of(part: str, number: int) -> str | None:

@@ -1,64 +1,37 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pixels of a frame: colour, alpha and depth, seen by any pinhole camera at its place."""
+"""Pixels of a frame: colour, alpha, mask and depth, seen by any pinhole camera at its place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.camera import resample
+from caldiff_ros.scenes.pixels import decode, exif_orientation, image_size, read_image, read_pixels
 from caldiff_ros.scenes.scene import Frame
 
 #: Relative difference of the two scales up to which an image counts as resized, not cropped.
 _ASPECT_TOLERANCE = 0.01
+#: A pixel is used where so much of it is, 0..255, as a mask at another resolution is a mean.
+_UNMASKED = 250
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image file; only its header is read."""
-    with _opened(path) as image:
-        return image.size
+def read_frame(frame: Frame, background: str = 'white') -> tuple[np.ndarray, Camera]:
+    """The image of a frame, uint8 RGB (H, W, 3), and its camera at the size of the image.
 
-
-def has_alpha(path: Path) -> bool:
-    """Whether an image file has an alpha channel; only its header is read."""
-    with _opened(path) as image:
-        return 'A' in image.getbands()
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path) from error
-
-
-def _unreadable(path: Path) -> CaldiffError:
-    return CaldiffError(
-        f'{path} is not a readable image, expected a PNG or JPEG file; check the path and the file'
-    )
-
-
-def read_image(path: Path, background: str = 'white') -> np.ndarray:
-    """An image file as uint8 RGB (H, W, 3), transparent pixels on the background.
-
-    Args:
-        path: the file; its EXIF orientation is ignored, as intrinsics are those of the sensor.
-        background: 'white'; 'black' and 'none' are black.
+    Raises:
+        CaldiffError: if the image cannot be read or is not one of the frame's camera.
     """
-    pixels = read_pixels(path)
-    rgb = pixels[..., :3]
-    if pixels.shape[2] == 3:
-        return rgb
+    image = read_image(frame.image_path, background, frame.upright)
+    return image, _camera_of(frame, image)
 
-    alpha = pixels[..., 3:].astype(np.float32) / 255
-    color = 255.0 if background == 'white' else 0.0
-    return np.rint(rgb * alpha + color * (1 - alpha)).astype(np.uint8)
+
+def _camera_of(frame: Frame, image: np.ndarray) -> Camera:
+    return fitted_camera(frame.camera, image, frame.image_path)
 
 
 def load_image(frame: Frame, camera: Camera | None = None, background: str = 'white') -> np.ndarray:
@@ -69,29 +42,46 @@ def load_image(frame: Frame, camera: Camera | None = None, background: str = 'wh
         camera: pinhole camera at the frame's pose; default, the frame's own without distortion.
         background: see `read_image`.
     """
-    image = read_image(frame.image_path, background)
-    source = fitted_camera(frame.camera, image, str(frame.image_path))
+    image, source = read_frame(frame, background)
     return resample(image, source, camera or frame.camera.pinhole())[0]
 
 
 def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
-    """Opacity in 0..1 as `load_image` samples it, float32 (H, W); None without alpha channel."""
-    pixels = read_pixels(frame.image_path)
-    if pixels.shape[2] == 3:
+    """Opacity in 0..1 as `load_image` samples it, float32 (H, W).
+
+    None for an image without alpha channel, or with one that is opaque everywhere: many programs
+    write such a channel into photographs, and it is the silhouette of nothing.
+    """
+    pixels = read_pixels(frame.image_path, frame.upright)
+    if pixels.shape[2] == 3 or (pixels[..., 3] == 255).all():
         return None
 
     alpha = np.repeat(pixels[..., 3:], 3, axis=2)
-    source = fitted_camera(frame.camera, alpha, str(frame.image_path))
-    alpha, _ = resample(alpha, source, camera or frame.camera.pinhole())
+    alpha, _ = resample(alpha, _camera_of(frame, alpha), camera or frame.camera.pinhole())
 
     return alpha[..., 0].astype(np.float32) / 255
+
+
+def load_mask(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
+    """Which pixels of `load_image` the dataset wants used, bool (H, W); None without a mask.
+
+    In the file, black pixels are masked. A pixel of which any part is masked is.
+    """
+    if frame.mask_path is None:
+        return None
+
+    usable = read_image(frame.mask_path, background='black').any(axis=-1, keepdims=True)
+    image = np.repeat(np.asarray(usable, np.uint8) * 255, 3, axis=2)
+    source = fitted_camera(frame.camera, image, frame.mask_path)
+    image, _ = resample(image, source, camera or frame.camera.pinhole())
+
+    return np.asarray(image[..., 0] > _UNMASKED)
 
 
 def load_depth(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     """Depth along the optical axis in map units, float32 (H, W); 0 where it is not known.
 
     Every pixel takes the nearest measured one: a mean over an edge would be a point in the air.
-    Both ends of the 16-bit range mean 'unknown'.
 
     Args:
         frame: the frame.
@@ -103,38 +93,86 @@ def load_depth(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     if frame.depth_path is None:
         return None
 
-    counts = _decode(frame.depth_path)
-    if counts is None or counts.dtype != np.uint16 or counts.ndim != 2:
-        raise CaldiffError(
-            f'{frame.depth_path} is not a depth image, expected a PNG with one 16-bit channel; '
-            'export it again'
-        )
-
-    source = fitted_camera(frame.depth_camera or frame.camera, counts, str(frame.depth_path))
+    measured = _read_depth(frame.depth_path)
+    source = fitted_camera(frame.depth_camera or frame.camera, measured, frame.depth_path)
     target = camera or frame.camera.pinhole()
     uv = source.project(target.pixel_directions()).reshape(target.height, target.width, 2)
     in_range = (uv >= 0) & (uv < np.array([source.width, source.height]))
     inside = np.asarray(in_range.all(axis=-1))
     u, v = np.where(inside[..., None], uv, 0).astype(int).transpose(2, 0, 1)
-    counts = np.where(inside, counts[v, u], 0)
 
-    return np.where(counts == 65535, 0, counts).astype(np.float32) * np.float32(frame.depth_unit)
+    return np.where(inside, measured[v, u], 0) * np.float32(frame.depth_unit)
 
 
-def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
+def _read_depth(path: Path) -> np.ndarray:
+    """Counts of a depth file, float32 (H, W): 16-bit PNG, float TIFF or .npy; 0 is unknown.
+
+    Both ends of the 16-bit range mean 'unknown', and so does what is no positive number.
+    """
+    counts = _array_in(path) if path.suffix == '.npy' else decode(path)
+    # 8 bits are a picture of a depth
+    if counts is None or counts.ndim != 2 or counts.dtype.kind not in 'iuf' or counts.itemsize < 2:
+        raise CaldiffError(
+            f'{path} is not a depth image, expected one channel, 16-bit in a PNG or floating-point '
+            'in a TIFF or .npy file; export it again'
+        )
+
+    highest = np.iinfo(np.uint16).max if counts.dtype == np.uint16 else np.inf
+    known = (counts > 0) & (counts < highest)
+    return np.where(known, counts, 0).astype(np.float32)
+
+
+def _array_in(path: Path) -> np.ndarray | None:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+
+    # nerfstudio keeps a channel of its own
+    return array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+
+
+def shows_upright(path: Path, camera: Camera, as_stored: bool = False) -> bool:
+    """Whether an image has to be turned as its EXIF orientation says to be one of a camera.
+
+    The size of the camera decides. Where both ways have its aspect, as with an image that is upside
+    down, the intrinsics are taken to be those of the image that people see.
+
+    Args:
+        path: the file.
+        camera: intrinsics of the image.
+        as_stored: take the image as it is stored where both ways have the aspect, which is right
+            for tools that ignore EXIF.
+    """
+    if exif_orientation(path) == 1:
+        return False
+
+    stored, upright = (same_aspect(camera, *image_size(path, turn)) for turn in (False, True))
+    return upright and not (as_stored and stored)
+
+
+def same_aspect(camera: Camera, width: int, height: int) -> bool:
+    """Whether an image of this size may be one of the camera, resized."""
+    ratio = (width / camera.width) / (height / camera.height)
+    # A rounded size is off by up to half a pixel, which is more than 1 % of a tiny image.
+    return abs(ratio - 1) <= max(_ASPECT_TOLERANCE, 1 / min(width, height))
+
+
+def fitted_camera(camera: Camera, image: np.ndarray, path: Path) -> Camera:
     """The camera at the size of an image that shows the same view.
+
+    Args:
+        camera: intrinsics at any size.
+        image: the image, (H, W, ...).
+        path: its file, for the message.
 
     Raises:
         CaldiffError: if the aspect differs, as it does for a cropped or turned image.
     """
     height, width = image.shape[:2]
-    ratio = (width / camera.width) / (height / camera.height)
-
-    # A rounded size is off by up to half a pixel, which is more than 1 % of a tiny image.
-    tolerance = max(_ASPECT_TOLERANCE, 1 / min(width, height))
-    if abs(ratio - 1) > tolerance:
+    if not same_aspect(camera, width, height):
         raise CaldiffError(
-            f'{where} is {width}x{height} pixels but its camera is '
+            f'{path} is {width}x{height} pixels{_exif_note(path)} but its camera is '
             f'{camera.width}x{camera.height}, expected the same aspect; give the intrinsics of '
             'this image'
         )
@@ -142,32 +180,10 @@ def fitted_camera(camera: Camera, image: np.ndarray, where: str) -> Camera:
     return camera.resized(width, height)
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """An image file as uint8 RGB (H, W, 3) or RGBA (H, W, 4), whatever it holds.
-
-    Raises:
-        CaldiffError: if it is no image.
-    """
-    pixels = _decode(path)
-    if pixels is None:
-        raise _unreadable(path)
-    if pixels.dtype == np.uint16:
-        pixels = np.rint(pixels / 257).astype(np.uint8)
-    if pixels.dtype != np.uint8:
-        raise _unreadable(path)
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-
-    conversion = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return cv2.cvtColor(pixels, conversion)
-
-
-def _decode(path: Path) -> np.ndarray | None:
-    """Pixels as OpenCV orders them; None if the file is no image."""
-    # Not cv2.imread, which writes its own warnings beside our one sentence.
+def _exif_note(path: Path) -> str:
     try:
-        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    except OSError:
-        return None
+        orientation = exif_orientation(path)
+    except CaldiffError:  # an array, or an image in memory
+        return ''
 
-    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    return f' (EXIF orientation {orientation})' if orientation > 1 else ''

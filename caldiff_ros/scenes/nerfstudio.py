@@ -4,32 +4,35 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.scenes.colmap import find_colmap_model
+from caldiff_ros.scenes.colmap_points import points_of_frames
+from caldiff_ros.scenes.finding import normalized_name
 from caldiff_ros.scenes.reading import read_splits
-from caldiff_ros.scenes.scene import Scene
+from caldiff_ros.scenes.scene import Frame, Scene
 from caldiff_ros.scenes.transforms import read_transforms
+
+logger = logging.getLogger(__name__)
 
 
 def read_nerfstudio(path: Path) -> Scene:
     """Read a scene from its ``transforms.json``.
 
     Numbers in ``splits.json`` count the frames of that file. nerfstudio's own lists
-    ``train_filenames``, ``val_filenames`` and ``test_filenames`` give the subsets.
+    ``train_filenames``, ``val_filenames`` and ``test_filenames`` give the subsets. A COLMAP model
+    beside the file, where the poses are from it, gives the points.
     """
     root = path.parent
     content, frames, names = read_transforms(path)
-    subset_of = {
-        str(PurePosixPath(name)): subset
-        for subset in ('train', 'val', 'test')
-        for name in content.get(f'{subset}_filenames') or []
-    }
+    frames = _with_subsets(frames, names, content, path)
 
-    frames = [replace(frame, subset=subset_of.get(frame.name)) for frame in frames]
+    model = find_colmap_model(root)
 
     def name_of(part: str, number: int) -> str | None:
         return names[number] if 0 <= number < len(names) else None
@@ -40,7 +43,38 @@ def read_nerfstudio(path: Path) -> Scene:
         frames=frames,
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
+        points=None if model is None else points_of_frames(model, frames),
     )
+
+
+def _with_subsets(frames: list[Frame], names: list[str], content: dict, path: Path) -> list[Frame]:
+    """The frames with the subsets that the file lists; names that are none of a frame are told."""
+    listed_as = [normalized_name(entry['file_path']) for entry in content['frames']]
+    name_of = dict(zip(listed_as, names, strict=True))
+    subset_of: dict[str, str] = {}
+
+    for subset in ('train', 'val', 'test'):
+        listed = content.get(f'{subset}_filenames') or []
+        if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
+            raise CaldiffError(
+                f'"{subset}_filenames" in {path} is no list of names, expected one; repair or '
+                'remove it'
+            )
+        normalized = map(normalized_name, listed)
+        subset_of.update({name_of.get(name, name): subset for name in normalized})
+
+    unknown = subset_of.keys() - {frame.name for frame in frames}
+    if unknown:
+        logger.warning(
+            '%d of the %d names in the train_filenames, val_filenames and test_filenames of %s are '
+            'none of its frames, such as %s',
+            len(unknown),
+            len(subset_of),
+            path,
+            min(unknown),
+        )
+
+    return [replace(frame, subset=subset_of.get(frame.name)) for frame in frames]
 
 
 def _aabb(content: dict, path: Path) -> np.ndarray | None:

@@ -4,11 +4,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes.blender import read_blender, subset_files
+from caldiff_ros.scenes.colmap import find_colmap_model, read_colmap
+from caldiff_ros.scenes.inria import read_inria
 from caldiff_ros.scenes.nerfstudio import read_nerfstudio
+from caldiff_ros.scenes.polycam import polycam_folders, read_polycam
+from caldiff_ros.scenes.reading import without_duplicates
+from caldiff_ros.scenes.record3d import is_record3d, read_record3d
 from caldiff_ros.scenes.scene import Scene
 from caldiff_ros.scenes.seven_scenes import read_seven_scenes, sequence_folders
 
@@ -17,28 +23,20 @@ def open_scene(path: str | Path) -> Scene:
     """Read a dataset.
 
     Args:
-        path: a folder in the form of Blender, nerfstudio (Polycam) or 7-Scenes, or a nerfstudio
-            file ``transforms.json``.
+        path: a folder in the form of Blender, nerfstudio, COLMAP, Polycam, Record3D or 7-Scenes;
+            or one of their files: nerfstudio's ``transforms.json``, INRIA's ``cameras.json``.
 
     Raises:
         CaldiffError: if there is no dataset, or one that cannot be used.
     """
     path = Path(path).expanduser().resolve()
-    if path.suffix == '.json' and path.is_file():
-        scene = read_nerfstudio(path)
-    elif not path.is_dir():
-        raise CaldiffError(f'{path} is not a folder, expected a dataset; check the path')
-    elif subset_files(path):
-        scene = read_blender(path)
-    elif (path / 'transforms.json').is_file():
-        scene = read_nerfstudio(path / 'transforms.json')
-    elif sequence_folders(path):
-        scene = read_seven_scenes(path)
-    else:
+    scene = _read(path)
+    if scene is None:
         raise CaldiffError(
             f'{path} holds no dataset, expected transforms_train.json or transforms_test.json '
-            '(Blender), transforms.json (nerfstudio, Polycam) or seq-XX folders (7-Scenes); '
-            'check the path'
+            '(Blender), transforms.json (nerfstudio), a COLMAP model in sparse/0, cameras.json '
+            '(INRIA), keyframes (raw data of Polycam), metadata.json beside rgb (Record3D) or '
+            'seq-XX folders (7-Scenes); check the path'
         )
 
     if not scene.frames:
@@ -47,4 +45,27 @@ def open_scene(path: str | Path) -> Scene:
             'folder is there'
         )
 
-    return scene
+    return replace(scene, frames=without_duplicates(scene.frames))
+
+
+def _read(path: Path) -> Scene | None:
+    """What is at a path, by the first reader that finds its files; None if no reader does."""
+    if path.suffix == '.json' and path.is_file():
+        return read_inria(path) if path.name == 'cameras.json' else read_nerfstudio(path)
+    if not path.is_dir():
+        raise CaldiffError(f'{path} is not a folder, expected a dataset; check the path')
+
+    if subset_files(path):
+        return read_blender(path)
+    if (path / 'transforms.json').is_file():
+        return read_nerfstudio(path / 'transforms.json')
+    if (model := find_colmap_model(path)) is not None:
+        return read_colmap(path, model)
+    if (folders := polycam_folders(path)) is not None:
+        return read_polycam(path, *folders)
+    if is_record3d(path):
+        return read_record3d(path)
+    if (path / 'cameras.json').is_file():
+        return read_inria(path / 'cameras.json')
+
+    return read_seven_scenes(path) if sequence_folders(path) else None

@@ -1,39 +1,32 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the readers share: JSON, poses, intrinsics and splits, each checked."""
+"""What the readers share: JSON, splits, and the images that frames are fitted to."""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
-from caldiff_ros.scenes.images import image_size
-from caldiff_ros.scenes.scene import Split
+from caldiff_ros.scenes.images import same_aspect, shows_upright
+from caldiff_ros.scenes.pixels import exif_orientation, image_size
+from caldiff_ros.scenes.scene import Frame, Split
 
 logger = logging.getLogger(__name__)
 
 
-_CAMERA_KEYS = (
-    *('w', 'h', 'fl_x', 'fl_y', 'cx', 'cy', 'camera_angle_x', 'camera_angle_y'),
-    *('k1', 'k2', 'k3', 'k4', 'p1', 'p2'),
-)
-_PERSPECTIVE_MODELS = ('OPENCV', 'PINHOLE', 'SIMPLE_PINHOLE', 'SIMPLE_RADIAL', 'RADIAL')
-
-
 def read_json(path: Path) -> dict:
-    """The object in a JSON file."""
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise CaldiffError(
-            f'{path} cannot be read as JSON ({error}); repair the file or export it again'
-        ) from error
+    """The object in a JSON file, with or without a byte order mark.
 
+    Raises:
+        CaldiffError: if it cannot be read or holds anything else.
+    """
+    content = read_json_value(path)
     if not isinstance(content, dict):
         raise CaldiffError(
             f'{path} holds a {type(content).__name__}, expected a JSON object; export it again'
@@ -42,75 +35,24 @@ def read_json(path: Path) -> dict:
     return content
 
 
-def read_camera(numbers: dict, image_path: Path, where: str) -> Camera:
-    """Camera from the keys of nerfstudio and Blender: fl_x, cx, w, k1, camera_angle_x, ...
+def read_json_value(path: Path) -> object:
+    """What is in a JSON file: an object, a list, ...
 
-    Args:
-        numbers: the keys of the frame over those of the file.
-        image_path: the image, which tells its size where the numbers do not.
-        where: the file, for messages.
+    Raises:
+        CaldiffError: if it cannot be read.
     """
-    camera_model = numbers.get('camera_model', 'OPENCV')
     try:
-        numbers = {key: float(v) for key, v in numbers.items() if key in _CAMERA_KEYS}
-    except (TypeError, ValueError) as error:
+        return json.loads(path.read_bytes())  # of bytes, it recognizes UTF-8 and UTF-16 marks
+    except (OSError, ValueError) as error:
         raise CaldiffError(
-            f'the intrinsics in {where} are not numbers ({error}); repair the file'
+            f'{path} cannot be read as JSON ({error}); repair the file or export it again'
         ) from error
-
-    width, height = (
-        (numbers['w'], numbers['h']) if {'w', 'h'} <= numbers.keys() else image_size(image_path)
-    )
-    fx, fy = _focal_lengths(numbers, width, height, where)
-    model, distortion = _distortion(numbers, camera_model, where)
-    cx, cy = numbers.get('cx', width / 2), numbers.get('cy', height / 2)
-
-    return Camera(
-        int(width),
-        int(height),
-        fx,
-        fy=fy,
-        cx=cx,
-        cy=cy,
-        distortion_model=model,
-        distortion=distortion,
-    )
-
-
-def _focal_lengths(numbers: dict, width: float, height: float, where: str) -> tuple[float, float]:
-    def from_angle(key: str, extent: float) -> float | None:
-        return extent / 2 / math.tan(numbers[key] / 2) if numbers.get(key) else None
-
-    fx = numbers.get('fl_x') or from_angle('camera_angle_x', width)
-    fy = numbers.get('fl_y') or from_angle('camera_angle_y', height) or fx
-
-    if fx is None or fy is None:
-        raise CaldiffError(
-            f'{where} has neither fl_x nor camera_angle_x, expected one of them; add the focal '
-            'length in pixels'
-        )
-
-    return fx, fy
-
-
-def _distortion(numbers: dict, model: str, where: str) -> tuple[str, tuple[float, ...]]:
-    """Model and coefficients in the order of OpenCV; nerfstudio writes them by name."""
-    k1, k2, k3, k4, p1, p2 = (numbers.get(key, 0.0) for key in ('k1', 'k2', 'k3', 'k4', 'p1', 'p2'))
-    if model == 'OPENCV_FISHEYE':
-        return 'equidistant', (k1, k2, k3, k4)
-
-    if model not in _PERSPECTIVE_MODELS or k4:
-        raise CaldiffError(
-            f'camera_model {model!r} with k4 = {k4} in {where} is not supported, expected OPENCV, '
-            'PINHOLE or OPENCV_FISHEYE, k4 with fisheye only; undistort the images first'
-        )
-
-    coefficients = (k1, k2, p1, p2, k3)
-    return ('plumb_bob', coefficients) if any(coefficients) else ('none', ())
 
 
 def read_splits(root: Path, name_of: Callable[[str, int], str | None]) -> dict[str, list[Split]]:
     """The variants of every split in ``root/splits.json``; empty without that file.
+
+    A file of another program is told and ignored.
 
     Args:
         root: folder of the dataset.
@@ -119,6 +61,15 @@ def read_splits(root: Path, name_of: Callable[[str, int], str | None]) -> dict[s
     """
     path = root / 'splits.json'
     if not path.is_file():
+        return {}
+
+    content = read_json_value(path)
+    if not _lists_variants(content):
+        logger.warning(
+            '%s is ignored, as it is of another program: it does not hold a list of variants for '
+            'the name of every split',
+            path,
+        )
         return {}
 
     def names(part: str, entries: list) -> tuple[str, ...]:
@@ -130,13 +81,101 @@ def read_splits(root: Path, name_of: Callable[[str, int], str | None]) -> dict[s
     try:
         return {
             split: [Split(*(names(part, v[part]) for part in ('train', 'test'))) for v in variants]
-            for split, variants in read_json(path).items()
+            for split, variants in content.items()
         }
     except (KeyError, TypeError, ValueError) as error:
         raise CaldiffError(
             f'{path} is not understood ({error!r}), expected for every split a list of variants '
             'with lists of frames "train" and "test"; repair the file'
         ) from error
+
+
+def _lists_variants(content: object) -> TypeGuard[dict[str, list[dict]]]:
+    return isinstance(content, dict) and all(
+        isinstance(variants, list) and all(isinstance(variant, dict) for variant in variants)
+        for variants in content.values()
+    )
+
+
+def fitted_to_files(frames: Sequence[Frame], as_stored: bool = False) -> list[Frame]:
+    """Frames with their cameras at the size of their images, turned as EXIF says where that fits.
+
+    Scaled intrinsics and images that are upside down are told once. A frame whose image cannot be
+    read or has another aspect stays as it is: it is refused when it is needed.
+
+    Args:
+        frames: as the dataset describes them.
+        as_stored: see `shows_upright`.
+    """
+    fitted = [_fitted_to_file(frame, as_stored) for frame in frames]
+    changed = [
+        (before, after)
+        for before, after in zip(frames, fitted, strict=True)
+        if _size(before.camera) != _size(after.camera)
+    ]
+    if changed:
+        before, after = changed[0]
+        logger.warning(
+            '%d of %d images have another size than their intrinsics, which are scaled, such as '
+            '%s with %dx%d instead of %dx%d pixels',
+            len(changed),
+            len(frames),
+            after.image_path,
+            *_size(after.camera),
+            *_size(before.camera),
+        )
+
+    upside_down = [f for f in fitted if f.upright and exif_orientation(f.image_path) < 5]
+    if upside_down:
+        logger.warning(
+            '%d of %d images are turned over as their EXIF orientation says, such as %s; remove '
+            'the tag where the poses are those of the images as they are stored',
+            len(upside_down),
+            len(frames),
+            upside_down[0].image_path,
+        )
+
+    return fitted
+
+
+def _size(camera: Camera) -> tuple[int, int]:
+    return camera.width, camera.height
+
+
+def _fitted_to_file(frame: Frame, as_stored: bool) -> Frame:
+    try:
+        upright = shows_upright(frame.image_path, frame.camera, as_stored)
+        size = image_size(frame.image_path, upright)
+    except CaldiffError:
+        return frame
+
+    camera = frame.camera
+    if size != _size(camera) and same_aspect(camera, *size):
+        camera = camera.resized(*size)
+
+    return replace(frame, camera=camera, upright=upright)
+
+
+def without_duplicates(frames: Sequence[Frame]) -> list[Frame]:
+    """The first frame of each image file: what is in two lists would be trained on and tested on.
+
+    What is dropped is told once.
+    """
+    first: dict[Path, Frame] = {}
+    for frame in frames:
+        first.setdefault(frame.image_path.resolve(), frame)
+
+    if len(first) < len(frames):
+        kept = list(first.values())
+        dropped = next(f for f in frames if not any(f is k for k in kept))
+        logger.warning(
+            '%d of %d frames are dropped because another frame has the same image, such as %s',
+            len(frames) - len(first),
+            len(frames),
+            dropped.image_path,
+        )
+
+    return list(first.values())
 
 
 def warn_skipped(missing: list[Path], total: int) -> None:

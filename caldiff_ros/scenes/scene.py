@@ -21,12 +21,14 @@ class Frame:
     Attributes:
         name: unique in the scene, such as 'train/r_0' or 'seq-01/frame-000003'.
         image_path: the image file.
-        camera: intrinsics of that file.
+        camera: intrinsics of that file's image.
         T_map_cam: (4, 4) float64, optical camera to map.
         subset: 'train', 'val' or 'test' where the dataset says so.
-        depth_path: 16-bit depth image, if there is one.
+        depth_path: depth image, 16-bit or floating-point, if there is one.
         depth_unit: map units per count of the depth image.
         depth_camera: intrinsics of the depth image; None where it is registered to ``camera``.
+        mask_path: image whose black pixels hide what is not of the scene, if there is one.
+        upright: whether ``camera`` is that of the image turned as its EXIF orientation says.
     """
 
     name: str
@@ -37,6 +39,26 @@ class Frame:
     depth_path: Path | None = None
     depth_unit: float = 1e-3
     depth_camera: Camera | None = None
+    mask_path: Path | None = None
+    upright: bool = False
+
+
+@dataclass(frozen=True)
+class ScenePoints:
+    """Points of a scene that structure from motion has triangulated.
+
+    Attributes:
+        xyz: (N, 3) float64, map units.
+        rgb: (N, 3) uint8.
+        seen_by: for the name of a frame, indices of the points that were found in its image.
+    """
+
+    xyz: np.ndarray
+    rgb: np.ndarray
+    seen_by: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.xyz)
 
 
 @dataclass(frozen=True)
@@ -59,6 +81,7 @@ class Scene:
         background: 'white' where images with alpha belong on white, 'none' for photographs.
         metric: whether the unit of the map is the metre.
         aabb: (2, 3) lower and upper corner of the scene in map units, where the dataset says so.
+        points: the sparse points of structure from motion, where the dataset has them.
     """
 
     name: str
@@ -68,6 +91,7 @@ class Scene:
     background: str = 'none'
     metric: bool = False
     aabb: np.ndarray | None = None
+    points: ScenePoints | None = None
 
     def split(self, name: str | None, variant: int = 0) -> tuple[list[Frame], list[Frame]]:
         """Training and test frames.

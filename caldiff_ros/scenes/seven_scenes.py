@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from caldiff_ros.geometry import Camera, checked_pose
-from caldiff_ros.scenes.images import image_size
+from caldiff_ros.scenes.intrinsics import read_camera
+from caldiff_ros.scenes.pixels import image_size
 from caldiff_ros.scenes.reading import (
-    read_camera,
+    fitted_to_files,
     read_json,
     read_splits,
     warn_skipped,
@@ -67,7 +68,7 @@ def read_seven_scenes(root: Path) -> Scene:
 
     warn_skipped(missing, len(frames) + len(missing))
     splits = read_splits(root, _names_by_number(frames))
-    return Scene(root.name, root, frames, splits, metric=True)
+    return Scene(root.name, root, fitted_to_files(frames), splits, metric=True)
 
 
 def _image_path(pose_path: Path) -> Path:

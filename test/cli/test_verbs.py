@@ -3,10 +3,14 @@
 """The verbs do their work, from files to files."""
 
 import json
+import re
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
 from caldiff_ros.cli import main
 from caldiff_ros.evaluation import pose_errors
@@ -82,6 +86,43 @@ def test_localize_goes_on_after_an_unreadable_image(plane_map, held_out, tmp_pat
     assert [answer['status'] == 'FAILED' for answer in answers] == [True, False]
     assert answers[0]['T_map_cam'] is None
     assert 'broken.png is not a readable image' in err
+
+
+@pytest.mark.parametrize('given', [None, '50,52,29,21'])
+def test_localize_turns_photographs_of_phones_upright(plane_map, held_out, tmp_path, capsys, given):
+    path = tmp_path / 'phone.png'
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    Image.open(held_out[0].image_path).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    argv = ['localize', str(plane_map), str(path), '--json', '--device', 'cpu']
+    assert main([*argv, '--camera', given] if given else argv) == 0
+    T_map_cam = np.array(json.loads(capsys.readouterr().out)[0]['T_map_cam'])
+    error, degrees = pose_errors(held_out[0].T_map_cam, T_map_cam)
+    assert error < 0.2
+    assert degrees < 10
+
+
+def test_localize_prints_positions_far_from_the_origin_as_finely(
+    plane_map, held_out, tmp_path, capsys, monkeypatch
+):
+    origin = np.array([448123.0, 5411234.0, 312.0])
+    far = tmp_path / 'far'
+    shutil.copytree(plane_map, far)
+    content = yaml.safe_load((far / 'map.yaml').read_text())
+    content['T_map_scene'] = [[*np.eye(3)[i].tolist(), float(origin[i])] for i in range(3)]
+    content['T_map_scene'].append([0.0, 0.0, 0.0, 1.0])
+    (far / 'map.yaml').write_text(yaml.safe_dump(content))
+    monkeypatch.setenv('COLUMNS', '200')
+
+    positions = []
+    for folder in (plane_map, far):
+        argv = ['localize', str(folder), str(held_out[0].image_path), '--device', 'cpu']
+        assert main(argv) == 0
+        numbers = re.search(r'(-?\d+\.\d+) (-?\d+\.\d+) (-?\d+\.\d+)', capsys.readouterr().out)
+        positions.append([float(number) for number in numbers.groups()])
+
+    # a thousandth of a map of some two units
+    np.testing.assert_allclose(positions[1] - origin, positions[0], atol=1.1e-3)
 
 
 def test_localize_takes_intrinsics(plane_map, held_out, tmp_path, capsys):

@@ -11,7 +11,7 @@ from plane_world import write_png
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.altered_scenes import open_split
-from caldiff_ros.scenes.images import read_image
+from caldiff_ros.scenes.pixels import read_image
 
 
 def opened(scene: Path, alteration: str, folder: Path):

@@ -198,6 +198,23 @@ def test_images_of_one_colour_and_only_two_of_them(color):
     assert torch.isfinite(field.render(ring(2), CAMERA).rgb).all()
 
 
+def test_what_is_not_seen_changes_nothing():
+    views = photographed(Blobs(), ring(6))
+    seen = views.seen.clone()
+    seen[:, 25:] = False
+    depth = torch.where(seen, torch.full(seen.shape, 0.5), 0.0)
+    masked = replace(views, alpha=None, seen=seen, depth=depth)
+    garbage = masked.rgb.clone()
+    garbage[:, 25:] = torch.rand(garbage[:, 25:].shape)
+    brief = replace(SHORT, iterations=40)
+    fields = [
+        brief.train(data_of(replace(masked, rgb=rgb), background='none'), BuildContext())
+        for rgb in (masked.rgb, garbage)
+    ]
+    for first, second in zip(fields[0].parameters(), fields[1].parameters(), strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
 def test_features_are_triangulated_on_the_wall():
     _, views = facing_wall()
     points = starting_points(views, BOX, 5000, BuildContext())

@@ -48,6 +48,7 @@ class Double(types.ModuleType):
         self.known, self.asked, self.sent, self.cleared = {}, [], [], 0
         self.newest_s = 100.5
         self.parents = {}
+        self.static = []
 
     def Buffer(self):  # noqa: N802
         return self
@@ -57,6 +58,9 @@ class Double(types.ModuleType):
 
     def TransformBroadcaster(self, node):  # noqa: N802
         return self
+
+    def StaticTransformBroadcaster(self, node):  # noqa: N802
+        return types.SimpleNamespace(sendTransform=self.static.append)
 
     def lookup_transform(self, target, source, moment, timeout):
         self.asked.append((target, source, moment.nanoseconds, timeout.nanoseconds))
@@ -269,3 +273,15 @@ def test_without_tf2_ros_nothing_is_sent_and_look_ups_say_why(node, monkeypatch)
     assert localization.child is None
     with pytest.raises(CaldiffError, match='tf2_ros cannot be imported'):
         localization.tf.look_up('base_link', 'camera')
+
+
+def test_a_static_transform_is_sent_once_and_for_all(tf2, node):
+    tf = TransformOutput(node)
+    first, second = (transform_stamped(pose(i), HEADER, f'child {i}') for i in (1, 2))
+    assert tf.send_static(first) and tf.send_static(second)
+    assert (tf2.static, tf2.sent) == ([first, second], [])
+
+
+def test_without_tf2_ros_no_static_transform_is_sent(monkeypatch, node):
+    monkeypatch.setitem(sys.modules, 'tf2_ros', None)
+    assert not TransformOutput(node).send_static(transform_stamped(pose(1), HEADER, 'child'))

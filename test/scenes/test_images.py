@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.scenes import Frame, load_image, read_image
 from caldiff_ros.scenes.images import fitted_camera
+from caldiff_ros.scenes.pixels import has_alpha
 
 
 def test_kinds_of_images_become_8_bit_rgb(tmp_path):
@@ -18,6 +20,38 @@ def test_kinds_of_images_become_8_bit_rgb(tmp_path):
     np.testing.assert_array_equal(read_image(red), np.full((2, 3, 3), (200, 0, 0)))
     np.testing.assert_array_equal(read_image(gray16), np.full((2, 3, 3), 77))
     np.testing.assert_array_equal(read_image(gray), np.full((2, 3, 3), 50))
+
+
+def test_palette_grey_and_alpha_in_any_combination(tmp_path):
+    pixels = np.array([[[200, 0, 0], [0, 100, 0]], [[0, 0, 50], [7, 8, 9]]], np.uint8)
+    palette = Image.fromarray(pixels).convert('P', palette=Image.Palette.ADAPTIVE, colors=4)
+    palette.save(tmp_path / 'palette.png')
+    np.testing.assert_array_equal(read_image(tmp_path / 'palette.png'), pixels)
+
+    see_through = palette.copy()
+    see_through.info['transparency'] = palette.getpixel((0, 0))
+    see_through.save(tmp_path / 'transparent.png')
+    assert has_alpha(tmp_path / 'transparent.png') and not has_alpha(tmp_path / 'palette.png')
+    np.testing.assert_array_equal(read_image(tmp_path / 'transparent.png')[0, 0], 255)
+    np.testing.assert_array_equal(read_image(tmp_path / 'transparent.png')[1], pixels[1])
+
+    grey = Image.merge('LA', [Image.new('L', (2, 1), 100), Image.new('L', (2, 1), 51)])
+    grey.save(tmp_path / 'grey.png')
+    np.testing.assert_array_equal(read_image(tmp_path / 'grey.png', 'black'), [[[20] * 3] * 2])
+
+    deep = np.full((1, 2, 4), (257 * 30, 257 * 20, 257 * 10, 65535), np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.png'), deep)
+    np.testing.assert_array_equal(read_image(tmp_path / 'deep.png'), [[[10, 20, 30]] * 2])
+
+    Image.new('1', (2, 1), 1).save(tmp_path / 'bit.png')
+    np.testing.assert_array_equal(read_image(tmp_path / 'bit.png'), [[[255] * 3] * 2])
+
+
+def test_names_may_have_spaces_and_any_letters(tmp_path):
+    path = tmp_path / 'Küche 厨房' / 'frame 1 [left].png'
+    path.parent.mkdir()
+    Image.new('RGB', (2, 1), (1, 2, 3)).save(path)
+    np.testing.assert_array_equal(read_image(path), [[[1, 2, 3]] * 2])
 
 
 def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path):

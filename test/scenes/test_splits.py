@@ -79,8 +79,16 @@ def test_unknown_splits_are_refused(blender, split, variant, says):
         open_scene(blender).split(split, variant)
 
 
-@pytest.mark.parametrize('splits', [{'1-1': {'train': [0]}}, {'1-1': [{'train': [0]}]}, {'a': 3}])
-def test_malformed_split_files_are_refused(blender, splits):
-    write_splits(blender, splits)
+@pytest.mark.parametrize('variant', [{'train': [0]}, {'train': [0], 'test': [None]}])
+def test_malformed_split_files_are_refused(blender, variant):
+    write_splits(blender, {'1-1': [variant]})
     with pytest.raises(CaldiffError, match=r'splits\.json'):
         open_scene(blender)
+
+
+@pytest.mark.parametrize('content', [{'train': ['r_0'], 'test': ['r_1']}, {'a': 3}, ['r_0']])
+def test_split_files_of_other_programs_are_told_and_ignored(blender, content, caplog):
+    write_splits(blender, content)
+    assert open_scene(blender).splits == {}
+    assert len(caplog.records) == 1
+    assert 'splits.json is ignored' in caplog.text

@@ -11,6 +11,25 @@ from std_msgs.msg import Header
 #: As RViz and PCL expect it: three coordinates, and red, green and blue in the bytes of a float.
 _FIELDS = {'x': 0, 'y': 4, 'z': 8, 'rgb': 12}
 _POINT_STEP = 16
+#: Coordinates of a cloud may be off by this share of its extent, by which no eye sees them move.
+_MAX_STEP = 1e-4
+
+
+def cloud_origin(points: np.ndarray) -> np.ndarray:
+    """What to subtract from points (N, 3) so that the message holds them finely: (3,), whole units.
+
+    Zero where single precision is enough as they are. It is not for a map in national coordinates,
+    whose northings of millions of metres come in steps of half a metre.
+    """
+    if len(points) == 0:
+        return np.zeros(3)
+
+    low, high = points.min(axis=0), points.max(axis=0)
+    step = np.spacing(np.float32(np.abs([low, high]).max()))
+    if step <= _MAX_STEP * (high - low).max():
+        return np.zeros(3)
+
+    return np.round((low + high) / 2)
 
 
 def cloud_msg(points: np.ndarray, rgb: np.ndarray, header: Header) -> PointCloud2:

@@ -1,0 +1,139 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Image files of every kind as 8-bit RGB, turned upright or as they are stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from caldiff_ros.errors import CaldiffError
+
+#: The EXIF tag that says how an image is to be turned, and what it says of one that is not.
+_EXIF_ORIENTATION, _AS_STORED = 0x0112, 1
+#: Orientations from this one on exchange width and height.
+_FIRST_ON_ITS_SIDE = 5
+
+
+def image_size(path: Path, upright: bool = False) -> tuple[int, int]:
+    """Width and height of an image file; only its header is read.
+
+    Args:
+        path: the file.
+        upright: whether the size is that of the image turned as its EXIF orientation says.
+
+    Raises:
+        CaldiffError: if it is no image.
+    """
+    with _opened(path) as image:
+        width, height = image.size
+
+    on_its_side = upright and exif_orientation(path) >= _FIRST_ON_ITS_SIDE
+    return (height, width) if on_its_side else (width, height)
+
+
+def exif_orientation(path: Path) -> int:
+    """The EXIF orientation of an image file, 1 to 8; 1 is 'as it is stored'."""
+    with _opened(path) as image:
+        if image.format == 'PNG' and 'exif' not in image.info:
+            return _AS_STORED  # Pillow would decode the whole image to look behind it
+        try:
+            orientation = image.getexif().get(_EXIF_ORIENTATION, _AS_STORED)
+        except (OSError, ValueError, SyntaxError):  # a damaged EXIF block, not a damaged image
+            return _AS_STORED
+
+    return orientation if orientation in range(1, 9) else _AS_STORED
+
+
+def has_alpha(path: Path) -> bool:
+    """Whether an image file can have transparent pixels; only its header is read."""
+    with _opened(path) as image:
+        return 'A' in image.getbands() or 'transparency' in image.info
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path) from error
+
+
+def _unreadable(path: Path) -> CaldiffError:
+    return CaldiffError(
+        f'{path} is not a readable image, expected a PNG or JPEG file; check the path and the file'
+    )
+
+
+def read_image(path: Path, background: str = 'white', upright: bool = False) -> np.ndarray:
+    """An image file as uint8 RGB (H, W, 3), transparent pixels on the background.
+
+    Args:
+        path: the file.
+        background: 'white'; 'black' and 'none' are black.
+        upright: see `read_pixels`.
+
+    Raises:
+        CaldiffError: if it is no image.
+    """
+    pixels = read_pixels(path, upright)
+    rgb = pixels[..., :3]
+    if pixels.shape[2] == 3:
+        return rgb
+
+    alpha = pixels[..., 3:].astype(np.float32) / 255
+    color = 255.0 if background == 'white' else 0.0
+    return np.rint(rgb * alpha + color * (1 - alpha)).astype(np.uint8)
+
+
+def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
+    """An image file as uint8 RGB (H, W, 3) or RGBA (H, W, 4), whatever it holds.
+
+    Args:
+        path: the file; grey, palette and 16-bit images are converted.
+        upright: turn the image as its EXIF orientation says. The intrinsics of some tools belong
+            to the image as it is stored, those of others to the upright one.
+
+    Raises:
+        CaldiffError: if it is no image.
+    """
+    pixels = decode(path)
+    if pixels is None:
+        raise _unreadable(path)
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise _unreadable(path)
+
+    if pixels.ndim == 2:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    else:
+        in_rgb = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        pixels = cv2.cvtColor(pixels, in_rgb)
+
+    return turned_upright(pixels, exif_orientation(path)) if upright else pixels
+
+
+def turned_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Stored pixels (H, W, C) as they are to be shown by their EXIF orientation, 1 to 8."""
+    if orientation >= _FIRST_ON_ITS_SIDE:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+
+    return np.ascontiguousarray(pixels)
+
+
+def decode(path: Path) -> np.ndarray | None:
+    """Pixels as OpenCV orders them and as they are stored; None if the file is no image."""
+    # Not cv2.imread, which writes its own warnings beside our one sentence.
+    try:
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError:
+        return None
+
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
