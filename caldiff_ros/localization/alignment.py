@@ -57,14 +57,15 @@ class Level:
     angle that lie too high."""
     mean_gradient: bool
     """Whether the image gradients are the mean of those of render and query (efficient second-order
-    minimization, Benhimane and Malis 2004): near the end that takes half as many steps, but from
-    far away it leads astray."""
+    minimization, Benhimane and Malis 2004). Near the end that takes half as many steps; from far
+    away it leads astray, and the noise of the query, which its gradient shares with the residuals,
+    asks for a last level without."""
     min_step_px: float
     """A hypothesis whose next step turns or shifts the image by less, in pixels of the level, takes
     it unseen and is done with the level."""
 
 
-#: Levels that serve in general; the last one on smaller images is one of their own size.
+#: Levels that serve in general; the last ones on smaller images are of their own size.
 _LEVELS = (
     Level(
         longer_side=25,
@@ -102,6 +103,15 @@ _LEVELS = (
         mean_gradient=True,
         min_step_px=0.1,
     ),
+    Level(
+        longer_side=200,
+        iterations=2,
+        blur_px=0.0,
+        robust_scale=0.15,
+        edge_weight=0.4,
+        mean_gradient=False,
+        min_step_px=0.1,
+    ),
 )
 
 
@@ -115,7 +125,7 @@ class AlignmentConfig:
 
     levels: tuple[Level, ...] = _LEVELS
     """From coarse to fine."""
-    survivors: tuple[int, ...] = (3, 2, 2)
+    survivors: tuple[int, ...] = (3, 2, 2, 2)
     """Hypotheses that go on from each level to the next, the best by cost."""
     copy_distance: float = 0.005
     """Hypotheses that come nearer to a better one than this (normalized units, both this and
@@ -150,7 +160,7 @@ class AlignmentConfig:
 #: Alignment that maps are calibrated with and that covariances are measured at. It does not follow
 #: the presets: a calibration holds for all of them, and those in existing maps were made with it.
 CALIBRATION_ALIGNMENT = AlignmentConfig(
-    levels=_LEVELS, survivors=(3, 2, 2), copy_distance=0.005, copy_angle_deg=0.75
+    levels=_LEVELS, survivors=(3, 2, 2, 2), copy_distance=0.005, copy_angle_deg=0.75
 )
 
 

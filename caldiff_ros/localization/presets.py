@@ -107,7 +107,7 @@ PRESETS: dict[str, LocalizerConfig] = {
                 *_COARSER,
                 replace(_FINEST, longer_side=480, iterations=6, min_step_px=0.02),
             ),
-            survivors=(5, 3, 2),
+            survivors=(5, 3, 2, 2),
         ),
     ),
 }

@@ -34,7 +34,7 @@ def test_numbers_of_a_preset_can_be_changed():
     *coarser, last = fast.refinement.levels
     levels = (*coarser, replace(last, robust_scale=1.0))
     refinement = replace(fast.refinement, levels=levels)
-    changed = config('fast:refinement.levels.3.robust_scale=1.0')
+    changed = config('fast:refinement.levels.4.robust_scale=1.0')
     assert changed == replace(fast, refinement=refinement)
     assert config('fast:refinement.levels.-1.robust_scale=1.0') == changed
     assert named_method('fast:rolls=1@roll-90').title == 'CaLDiff, preset fast, rolls=1, roll-90'
@@ -48,7 +48,7 @@ def test_numbers_of_a_preset_can_be_changed():
         ('fast:particles=many', "'fast:particles=many' is not known"),
         ('fast:particles', "'fast:particles' is not known"),
         ('fast:selection.colour=1', 'is not known'),
-        ('fast:refinement.levels.4.iterations=1', 'is not known'),
+        ('fast:refinement.levels.5.iterations=1', 'is not known'),
         ('fast:refinement.levels.last.iterations=1', 'is not known'),
         ('hloc:particles=1', 'is not known'),
         ('hloc@inverted', "'inverted' is not known"),
