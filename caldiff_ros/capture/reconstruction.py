@@ -1,0 +1,122 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Structure from motion: poses and points from the matches in the database."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caldiff_ros.capture.config import EXTRA
+from caldiff_ros.capture.keypoints import Workplace
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.mapping.context import Report
+from caldiff_ros.packages import load_pycolmap
+
+#: A model of fewer images is chance.
+_MIN_IMAGES = 3
+#: Images between two states on disk from which a stopped run goes on.
+_SNAPSHOT_EVERY = 25
+
+
+@dataclass(frozen=True)
+class Models:
+    """What structure from motion found.
+
+    Attributes:
+        largest: the pycolmap reconstruction with the most images, which is kept.
+        elsewhere: names of images that are only in smaller models, which have no place in it.
+    """
+
+    largest: Any
+    elsewhere: frozenset[str]
+
+
+def reconstruct(n_images: int, at: Workplace) -> Models:
+    """Poses of the images, or those that an earlier run has found; reports the stage 'poses'.
+
+    Args:
+        n_images: how many there are.
+        at: whose database has their matches; models are kept beside it.
+
+    Raises:
+        CaldiffError: if no images fit together.
+    """
+    folder = at.database.with_name('models')
+    if not folder.is_dir():
+        _map_images(folder, n_images, at)
+
+    pycolmap = load_pycolmap(EXTRA)
+    found = [pycolmap.Reconstruction(str(path)) for path in sorted(folder.iterdir())]
+    found.sort(key=lambda model: model.num_reg_images(), reverse=True)
+
+    if not found or found[0].num_reg_images() < _MIN_IMAGES:
+        raise CaldiffError(
+            f'structure from motion found no {_MIN_IMAGES} of the {n_images} images that fit '
+            'together, expected pictures that show the same things from different places; take '
+            'more of them, sharp and with more than half in common with the next'
+        )
+
+    kept = registered_names(found[0])
+    others = frozenset[str]().union(*(registered_names(model) for model in found[1:]))
+    return Models(found[0], others - kept)
+
+
+def registered_names(model: Any) -> frozenset[str]:
+    """Names of the images whose pose a reconstruction has."""
+    return frozenset(image.name for image in model.images.values() if image.has_pose)
+
+
+def _map_images(folder: Path, n_images: int, at: Workplace) -> None:
+    """Write all models into ``folder``, which is there only when they are complete."""
+    pycolmap = load_pycolmap(EXTRA)
+    partial = folder.with_suffix('.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    snapshots = folder.with_name('snapshots')
+    snapshots.mkdir(exist_ok=True)
+
+    options = pycolmap.IncrementalPipelineOptions()
+    options.num_threads = at.threads
+    options.random_seed = at.config.seed
+    options.min_model_size = _MIN_IMAGES
+    options.snapshot_path = str(snapshots)
+    options.snapshot_frames_freq = _SNAPSHOT_EVERY
+    progress = _Progress(n_images, at.report)
+    pycolmap.incremental_mapping(
+        at.database, at.images, partial, options, _newest(snapshots),
+        initial_image_pair_callback=progress.begin, next_image_callback=progress.next,
+    )  # fmt: skip
+
+    partial.rename(folder)
+    shutil.rmtree(snapshots)
+
+
+def _newest(snapshots: Path) -> str:
+    """The last state that was written completely; '' for none."""
+    complete = [path for path in sorted(snapshots.iterdir()) if (path / 'points3D.bin').is_file()]
+    return str(complete[-1]) if complete else ''
+
+
+class _Progress:
+    """Images that have a pose in the model that is being made."""
+
+    def __init__(self, n_images: int, report: Report) -> None:
+        self._n_images = n_images
+        self._report = report
+        self._n_registered = 0
+
+    def begin(self) -> None:
+        """The first two images of a model."""
+        self._n_registered = 2
+        self._tell()
+
+    def next(self) -> None:
+        """One more."""
+        self._n_registered += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        self._report('poses', min(self._n_registered, self._n_images), self._n_images, {})
