@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from caldiff_ros.capture.config import EXTRA, CaptureConfig
 from caldiff_ros.capture.gravity import find_gravity
-from caldiff_ros.capture.keypoints import Workplace, find_keypoints, match
+from caldiff_ros.capture.keypoints import Workplace, find_keypoints, match, tolerance_of
 from caldiff_ros.capture.lost import find_lost_parts
 from caldiff_ros.capture.pairs import choose_pairs
 from caldiff_ros.capture.photos import photo_paths, take_photos
@@ -43,7 +43,7 @@ class Capture:
 
     source: Path
     output: Path
-    config: CaptureConfig = CaptureConfig()
+    config: CaptureConfig = field(default_factory=CaptureConfig)
     scale: ScaleSource | None = None
     threads: int = -1
     report: Report = no_report
@@ -71,7 +71,10 @@ class Capture:
 
         taken = self._take_pictures(report)
         images = self.dataset / 'images'
-        at = Workplace(self.work / 'database.db', images, self.config, self.threads, report)
+        at = Workplace(
+            self.work / 'database.db', images, self.config,
+            threads=self.threads, report=report, tolerance=tolerance_of(taken.pictures),
+        )  # fmt: skip
         models = _find_poses(taken, at)
 
         solved = Solved(models.largest, taken, images)

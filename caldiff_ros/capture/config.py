@@ -21,7 +21,7 @@ class CaptureConfig:
 
     max_frames: int = 300
     """Most frames that are taken from a video."""
-    frame_distance: float = 0.05
+    frame_distance: float = 0.03
     """How far the picture of a video moves from one frame that is taken to the next, as a share of
     its width; less where that gives few frames, more where it gives too many."""
     lens: Lens = 'perspective'

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,15 @@ _IMAGES_AT_ONCE = 8
 _PAIRS_AT_ONCE = 64
 #: Focal length in longer sides of the picture, where the camera did not write it.
 _USUAL_FOCAL = 1.2
-#: Fewer pictures than this do not tell the four coefficients of a lens apart.
-_PICTURES_FOR_OPENCV = 10
+#: Longer side in pixels from which on COLMAP's tolerances fit, and the least share of them.
+_FULL_TOLERANCE_SIZE = 960
+_LEAST_TOLERANCE = 0.4
+#: Contrast of the weakest keypoints, a seventh of COLMAP's default: at that, dim rooms and plain
+#: walls fall to pieces.
+_PEAK_THRESHOLD = 1e-3
+#: Radial coefficients and one focal length. Hundreds of small images still leave COLMAP's OPENCV, two
+#: focal lengths and tangential coefficients more, half a degree of freedom to bend the poses with.
+_MODELS = {'perspective': 'RADIAL', 'fisheye': 'OPENCV_FISHEYE'}
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Workplace:
         config: the settings.
         threads: number of threads; -1 for one per core.
         report: receives the progress.
+        tolerance: COLMAP's tolerances in pixels, which are made for large images, times this.
     """
 
     database: Path
@@ -45,6 +52,7 @@ class Workplace:
     config: CaptureConfig
     threads: int
     report: Report
+    tolerance: float
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
@@ -61,6 +69,12 @@ class Workplace:
             return {image.name: image.image_id for image in database.read_all_images()}
 
 
+def tolerance_of(pictures: Sequence[Picture]) -> float:
+    """See `Workplace`."""
+    sides = sorted(max(picture.width, picture.height) for picture in pictures)
+    return min(max(sides[len(sides) // 2] / _FULL_TOLERANCE_SIZE, _LEAST_TOLERANCE), 1.0)
+
+
 def find_keypoints(pictures: Sequence[Picture], at: Workplace) -> None:
     """Find the keypoints of all pictures; reports the stage 'keypoints'."""
     pycolmap = load_pycolmap(EXTRA)
@@ -71,6 +85,7 @@ def find_keypoints(pictures: Sequence[Picture], at: Workplace) -> None:
     options.num_threads = at.threads
     options.max_image_size = at.config.max_image_size
     options.sift.max_num_features = at.config.max_keypoints
+    options.sift.peak_threshold = _PEAK_THRESHOLD
 
     n_done = len(pictures) - len(left)
     for camera, number in cameras.items():
@@ -94,6 +109,7 @@ def match(pairs: Sequence[NamePair], at: Workplace) -> None:
     options.num_threads = at.threads
     verification = pycolmap.TwoViewGeometryOptions()
     verification.ransac.random_seed = at.config.seed
+    verification.ransac.max_error *= at.tolerance
     pairing = pycolmap.ImportedPairingOptions()
     pairs_file = at.database.with_name('pairs.txt')
     pairing.match_list_path = str(pairs_file)
@@ -117,28 +133,25 @@ def _unmatched(pairs: Sequence[NamePair], at: Workplace) -> list[NamePair]:
 
 
 def _write_cameras(pictures: Sequence[Picture], at: Workplace) -> dict[str, int]:
-    """Number of every camera in the database; they are written into a new one."""
+    """Number of every camera in the database, into which they are written."""
     pycolmap = load_pycolmap(EXTRA)
-    counts = Counter(picture.camera for picture in pictures)
+    numbers: dict[str, int] = {}
+    for picture in pictures:
+        numbers.setdefault(picture.camera, len(numbers) + 1)
+
     with at.opened() as database:
-        if database.num_cameras() == 0:
-            for number, (name, count) in enumerate(counts.items(), 1):
-                picture = next(picture for picture in pictures if picture.camera == name)
+        for picture in pictures:
+            number = numbers[picture.camera]
+            if not database.exists_camera(number):
                 usual = _USUAL_FOCAL * max(picture.width, picture.height)
                 camera = pycolmap.Camera.create_from_model_name(
-                    number, _model(count, at.config), picture.focal_px or usual,
+                    number, _MODELS[at.config.lens], picture.focal_px or usual,
                     picture.width, picture.height,
                 )  # fmt: skip
                 camera.has_prior_focal_length = picture.focal_px is not None
                 database.write_camera(camera, use_camera_id=True)
 
-    return {name: number for number, name in enumerate(counts, 1)}
-
-
-def _model(count: int, config: CaptureConfig) -> str:
-    if config.lens == 'fisheye':
-        return 'OPENCV_FISHEYE'
-    return 'OPENCV' if count >= _PICTURES_FOR_OPENCV else 'SIMPLE_RADIAL'
+    return numbers
 
 
 def _portions(things: Sequence, size: int) -> Iterator[list]:

@@ -27,6 +27,8 @@ from caldiff_ros.mapping.context import Report
 
 _COPIED = ('.jpg', '.jpeg', '.png')
 _EXTENSIONS = (*_COPIED, '.bmp', '.tif', '.tiff', '.webp')
+#: Pixel formats that are written as they are.
+_MODES = ('L', 'RGB')
 _JPEG_QUALITY = 95
 _MIN_PHOTOS = 3
 _DIAGONAL_35MM = math.hypot(36, 24)
@@ -109,6 +111,8 @@ def read_exif(image: Image.Image) -> Exif:
 def _take_photo(path: Path, images: Path, name: str) -> Picture:
     try:
         with Image.open(path) as image:
+            if image.mode.startswith('I'):
+                raise CaldiffError(f'{path} is left out as it is a depth image, no photo')
             size = image.size
             exif = read_exif(image)
             image.draft('L', (WORKING_SIZE, WORKING_SIZE))  # a JPEG is reduced while it is read
@@ -123,7 +127,10 @@ def _take_photo(path: Path, images: Path, name: str) -> Picture:
     else:
         with Image.open(path) as image:
             # without the EXIF, as what it says of the size and orientation is over
-            ImageOps.exif_transpose(image).save(target, quality=_JPEG_QUALITY, exif=b'')
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode not in _MODES:
+                upright = upright.convert('RGB')
+            upright.save(target, quality=_JPEG_QUALITY, exif=b'')
 
     width, height = size[::-1] if exif.orientation in _TURNED else size
     focal = f'{exif.focal_px:.0f} px' if exif.focal_px else ''

@@ -14,6 +14,8 @@ from caldiff_ros.capture.scale import Scale
 
 #: Cameras that are held further from the vertical than this were held in all ways.
 _VAGUE_DEG = 30.0
+#: Files that could not be read are told of one by one up to this number.
+_TOLD = 5
 #: Fewer registered pictures than this share leave holes in a map.
 _FEW_REGISTERED = 0.8
 
@@ -55,7 +57,9 @@ class CaptureReport:
             f'points, mean reprojection error {self.reprojection_error_px:.2f} px'
         )
         yield from (f'camera {camera}' for camera in self.cameras)
-        yield from self.unreadable
+        yield from self.unreadable[:_TOLD]
+        if len(self.unreadable) > _TOLD:
+            yield f'{len(self.unreadable) - _TOLD} more could not be read, see capture.json'
         yield from (f'no pose: {part}' for part in self.lost)
 
         if self.n_registered < _FEW_REGISTERED * self.n_pictures:
