@@ -35,13 +35,13 @@ def package(name: str, extra: str) -> ModuleType:
 
 
 def load_pycolmap(extra: str) -> ModuleType:
-    """COLMAP, silent unless something is wrong.
+    """COLMAP, silent: what goes wrong is raised.
 
     Args:
         extra: see `package`.
     """
     pycolmap = package('pycolmap', extra)
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
+    pycolmap.logging.minloglevel = pycolmap.logging.FATAL.value
     return pycolmap
 
 

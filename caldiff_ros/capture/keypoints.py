@@ -29,8 +29,8 @@ _LEAST_TOLERANCE = 0.4
 #: Contrast of the weakest keypoints, a seventh of COLMAP's default: at that, dim rooms and plain
 #: walls fall to pieces.
 _PEAK_THRESHOLD = 1e-3
-#: Radial coefficients and one focal length. Hundreds of small images still leave COLMAP's OPENCV, two
-#: focal lengths and tangential coefficients more, half a degree of freedom to bend the poses with.
+#: One focal length and radial coefficients: a second focal length and tangential coefficients are
+#: not determined by a few small images, and bend the poses.
 _MODELS = {'perspective': 'RADIAL', 'fisheye': 'OPENCV_FISHEYE'}
 
 

@@ -85,8 +85,9 @@ def find_lost_parts(pictures: Sequence[Picture], models: Models, at: Workplace) 
         run = list(group)
         if why is not None:
             first, last = run[0], run[-1]
-            timed = first.seconds is not None and last.seconds is not None
-            seconds = (first.seconds, last.seconds) if timed else None
+            seconds = None
+            if first.seconds is not None and last.seconds is not None:
+                seconds = first.seconds, last.seconds
             parts.append(LostPart(first.name, last.name, len(run), seconds, why))
 
     return parts

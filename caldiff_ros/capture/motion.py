@@ -30,8 +30,8 @@ class MotionMeter:
     def __init__(self) -> None:
         self._moved = 0.0
         self._reference = np.empty((0, 0), np.uint8)
-        self._corners = np.empty((0, 1, 2), np.float32)
-        self._latest = self._corners
+        self._corners: np.ndarray = np.empty((0, 1, 2), np.float32)
+        self._latest: np.ndarray = self._corners
 
     def __call__(self, gray: np.ndarray, seconds: float) -> float:
         """How far the picture has moved since the first frame, in widths.

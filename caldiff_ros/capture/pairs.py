@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from itertools import combinations
 
-import cv2
 import numpy as np
 
 from caldiff_ros.capture.config import CaptureConfig
@@ -16,6 +15,7 @@ from caldiff_ros.capture.pictures import Pictures
 #: Visual words, and descriptors that they are learned from.
 _WORDS = 64
 _LEARNED_FROM = 50_000
+_ROUNDS = 10
 #: Images compared at once, which bounds the memory.
 _ROWS_AT_ONCE = 256
 
@@ -78,7 +78,7 @@ def describe(names: list[str], at: Workplace) -> np.ndarray:
 
     with at.opened() as database:
         samples = [_sample(_descriptors(database, ids[name]), per_image, rng) for name in names]
-        words = _learn_words(np.concatenate(samples), at.config.seed)
+        words = _learn_words(np.concatenate(samples), rng)
         return np.stack([_vlad(_descriptors(database, ids[name]), words) for name in names])
 
 
@@ -92,22 +92,31 @@ def _sample(descriptors: np.ndarray, n: int, rng: np.random.Generator) -> np.nda
     return descriptors[rng.permutation(len(descriptors))[:n]]
 
 
-def _learn_words(samples: np.ndarray, seed: int) -> np.ndarray:
-    """Centres (W, 128) of the descriptors, as many as there are descriptors for."""
-    n_words = min(_WORDS, len(samples))
-    if n_words == 0:
+def _learn_words(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Centres (W, 128) of the descriptors (k-means), as many as there are descriptors for."""
+    if not len(samples):
         return np.zeros((1, 128), np.float32)
 
-    cv2.setRNGSeed(seed)
-    criteria = (cv2.TERM_CRITERIA_MAX_ITER + cv2.TERM_CRITERIA_EPS, 20, 1e-3)
-    return cv2.kmeans(samples, n_words, None, criteria, 1, cv2.KMEANS_PP_CENTERS)[2]
+    words = _sample(samples, _WORDS, rng)
+    for _ in range(_ROUNDS):
+        nearest = _nearest(samples, words)
+        counts = np.bincount(nearest, minlength=len(words))[:, None]
+        sums = np.zeros_like(words)
+        np.add.at(sums, nearest, samples)
+        words = np.where(counts > 0, sums / np.maximum(counts, 1), words).astype(np.float32)
+
+    return words
+
+
+def _nearest(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Index (K,) of the word nearest to each descriptor (K, 128)."""
+    return np.argmax(descriptors @ words.T - 0.5 * (words**2).sum(axis=1), axis=1)
 
 
 def _vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
+    nearest = _nearest(descriptors, words)
     sums = np.zeros_like(words)
-    if len(descriptors):
-        nearest = np.argmax(descriptors @ words.T - 0.5 * (words**2).sum(1), axis=1)
-        np.add.at(sums, nearest, descriptors - words[nearest])
+    np.add.at(sums, nearest, descriptors - words[nearest])
 
     # each word counts the same, however often it is seen
     sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)

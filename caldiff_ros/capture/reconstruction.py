@@ -17,6 +17,8 @@ from caldiff_ros.packages import load_pycolmap
 
 #: A model of fewer images is chance.
 _MIN_IMAGES = 3
+#: Verified matches that show that two images overlap.
+_MATCHES_OF_OVERLAP = 30
 #: Images between two states on disk from which a stopped run goes on.
 _SNAPSHOT_EVERY = 25
 
@@ -53,16 +55,37 @@ def reconstruct(n_images: int, at: Workplace) -> Models:
     found.sort(key=lambda model: model.num_reg_images(), reverse=True)
 
     if not found or found[0].num_reg_images() < _MIN_IMAGES:
-        raise CaldiffError(
-            f'structure from motion found no {_MIN_IMAGES} of the {n_images} images that fit '
-            'together, expected pictures that show the same things from different places; take '
-            'more of them, sharp and with more than half in common with the next'
-        )
+        raise _no_model(n_images, at)
 
     kept = registered_names(found[0])
     _refine(found[0], at)
     others = frozenset[str]().union(*(registered_names(model) for model in found[1:]))
     return Models(found[0], others - kept)
+
+
+def _no_model(n_images: int, at: Workplace) -> CaldiffError:
+    """Why nothing was found: pictures that match were taken from one place."""
+    pycolmap = load_pycolmap(EXTRA)
+    with at.opened() as database:
+        pair_ids, counts = database.read_two_view_geometry_num_inliers()
+
+    matched = {
+        number
+        for pair_id, count in zip(pair_ids, counts, strict=True)
+        if count >= _MATCHES_OF_OVERLAP
+        for number in pycolmap.pair_id_to_image_pair(pair_id)
+    }
+    if len(matched) >= n_images / 2:
+        return CaldiffError(
+            f'{len(matched)} of the {n_images} images match others and no depth follows from it, '
+            'expected pictures from different places; walk while you take them, do not only turn'
+        )
+
+    return CaldiffError(
+        f'structure from motion found no {_MIN_IMAGES} of the {n_images} images that fit '
+        'together, expected pictures that show the same things from different places; take '
+        'more of them, sharp and with more than half in common with the next'
+    )
 
 
 def registered_names(model: Any) -> frozenset[str]:
@@ -120,7 +143,13 @@ def _refine(model: Any, at: Workplace) -> None:
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = at.threads
-    pycolmap.bundle_adjustment(model, options)
+
+    # not pycolmap.bundle_adjustment, which writes to the terminal
+    problem = pycolmap.BundleAdjustmentConfig()
+    for number in model.reg_image_ids():
+        problem.add_image(number)
+    problem.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, problem, model).solve()
     model.update_point_3d_errors()
 
 

@@ -18,7 +18,6 @@ from caldiff_ros.geometry.similarity import Similarity
 from caldiff_ros.scenes import read_image
 
 TagFamily = Literal['tag36h11', 'tag36h10', 'tag25h9', 'tag16h5']
-Marker = Literal['4x4', '5x5', '6x6', '7x7']
 
 _TAG_DICTIONARIES = {
     'tag36h11': cv2.aruco.DICT_APRILTAG_36H11,
@@ -106,11 +105,17 @@ class Charuco:
     rows: int
     square_m: float
     marker_m: float
-    markers: Marker = '4x4'
+    markers: str = '4x4'
 
     def __post_init__(self) -> None:
         _check_positive(self.square_m, 'the edge of a square')
         _check_positive(self.marker_m, 'the edge of a marker')
+        if self.markers not in _MARKER_DICTIONARIES:
+            raise CaldiffError(
+                f'the markers of the board have {self.markers!r} bits, expected one of '
+                f'{", ".join(_MARKER_DICTIONARIES)}; check --charuco'
+            )
+
         if self.columns < 3 or self.rows < 3 or self.marker_m >= self.square_m:
             raise CaldiffError(
                 f'the board has {self.columns}x{self.rows} squares of {self.square_m} m with '
