@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,24 +96,43 @@ def registered_names(model: Any) -> frozenset[str]:
 
 def _map_images(folder: Path, n_images: int, at: Workplace) -> None:
     """Write all models into ``folder``, which is there only when they are complete."""
-    pycolmap = load_pycolmap(EXTRA)
-    partial = folder.with_suffix('.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     snapshots = folder.with_name('snapshots')
     snapshots.mkdir(exist_ok=True)
+    newest = _newest(snapshots)
+    found = _run_mapper(snapshots, newest, n_images, at)
 
+    # COLMAP looks for no other models when it goes on with one
+    if newest and max((model.num_reg_images() for model in found), default=0) < n_images / 2:
+        found = _run_mapper(snapshots, '', n_images, at)
+
+    partial = folder.with_suffix('.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    for number, model in enumerate(found):
+        one = partial / str(number)
+        one.mkdir(parents=True)
+        model.write(str(one))
+
+    partial.mkdir(exist_ok=True)
+    partial.rename(folder)
+    shutil.rmtree(snapshots)
+
+
+def _run_mapper(snapshots: Path, begun: str, n_images: int, at: Workplace) -> list[Any]:
+    """Models, made from nothing or going on with one that was begun."""
+    pycolmap = load_pycolmap(EXTRA)
     options = _options(at)
     options.snapshot_path = str(snapshots)
     options.snapshot_frames_freq = _SNAPSHOT_EVERY
-    progress = _Progress(n_images, at.report)
-    pycolmap.incremental_mapping(
-        at.database, at.images, partial, options, _newest(snapshots),
-        initial_image_pair_callback=progress.begin, next_image_callback=progress.next,
-    )  # fmt: skip
+    n_begun = pycolmap.Reconstruction(begun).num_reg_images() if begun else 0
+    progress = _Progress(n_begun, n_images, at.report)
 
-    partial.rename(folder)
-    shutil.rmtree(snapshots)
+    with tempfile.TemporaryDirectory() as unused:
+        models = pycolmap.incremental_mapping(
+            at.database, at.images, unused, options, begun,
+            initial_image_pair_callback=progress.begin, next_image_callback=progress.next,
+        )  # fmt: skip
+
+    return list(models.values())
 
 
 def _options(at: Workplace) -> Any:
@@ -162,10 +182,10 @@ def _newest(snapshots: Path) -> str:
 class _Progress:
     """Images that have a pose in the model that is being made."""
 
-    def __init__(self, n_images: int, report: Report) -> None:
+    def __init__(self, n_registered: int, n_images: int, report: Report) -> None:
+        self._n_registered = n_registered
         self._n_images = n_images
         self._report = report
-        self._n_registered = 0
 
     def begin(self) -> None:
         """The first two images of a model."""
