@@ -13,12 +13,13 @@ import numpy as np
 
 from caldiff_ros.capture.config import EXTRA, CaptureConfig
 from caldiff_ros.capture.gravity import find_gravity
-from caldiff_ros.capture.keypoints import Workplace, find_keypoints, match, tolerance_of
+from caldiff_ros.capture.keypoints import Workplace, tolerance_of
 from caldiff_ros.capture.lost import find_lost_parts
-from caldiff_ros.capture.pairs import choose_pairs
 from caldiff_ros.capture.photos import photo_paths, take_photos
 from caldiff_ros.capture.pictures import Picture, Pictures
-from caldiff_ros.capture.reconstruction import Models, reconstruct
+from caldiff_ros.capture.poses import find_poses
+from caldiff_ros.capture.process import run_apart
+from caldiff_ros.capture.reconstruction import Models, load_models
 from caldiff_ros.capture.report import CaptureReport
 from caldiff_ros.capture.scale import ScaleSource, Solved
 from caldiff_ros.capture.video import take_frames
@@ -75,7 +76,8 @@ class Capture:
             self.work / 'database.db', images, self.config,
             threads=self.threads, report=report, tolerance=tolerance_of(taken.pictures),
         )  # fmt: skip
-        models = _find_poses(taken, at)
+        run_apart(find_poses, taken, at)
+        models = load_models(len(taken.pictures), at)
 
         solved = Solved(models.largest, taken, images)
         found = self._measure(solved, models, at, seconds=report.seconds)
@@ -135,12 +137,6 @@ class Capture:
             scale=scale,
             seconds=seconds,
         )
-
-
-def _find_poses(taken: Pictures, at: Workplace) -> Models:
-    find_keypoints(taken.pictures, at)
-    match(choose_pairs(taken, at), at)
-    return reconstruct(len(taken.pictures), at)
 
 
 def _check_source(source: Path) -> None:

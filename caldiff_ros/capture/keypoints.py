@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caldiff_ros.capture.config import EXTRA, CaptureConfig
 from caldiff_ros.capture.pictures import Picture
-from caldiff_ros.mapping.context import Report
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.packages import load_pycolmap
+
+if TYPE_CHECKING:
+    from caldiff_ros.mapping.context import Report
 
 #: Names i and j of two images.
 NamePair = tuple[str, str]
@@ -56,8 +59,19 @@ class Workplace:
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
-        """The database, which is made where there is none."""
-        database = load_pycolmap(EXTRA).Database.open(str(self.database))
+        """The database, which is made where there is none.
+
+        Raises:
+            CaldiffError: if that fails.
+        """
+        try:
+            database = load_pycolmap(EXTRA).Database.open(str(self.database))
+        except RuntimeError as error:
+            raise CaldiffError(
+                f'{self.database} cannot be opened or made ({error}), expected a database of '
+                'COLMAP; make room on the disk, or remove its folder to begin anew'
+            ) from error
+
         try:
             yield database
         finally:

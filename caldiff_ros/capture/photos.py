@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,7 +122,8 @@ def _take_photo(path: Path, images: Path, name: str) -> Picture:
     target = images / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if exif.orientation == 1 and path.suffix.lower() in _COPIED:
-        shutil.copyfile(path, target)
+        # not shutil.copyfile, whose error of a full disk names the photo
+        target.write_bytes(path.read_bytes())
     else:
         with Image.open(path) as image:
             # without the EXIF, as what it says of the size and orientation is over

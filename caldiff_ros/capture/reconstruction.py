@@ -4,17 +4,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caldiff_ros.capture.config import EXTRA
 from caldiff_ros.capture.keypoints import Workplace
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.mapping.context import Report
 from caldiff_ros.packages import load_pycolmap
+
+if TYPE_CHECKING:
+    from caldiff_ros.mapping.context import Report
 
 #: A model of fewer images is chance.
 _MIN_IMAGES = 3
@@ -37,31 +41,68 @@ class Models:
     elsewhere: frozenset[str]
 
 
-def reconstruct(n_images: int, at: Workplace) -> Models:
-    """Poses of the images, or those that an earlier run has found; reports the stage 'poses'.
+def reconstruct(n_images: int, at: Workplace) -> None:
+    """Find poses and points, or leave those that an earlier run has found; reports stage 'poses'.
 
     Args:
-        n_images: how many there are.
-        at: whose database has their matches; models are kept beside it.
+        n_images: how many images there are.
+        at: whose database has their matches; models are written beside it, the largest first.
+    """
+    folder = _models_folder(at)
+    if folder.is_dir():
+        return
+
+    found = _map_images(folder.with_name('snapshots'), n_images, at)
+    found.sort(key=lambda model: model.num_reg_images(), reverse=True)
+    if found:
+        _refine(found[0], at)
+
+    partial = folder.with_suffix('.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    for number, model in enumerate(found):
+        write_model(model, partial / f'{number:03d}')
+
+    partial.rename(folder)
+    shutil.rmtree(folder.with_name('snapshots'))
+
+
+def load_models(n_images: int, at: Workplace) -> Models:
+    """What `reconstruct` has found.
 
     Raises:
         CaldiffError: if no images fit together.
     """
-    folder = at.database.with_name('models')
-    if not folder.is_dir():
-        _map_images(folder, n_images, at)
-
     pycolmap = load_pycolmap(EXTRA)
-    found = [pycolmap.Reconstruction(str(path)) for path in sorted(folder.iterdir())]
-    found.sort(key=lambda model: model.num_reg_images(), reverse=True)
-
+    found = [pycolmap.Reconstruction(str(path)) for path in sorted(_models_folder(at).iterdir())]
     if not found or found[0].num_reg_images() < _MIN_IMAGES:
         raise _no_model(n_images, at)
 
     kept = registered_names(found[0])
-    _refine(found[0], at)
     others = frozenset[str]().union(*(registered_names(model) for model in found[1:]))
     return Models(found[0], others - kept)
+
+
+def write_model(model: Any, folder: Path) -> None:
+    """Write a reconstruction into a new folder, and read it again: COLMAP ignores a full disk.
+
+    Raises:
+        OSError: if it is not there completely.
+    """
+    folder.mkdir(parents=True)
+    model.write(str(folder))
+    try:
+        written = load_pycolmap(EXTRA).Reconstruction(str(folder))
+        complete = written.summary() == model.summary()
+    except (RuntimeError, ValueError):
+        complete = False
+
+    if not complete:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _models_folder(at: Workplace) -> Path:
+    return at.database.with_name('models')
 
 
 def _no_model(n_images: int, at: Workplace) -> CaldiffError:
@@ -94,27 +135,16 @@ def registered_names(model: Any) -> frozenset[str]:
     return frozenset(image.name for image in model.images.values() if image.has_pose)
 
 
-def _map_images(folder: Path, n_images: int, at: Workplace) -> None:
-    """Write all models into ``folder``, which is there only when they are complete."""
-    snapshots = folder.with_name('snapshots')
+def _map_images(snapshots: Path, n_images: int, at: Workplace) -> list[Any]:
+    """All models, the one that an earlier run began among them."""
     snapshots.mkdir(exist_ok=True)
     newest = _newest(snapshots)
     found = _run_mapper(snapshots, newest, n_images, at)
 
     # COLMAP looks for no other models when it goes on with one
     if newest and max((model.num_reg_images() for model in found), default=0) < n_images / 2:
-        found = _run_mapper(snapshots, '', n_images, at)
-
-    partial = folder.with_suffix('.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    for number, model in enumerate(found):
-        one = partial / str(number)
-        one.mkdir(parents=True)
-        model.write(str(one))
-
-    partial.mkdir(exist_ok=True)
-    partial.rename(folder)
-    shutil.rmtree(snapshots)
+        return _run_mapper(snapshots, '', n_images, at)
+    return found
 
 
 def _run_mapper(snapshots: Path, begun: str, n_images: int, at: Workplace) -> list[Any]:

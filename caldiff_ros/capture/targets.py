@@ -83,11 +83,15 @@ class Tags:
         }
 
     @cached_property
+    def dictionary(self) -> cv2.aruco.Dictionary:
+        """OpenCV's, which can draw the tags."""
+        return cv2.aruco.getPredefinedDictionary(_TAG_DICTIONARIES[self.family])
+
+    @cached_property
     def _detector(self) -> cv2.aruco.ArucoDetector:
-        dictionary = cv2.aruco.getPredefinedDictionary(_TAG_DICTIONARIES[self.family])
         parameters = cv2.aruco.DetectorParameters()
         parameters.cornerRefinementMethod = cv2.aruco.CORNER_REFINE_SUBPIX
-        return cv2.aruco.ArucoDetector(dictionary, parameters)
+        return cv2.aruco.ArucoDetector(self.dictionary, parameters)
 
 
 @dataclass(frozen=True)
@@ -138,11 +142,15 @@ class Charuco:
         return {(0, int(n)): uv for n, uv in zip(numbers.ravel(), places, strict=True)}
 
     @cached_property
-    def _detector(self) -> cv2.aruco.CharucoDetector:
+    def board(self) -> cv2.aruco.CharucoBoard:
+        """OpenCV's, which can draw the board."""
         dictionary = cv2.aruco.getPredefinedDictionary(_MARKER_DICTIONARIES[self.markers])
         size = (self.columns, self.rows)
-        board = cv2.aruco.CharucoBoard(size, self.square_m, self.marker_m, dictionary)
-        return cv2.aruco.CharucoDetector(board)
+        return cv2.aruco.CharucoBoard(size, self.square_m, self.marker_m, dictionary)
+
+    @cached_property
+    def _detector(self) -> cv2.aruco.CharucoDetector:
+        return cv2.aruco.CharucoDetector(self.board)
 
 
 @dataclass(frozen=True)

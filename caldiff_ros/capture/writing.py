@@ -13,6 +13,7 @@ import numpy as np
 
 from caldiff_ros.capture.config import EXTRA
 from caldiff_ros.capture.gravity import Gravity
+from caldiff_ros.capture.reconstruction import write_model
 from caldiff_ros.capture.report import CaptureReport
 from caldiff_ros.capture.scale import Scale, Solved
 from caldiff_ros.errors import CaldiffError
@@ -58,8 +59,7 @@ def write_dataset(folder: Path, solved: Solved, report: CaptureReport) -> None:
     """
     sparse = folder / 'sparse/0'
     shutil.rmtree(sparse, ignore_errors=True)
-    sparse.mkdir(parents=True)
-    solved.model.write(str(sparse))
+    write_model(solved.model, sparse)
 
     transforms = json.dumps(transforms_of(solved), indent=2, allow_nan=False)
     (folder / 'transforms.json').write_text(transforms)

@@ -20,7 +20,8 @@ from typing import Annotated
 from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from caldiff_ros.capture import Capture, CaptureConfig
+from caldiff_ros.capture.capture import Capture
+from caldiff_ros.capture.config import CaptureConfig
 from caldiff_ros.capture.scale import Gps, MeasuredDistance, ScaleSource
 from caldiff_ros.capture.targets import Charuco, TagFamily, Tags, TargetScale
 from caldiff_ros.cli.progress import TrainingProgress
