@@ -2,6 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datasets from pictures alone: a video or photos become images with poses.
 
-`caldiff_ros.capture.capture.Capture` is the whole of it. Nothing is imported here, as COLMAP's process
-starts without it.
+`caldiff_ros.capture.capture.Capture` is the whole of it. Nothing is imported here, as the process
+of COLMAP starts without it.
 """

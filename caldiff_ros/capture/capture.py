@@ -22,11 +22,20 @@ from caldiff_ros.capture.process import run_apart
 from caldiff_ros.capture.reconstruction import Models, load_models
 from caldiff_ros.capture.report import CaptureReport
 from caldiff_ros.capture.scale import ScaleSource, Solved
-from caldiff_ros.capture.video import take_frames
-from caldiff_ros.capture.writing import check_output, move_to_map, replace_output, write_dataset
+from caldiff_ros.capture.video import VIDEO_EXTENSIONS, take_frames
+from caldiff_ros.capture.writing import (
+    REPORT_FILE,
+    check_output,
+    move_to_map,
+    replace_output,
+    write_dataset,
+)
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Report, TimedReport, digest, no_report
 from caldiff_ros.packages import load_pycolmap
+
+#: Files and folders that hold the poses of a dataset.
+_POSES = ('*.json', 'sparse', 'colmap', 'cameras.*', '*.pose.txt', 'seq-*')
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,13 @@ class Capture:
 
         return found
 
+    def is_done(self) -> bool:
+        """Whether the output was made from this source already."""
+        written = self.output / REPORT_FILE
+        return written.is_file() and json.loads(written.read_text())['source'] == str(
+            self.source.resolve()
+        )
+
     def _take_pictures(self, report: Report) -> Pictures:
         """Photos or frames, or those that an earlier run has taken from the same source."""
         identity = digest(_fingerprint(self.source), asdict(self.config))
@@ -125,7 +141,7 @@ class Capture:
 
         used = {image.camera_id: image.camera for _, image in registered}
         return CaptureReport(
-            source=str(self.source),
+            source=str(self.source.resolve()),
             n_pictures=len(solved.taken.pictures),
             n_registered=len(registered),
             n_points=solved.model.num_points3D(),
@@ -137,6 +153,14 @@ class Capture:
             scale=scale,
             seconds=seconds,
         )
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a dataset has to be made of it: a video, or photos without files of poses."""
+    if path.is_dir():
+        known = any(any(path.glob(pattern)) for pattern in _POSES)
+        return not known and bool(photo_paths(path))
+    return path.is_file() and path.suffix.lower() in VIDEO_EXTENSIONS
 
 
 def _check_source(source: Path) -> None:

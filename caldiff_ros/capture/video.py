@@ -19,6 +19,8 @@ from caldiff_ros.capture.pictures import Picture, Pictures, check_space, reduced
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Report
 
+#: What videos are called; capture itself takes whatever OpenCV can read.
+VIDEO_EXTENSIONS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 #: Widths of the picture; a tripod's video moves by less.
 _MIN_MOTION = 0.1
 _JPEG_QUALITY = 95

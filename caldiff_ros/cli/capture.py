@@ -13,7 +13,7 @@ board in view (--charuco 7x5:0.04:0.03:4x4), or GPS in the photos (--gps).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -65,18 +65,23 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Make the dataset and tell what it is like."""
     scale = scale_source(arguments)
+    make_dataset(Capture(
+        arguments.source, arguments.output, arguments.config,
+        scale=scale, threads=arguments.threads,
+    ))  # fmt: skip
+
+    return 0
+
+
+def make_dataset(capture: Capture) -> None:
+    """Run a capture with its progress and print its report."""
     with TrainingProgress(Console(stderr=True)) as progress:
-        found = Capture(
-            arguments.source, arguments.output, arguments.config,
-            scale=scale, threads=arguments.threads, report=progress,
-        ).run()  # fmt: skip
+        found = replace(capture, report=progress).run()
 
     console = Console(soft_wrap=True, highlight=False)
     for line in found.lines():
         console.print(line, markup=False)
-    console.print(f'dataset written to {arguments.output}', markup=False)
-
-    return 0
+    console.print(f'dataset written to {capture.output}', markup=False)
 
 
 def scale_source(arguments: Arguments) -> ScaleSource | None:

@@ -14,10 +14,10 @@ def room():
 
 @pytest.fixture(scope='session')
 def photos(room, tmp_path_factory):
-    """A folder of twelve photos of the room, and their poses by name."""
+    """A folder of nine photos of the room, and their poses by name."""
     folder = tmp_path_factory.mktemp('photos')
     poses = {}
-    for number, T in enumerate(arc(12)):
+    for number, T in enumerate(arc(9)):
         name = f'{number:02d}.jpg'
         write_jpeg(folder / name, room.photograph(T))
         poses[name] = T

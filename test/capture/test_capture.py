@@ -3,6 +3,7 @@
 """From pictures to a dataset, against the poses that the pictures were rendered from."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from caldiff_ros.scenes import open_scene
 
 pycolmap = pytest.importorskip('pycolmap')
 
-CONFIG = CaptureConfig(max_keypoints=600)
+CONFIG = CaptureConfig(max_keypoints=400)
 
 
 def make(source, output, **options):
@@ -31,9 +32,19 @@ def captured(photos, tmp_path_factory):
     """A dataset of the photos in metres, and the report."""
     source, poses = photos
     output = tmp_path_factory.mktemp('data') / 'room'
-    places = [poses[name][:3, 3] for name in ('00.jpg', '11.jpg')]
-    distance = MeasuredDistance('00', '11.jpg', float(np.linalg.norm(places[0] - places[1])))
+    places = [poses[name][:3, 3] for name in ('00.jpg', '08.jpg')]
+    distance = MeasuredDistance('00', '08.jpg', float(np.linalg.norm(places[0] - places[1])))
     return output, make(source, output, scale=distance).run()
+
+
+@pytest.fixture
+def few(photos, tmp_path):
+    """A folder of five of the photos, which takes half the time."""
+    folder = tmp_path / 'few'
+    folder.mkdir()
+    for name in sorted(photos[1])[:5]:
+        shutil.copy(photos[0] / name, folder)
+    return folder
 
 
 def compare(scene, poses):
@@ -49,7 +60,7 @@ def compare(scene, poses):
 def test_photos_become_a_dataset_with_the_poses_they_were_taken_from(captured, photos):
     output, report = captured
     scene = open_scene(output)
-    assert len(scene.frames) == report.n_registered == report.n_pictures == 12
+    assert len(scene.frames) == report.n_registered == report.n_pictures == 9
     fitted, off_m, angles = compare(scene, photos[1])
     assert np.median(off_m) < 0.01 and np.median(angles) < 0.3
     assert fitted.scale == pytest.approx(1, abs=0.01)  # the distance that was given
@@ -87,19 +98,19 @@ def test_nothing_but_the_dataset_stays(captured):
     names = sorted(path.name for path in output.iterdir())
     assert names == ['capture.json', 'images', 'sparse', 'transforms.json']
     content = json.loads((output / 'capture.json').read_text())
-    assert content['n_registered'] == 12
+    assert content['n_registered'] == 9
     assert content['scale']['how'] in '\n'.join(report.lines())
 
 
 def test_what_cannot_be_used_is_told_and_the_rest_is_done(photos, room, tmp_path):
     source = tmp_path / 'photos'
-    for number, T in enumerate(arc(8)):
+    for number, T in enumerate(arc(6)):
         write_jpeg(source / f'{number} a.jpg', room.photograph(T))
     write_jpeg(source / '3 b.jpg', np.full((240, 320, 3), 200, np.uint8))
     whole = (source / '5 a.jpg').read_bytes()
     (source / '5 a.jpg').write_bytes(whole[: len(whole) // 2])
     report = make(source, tmp_path / 'room').run()
-    assert report.n_pictures == 8 and report.n_registered == 7
+    assert report.n_pictures == 6 and report.n_registered == 5
     [part] = report.lost
     assert (part.first, part.count) == ('3_b.jpg', 1) and 'blurred' in part.why
     [sentence] = report.unreadable
@@ -128,9 +139,7 @@ def test_a_stopped_capture_goes_on_where_it_was(photos, tmp_path):
     assert not output.exists()
     second = Stop()
     make(source, output, report=second).run()
-    stages = [stage for stage, _ in second.told]
-    assert 'photos' not in stages and 'keypoints' not in stages
-    assert next(step for stage, step in second.told if stage == 'matches') > 64
+    assert {stage for stage, _ in second.told} == {'poses'}
     _, off_m, _ = compare(open_scene(output), poses)
     assert np.median(off_m) < 0.01
 
@@ -146,31 +155,31 @@ def test_the_scale_comes_from_what_is_printed(room, tmp_path, board):
         image = target.dictionary.generateImageMarker(7, 154)
         width_m = 0.6
     posted = printed(room, image, width_m)
-    for number, T in enumerate(arc(8)):
+    for number, T in enumerate(arc(6)):
         write_jpeg(tmp_path / f'photos/{number}.jpg', posted.photograph(T))
     report = make(tmp_path / 'photos', tmp_path / 'room', scale=TargetScale(target)).run()
-    eyes = np.array([T[:3, 3] for T in arc(8)])
+    eyes = np.array([T[:3, 3] for T in arc(6)])
     found = np.array([frame.T_map_cam[:3, 3] for frame in open_scene(tmp_path / 'room').frames])
     assert Similarity.fit(eyes, found).scale == pytest.approx(1, abs=0.01)
-    assert 'printed targets (1) in 8 images' in report.scale.how
+    assert 'printed targets (1) in 6 images' in report.scale.how
 
 
-def test_a_target_that_nobody_sees_is_missed_and_the_poses_are_kept(photos, tmp_path):
+def test_a_target_that_nobody_sees_is_missed_and_the_poses_are_kept(few, tmp_path):
     with pytest.raises(CaldiffError, match='0 of the images with a pose show the printed target'):
-        make(photos[0], tmp_path / 'room', scale=TargetScale(Tags(0.1))).run()
+        make(few, tmp_path / 'room', scale=TargetScale(Tags(0.1))).run()
     assert not (tmp_path / 'room').exists()
     again = Stop()
-    make(photos[0], tmp_path / 'room', report=again).run()
+    make(few, tmp_path / 'room', report=again).run()
     assert again.told == []
 
 
 def test_a_video_becomes_a_dataset(room, tmp_path):
-    poses = arc(60)
+    poses = arc(30)
     write_video(tmp_path / 'walk.avi', [room.photograph(T) for T in poses])
     capture = make(tmp_path / 'walk.avi', tmp_path / 'room')
-    capture = replace(capture, config=replace(CONFIG, max_frames=12))
+    capture = replace(capture, config=replace(CONFIG, max_frames=8))
     report = capture.run()
-    assert report.n_registered == report.n_pictures == 12
+    assert report.n_registered == report.n_pictures == 8
     by_name = {f'frame_{number:06d}.jpg': T for number, T in enumerate(poses)}
     _, off_m, angles = compare(open_scene(tmp_path / 'room'), by_name)
     assert np.median(off_m) < 0.02 and np.median(angles) < 0.5
@@ -185,9 +194,9 @@ def test_pictures_that_share_nothing_are_explained(tmp_path):
     assert not (tmp_path / 'room').exists()
 
 
-def test_a_full_disk_is_one_sentence_and_the_capture_goes_on_later(photos, tmp_path, full_disk):
-    capture = make(photos[0], tmp_path / 'room')
+def test_a_full_disk_is_one_sentence_and_the_capture_goes_on_later(few, tmp_path, full_disk):
+    capture = make(few, tmp_path / 'room')
     with full_disk(400_000), pytest.raises(CaldiffError, match='in the middle of its work'):
         capture.run()
     assert not capture.output.exists() and capture.work.is_dir()
-    assert capture.run().n_registered == 12
+    assert capture.run().n_registered == 5
