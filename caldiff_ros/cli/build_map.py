@@ -9,20 +9,23 @@ was when it is started again with the same arguments.
 A scene that nerfstudio has trained already is brought by caldiff build-map --nerf RUN/config.yml
 --output my_map; the robot needs no nerfstudio then.
 
-A first map is made by caldiff build-map DATA --output my_map; the first box of options below holds
-all that is usually needed.
+A first map is made by caldiff build-map DATA --output my_map, where DATA may also be a video or a
+folder of photos: caldiff capture makes a dataset of them first, OUTPUT-data. The first box of
+options below holds all that is usually needed.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
+from caldiff_ros.capture.capture import Capture, is_bare
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
+from caldiff_ros.cli.capture import make_dataset
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.mapping.build import build_map
 
@@ -39,7 +42,7 @@ def defaults(argv: Sequence[str]) -> Arguments:
 
 def run(arguments: Arguments) -> int:
     """Build and write the map."""
-    data = arguments.load()
+    data = _with_poses(arguments).load()
     with TrainingProgress(Console(stderr=True)) as report:
         built = build_map(data, arguments.build, arguments.context(report))
 
@@ -48,3 +51,15 @@ def run(arguments: Arguments) -> int:
     Console().print(f'map of {len(data.views)} images written to {arguments.output}')
 
     return 0
+
+
+def _with_poses(arguments: Arguments) -> Arguments:
+    """The arguments with a dataset, made of the pictures where they have no poses."""
+    if arguments.data is None or not is_bare(arguments.data):
+        return arguments
+
+    dataset = arguments.output.with_name(f'{arguments.output.name}-data')
+    capture = Capture(arguments.data, dataset)
+    if not capture.is_done():
+        make_dataset(capture)
+    return replace(arguments, data=dataset)

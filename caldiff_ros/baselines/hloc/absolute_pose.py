@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caldiff_ros.baselines.hloc.config import HlocConfig
-from caldiff_ros.baselines.hloc.reconstruction import colmap_camera, load_pycolmap
+from caldiff_ros.baselines.hloc.config import EXTRA, HlocConfig
+from caldiff_ros.baselines.hloc.reconstruction import colmap_camera
 from caldiff_ros.geometry import Camera
+from caldiff_ros.packages import load_pycolmap
 
 #: Standard deviation of keypoints in pixels of the enlarged image; a fit is not taken to be better.
 _NOISE_PX = 0.5
@@ -46,7 +47,7 @@ def estimate_pose(
     if len(uv) < 4:
         return None
 
-    pycolmap = load_pycolmap()
+    pycolmap = load_pycolmap(EXTRA)
     pycolmap.set_random_seed(seed)
     options = pycolmap.AbsolutePoseEstimationOptions()
     options.ransac.max_error = config.ransac_px

@@ -1,19 +1,14 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Settings of the baseline, and the packages it needs beyond those of caldiff_ros."""
+"""Settings of the baseline."""
 
 from __future__ import annotations
 
-import importlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from io import StringIO
-from types import ModuleType
 from typing import Literal
 
-from caldiff_ros.errors import CaldiffError
+#: What has to be installed for it, as pyproject.toml names it.
+EXTRA = 'baselines'
 
 FeatureKind = Literal['disk', 'sift']
 
@@ -58,27 +53,3 @@ CONFIGS: dict[FeatureKind, HlocConfig] = {
         features='sift', max_keypoints=1024, exhaustive_up_to=60, retrieved=40, min_inliers=15
     ),
 }
-
-
-def package(name: str) -> ModuleType:
-    """Import a package that only baselines need.
-
-    Raises:
-        CaldiffError: if it is not installed.
-    """
-    try:
-        with quiet():
-            return importlib.import_module(name)
-    except ImportError as error:
-        raise CaldiffError(
-            f'the package {name.partition(".")[0]} is missing, which this baseline needs; '
-            'pip install "caldiff_ros[baselines]"'
-        ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what other packages print and warn of to ourselves."""
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):
-        warnings.simplefilter('ignore')
-        yield

