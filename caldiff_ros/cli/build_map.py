@@ -27,6 +27,7 @@ from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.capture import make_dataset
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.mapping.build import build_map
 
 
@@ -48,9 +49,22 @@ def run(arguments: Arguments) -> int:
 
     arguments.save(built)
     shutil.rmtree(arguments.work)
-    Console().print(f'map of {len(data.views)} images written to {arguments.output}')
+    console = Console(soft_wrap=True)
+    console.print(f'map of {len(data.views)} images written to {arguments.output}')
+    console.print(_quality(built))
 
     return 0
+
+
+def _quality(built: LocalizationMap) -> str:
+    """What the images that were held out say about the map."""
+    held_out = built.provenance['calibration']
+    said = (
+        f'held-out images: {held_out["aligned"]} of {held_out["images"]} aligned with a field of '
+        f'the others, PSNR {held_out["psnr_db"]} dB'
+    )
+    problem = built.calibration.problem
+    return f'{said}; NOT CALIBRATED, nothing will be LOCALIZED: {problem}' if problem else said
 
 
 def _with_poses(arguments: Arguments) -> Arguments:

@@ -12,6 +12,7 @@ import torch
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
 from caldiff_ros.localization.comparison_kernels import BLOCK_PX
 from caldiff_ros.localization.covariance import covariance_in_map, spread_covariance
+from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
@@ -31,7 +32,7 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
 
     hypotheses = _distinct(refined, run)
     best = hypotheses[0]
-    status, message = _verdict(hypotheses, config, run.map.name)
+    status, message = _verdict(hypotheses, config, run.map)
 
     return Answer(
         status=status,
@@ -78,9 +79,16 @@ def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
 
 
 def _verdict(
-    hypotheses: list[Hypothesis], config: LocalizerConfig, name: str
+    hypotheses: list[Hypothesis], config: LocalizerConfig, localization_map: LocalizationMap
 ) -> tuple[Status, str]:
     """Status and the sentence that explains it."""
+    name = localization_map.name
+    if localization_map.calibration.problem:
+        return Status.NOT_LOCALIZED, (
+            f'No pose in {name} is trusted, as its map is not calibrated: '
+            f'{localization_map.calibration.problem}.'
+        )
+
     best = hypotheses[0]
     error = best.photometric_error
     confidence = best.confidence

@@ -24,6 +24,10 @@ from caldiff_ros.nerf.field import Rendering
 _WINDOW_PX, _STRIDE_PX = 9, 3
 #: Variance (colours in 0..1) that a window needs for its structure to count.
 _NOISE = 1e-4
+#: Logit of what cannot be known.
+_NOTHING_IS_SURE = -50.0
+#: With fewer right poses than this nothing says what a right answer looks like.
+FEWEST_RIGHT = 3
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,9 @@ def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
     return (correlation * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-9)
 
 
+Percentiles = tuple[float, float, float] | None
+
+
 @dataclass(frozen=True)
 class Logistic:
     """Probability that something is right, given one number that is high if it is.
@@ -101,10 +108,15 @@ class Logistic:
     def fit(cls, right: np.ndarray, wrong: np.ndarray) -> Logistic:
         """Logistic regression on the numbers of right (R,) and wrong ones (W,), of equal weight.
 
+        Without any right ones nothing makes it sure.
+
         The targets are Platt's (1999): a finite number of examples does not prove certainty, and
         where right and wrong are far apart the boundary lies between them. The slope is never
         negative.
         """
+        if len(right) == 0:
+            return cls(_NOTHING_IS_SURE, 0.0)
+
         x = np.concatenate([right, wrong])
         is_right = np.arange(len(x)) < len(right)
         target = np.where(is_right, (len(right) + 1) / (len(right) + 2), 1 / (len(wrong) + 2))
@@ -135,7 +147,7 @@ class Calibration:
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
         right_error, wrong_error: 5th, 50th and 95th percentile of the mean squared errors of
-            right poses and of the most deceptive wrong ones; for people who look.
+            right poses and of the most deceptive wrong ones; for people who look. None without any.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
         image: the worst of the images that the map was made from.
@@ -144,10 +156,10 @@ class Calibration:
     error: Logistic
     similarity: Logistic
     covariance_scale: float
-    right_error: tuple[float, float, float]
-    wrong_error: tuple[float, float, float]
-    right_similarity: tuple[float, float, float]
-    wrong_similarity: tuple[float, float, float]
+    right_error: Percentiles
+    wrong_error: Percentiles
+    right_similarity: Percentiles
+    wrong_similarity: Percentiles
     n_right: int
     n_wrong: int
     image: ImageQuality
@@ -188,6 +200,16 @@ class Calibration:
         }
         return cls(**values | {name: kind(**content[name]) for name, kind in parts.items()})
 
+    @property
+    def problem(self) -> str:
+        """Why it says nothing, as a clause; empty if it does."""
+        if self.n_right >= FEWEST_RIGHT:
+            return ''
+        return (
+            f'only {self.n_right} of its held-out images could be aligned with the field, expected '
+            f'at least {FEWEST_RIGHT}'
+        )
+
     def confidences(self, evidence: Evidence) -> list[float]:
         """`confidence` of poses (P,), one by one."""
         pairs = zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
@@ -197,8 +219,12 @@ class Calibration:
         """0..1: how sure it is that a pose with this evidence is right.
 
         The lesser of what its error and its similarity say, as either alone can deceive: little to
-        see makes any error small, and a common pattern is similar in many places.
+        see makes any error small, and a common pattern is similar in many places. With a
+        calibration that says nothing, see `problem`, it is 0.
         """
+        if self.problem:
+            return 0.0
+
         return min(
             self.error(float(_closeness(np.array(squared_error)))),
             self.similarity(float(_likeness(np.array(similarity)))),
@@ -213,5 +239,5 @@ def _likeness(similarity: np.ndarray) -> np.ndarray:
     return np.arctanh(np.clip(similarity, -0.999, 0.999))
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float, float]:
-    return tuple(np.percentile(values, [5, 50, 95]).tolist())
+def _percentiles(values: np.ndarray) -> Percentiles:
+    return None if len(values) == 0 else tuple(np.percentile(values, [5, 50, 95]).tolist())

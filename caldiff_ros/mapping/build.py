@@ -23,7 +23,12 @@ from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.localization.image_quality import ImageQuality
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.mapping.calibration import CalibrationConfig, calibrate, queries_of
+from caldiff_ros.mapping.calibration import (
+    CalibrationConfig,
+    calibrate,
+    check_alignment,
+    queries_of,
+)
 from caldiff_ros.mapping.context import BuildContext, TimedReport
 from caldiff_ros.mapping.diffusion_training import DiffusionTraining, train_diffusion
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
@@ -112,24 +117,29 @@ def build_map(
 ) -> LocalizationMap:
     """Make a map, stage by stage.
 
+    Calibration comes first: images that do not explain each other are found in seconds.
+
     Args:
         data: the scene, from `TrainingData.load`.
         config: see `BUILD_PRESETS`.
         context: seed, device and work folder, in which a stopped build resumes; receives the
-            progress of all stages: field, views, features, diffusion, calibration field,
-            calibration.
+            progress of all stages: calibration field, calibration, field, views, features,
+            diffusion.
         built: the field, if there is one already.
+
+    Raises:
+        CaldiffError: if too few images agree with the others, see `CalibrationConfig`.
     """
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
 
+    calibration, held_out = calibrate_map(data, config, context)
     if built is None:
         built = build_map_field(data, config, context)
     diffusion = build_diffusion(data, built.field, config, context)
-    calibration = calibrate_map(data, config, context)
 
     localization_map = _assemble(data, built, diffusion, calibration)
-    localization_map.provenance = _provenance(data, built, config, context)
+    localization_map.provenance = _provenance(data, built, config, context) | held_out
 
     # of the last run, where a build was stopped and resumed
     seconds = {stage: round(spent, 1) for stage, spent in timed.seconds.items()}
@@ -165,11 +175,20 @@ def build_diffusion(
     )
 
 
-def calibrate_map(data: TrainingData, config: BuildConfig, context: BuildContext) -> Calibration:
+def calibrate_map(
+    data: TrainingData, config: BuildConfig, context: BuildContext
+) -> tuple[Calibration, dict[str, Any]]:
     """Right and wrong answers on training images that a second field does not know.
 
     The map's own field knows all of them, and the test images are left alone. The second field is
     a native one, whatever the map's, as it is trained in a minute or two.
+
+    Returns:
+        The calibration, and for the provenance how many images were held out, how many of them
+        could be aligned with the second field, and how well it explains them.
+
+    Raises:
+        CaldiffError: if too few of them could be aligned.
     """
     held_out = config.calibration.held_out(len(data.views), context.seed)
     training = config.field
@@ -184,7 +203,14 @@ def calibrate_map(data: TrainingData, config: BuildConfig, context: BuildContext
     quality = ImageQuality.worst(
         [ImageQuality.of(query.image, query.seen) for query in queries_of(data.views, field)]
     )
-    return calibrate(field, data.views.subset(held_out), quality, context)
+    views = data.views.subset(held_out)
+    calibration = calibrate(field, views, quality, context)
+    psnr_db = psnr(field, views)
+    least = config.calibration.least_aligned
+    check_alignment(calibration.n_right, len(views), psnr_db, least)
+
+    numbers = {'images': len(views), 'aligned': calibration.n_right, 'psnr_db': round(psnr_db, 1)}
+    return calibration, {'calibration': numbers}
 
 
 def _assemble(

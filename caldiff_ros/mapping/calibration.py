@@ -14,7 +14,7 @@ from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, align
-from caldiff_ros.localization.confidence import Calibration, Evidence
+from caldiff_ros.localization.confidence import FEWEST_RIGHT, Calibration, Evidence
 from caldiff_ros.localization.correctness import is_wrong, nees
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.image_quality import ImageQuality
@@ -53,13 +53,17 @@ class CalibrationConfig:
     views: int = 16
     """Training images, at most, that are held out of a second, quickly trained field."""
     share: float = 0.2
-    """At most this share of the training images."""
+    """At most this share of the training images, but three of them where there are six."""
     training: float = 0.25
     """Most steps of that field's training, as a share of those of the map's field."""
+    least_aligned: float = 0.5
+    """A build stops if a smaller share of them can be aligned with that field; 0 goes on, to a map
+    that is not calibrated, with which nothing is ever LOCALIZED."""
 
     def held_out(self, n: int, seed: int) -> Tensor:
         """Which of ``n`` training images are held out, bool (n,)."""
-        count = max(1, min(self.views, round(self.share * n)))
+        fewest = min(FEWEST_RIGHT, n // 2)
+        count = max(fewest, min(self.views, round(self.share * n)))
         chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
         return torch.zeros(n, dtype=torch.bool).index_fill(0, chosen, True)
 
@@ -80,9 +84,6 @@ def calibrate(
         held_out: the views.
         quality: the worst of the map's images.
         context: seed, and receives the progress of 'calibration'.
-
-    Raises:
-        CaldiffError: if no right pose could be found.
     """
     generator = context.generator()
     true = held_out.T_norm_cam.to(field.aabb.device)
@@ -120,14 +121,30 @@ def calibrate(
         wrong.append(Evidence.of(field.render(deceived, query.camera), nowhere))
         context.progress('calibration', i + 1, len(held_out))
 
-    if not right:
-        raise CaldiffError(
-            f'none of {len(held_out)} held-out images could be aligned with the field, so nothing '
-            'says what a right answer looks like; check the poses, or give more and sharper images'
-        )
+    scale = covariance_scale(np.array(nees_values)) if right else 1.0
+    all_wrong = Evidence.cat(wrong)
+    all_right = Evidence.cat(right) if right else all_wrong[:0]
+    return Calibration.fit(all_right, all_wrong, scale, quality)
 
-    scale = covariance_scale(np.array(nees_values))
-    return Calibration.fit(Evidence.cat(right), Evidence.cat(wrong), scale, quality)
+
+def check_alignment(aligned: int, held_out: int, psnr_db: float, least_share: float) -> None:
+    """Refuse to build a map of images that do not explain each other.
+
+    Args:
+        aligned: how many held-out images could be aligned with a field of the others.
+        held_out: how many there are.
+        psnr_db: how well that field explains them.
+        least_share: see `CalibrationConfig.least_aligned`.
+
+    Raises:
+        CaldiffError: if too few were aligned.
+    """
+    if aligned < least_share * held_out:
+        raise CaldiffError(
+            f'{aligned} of {held_out} held-out images could be aligned with a field of the others '
+            f'(PSNR {psnr_db:.1f} dB), expected {least_share:.0%} of them; look at caldiff check '
+            'for poses and intrinsics, or give more and sharper images'
+        )
 
 
 def covariance_scale(nees_values: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.presets import configuration
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.stages import refine
-from maps import make_map
+from maps import CALIBRATION, make_map
 
 #: Half a turn about the vertical axis through the middle of the scene.
 HALF_TURN = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
@@ -32,9 +32,10 @@ def scene(symmetric: bool) -> Blobs:
     return blobs
 
 
-def answered(symmetric: bool, **changes):
+def answered(symmetric: bool, n_right: int = 16, **changes):
     """The answer from a start near the true pose and one on the other side; and the truth."""
     place = make_map()
+    place.calibration = replace(CALIBRATION, n_right=n_right)
     place.field = scene(symmetric)
     true = ring(8)[2:3]
     query = photograph(place.field, true, CAMERA)
@@ -117,3 +118,12 @@ def test_a_cancelled_run_renders_no_more():
     with pytest.raises(Exception) as raised:
         run.field.render(poses, camera)
     assert type(raised.value).__name__ == 'Cancelled'
+
+
+def test_a_map_that_is_not_calibrated_is_never_sure():
+    """However right the pose is, and however little trust is asked for."""
+    answer, true, _ = answered(symmetric=False, n_right=2, min_confidence=0.0)
+    assert pose_errors(answer.T_map_cam, true)[0] < 0.01
+    assert answer.status == Status.NOT_LOCALIZED
+    assert answer.confidence == 0
+    assert 'not calibrated: only 2 of its held-out images' in answer.message

@@ -2,18 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calibration in a scene that can be photographed at will."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.correctness import is_wrong
 from caldiff_ros.mapping.calibration import (
     CalibrationConfig,
     calibrate,
+    check_alignment,
     covariance_scale,
     queries_of,
     scrambled,
@@ -76,6 +79,27 @@ def test_scrambling_keeps_the_colours_and_loses_the_place():
 
 def test_a_fifth_of_the_images_is_held_out_but_not_more_than_needed():
     config = CalibrationConfig(views=16, share=0.2)
-    assert [int(config.held_out(n, 0).sum()) for n in (2, 15, 50, 200)] == [1, 3, 10, 16]
+    assert [int(config.held_out(n, 0).sum()) for n in (2, 6, 15, 50, 200)] == [1, 3, 3, 10, 16]
     assert torch.equal(config.held_out(50, 3), config.held_out(50, 3))
     assert not torch.equal(config.held_out(50, 3), config.held_out(50, 4))
+
+
+def test_poses_that_fit_no_image_calibrate_nothing():
+    """Every photograph with the pose of another one: none can be aligned, and nothing is sure."""
+    field = Blobs(n=8)
+    views = photographed(field, ring(3), SMALL)
+    shuffled = replace(views, T_norm_cam=views.T_norm_cam[[1, 2, 0]])
+    calibration = calibrate(field, shuffled, CALIBRATION.image, BuildContext())
+    assert calibration.n_right == 0
+    assert 'only 0 of its held-out images' in calibration.problem
+    assert calibration.right_error is None
+    assert calibration.confidence(1e-6, 0.99) == 0
+    again = type(calibration).from_dict(json.loads(json.dumps(asdict(calibration))))
+    assert again == calibration
+
+
+def test_a_build_stops_where_too_few_images_agree():
+    check_alignment(5, 10, 20.0, 0.5)
+    check_alignment(0, 10, 12.0, 0.0)
+    with pytest.raises(CaldiffError, match=r'^4 of 10 held-out images .*12\.3 dB.*expected 50%'):
+        check_alignment(4, 10, 12.34, 0.5)
