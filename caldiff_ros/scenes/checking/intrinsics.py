@@ -1,0 +1,121 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whether focal lengths and image sizes are those of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from caldiff_ros.errors import CaldiffError
+from caldiff_ros.scenes.checking.epipolar import distances_px
+from caldiff_ros.scenes.checking.pairs import ImagePair
+from caldiff_ros.scenes.checking.readings import FOCAL_FACTORS, Reading, turn_deg
+from caldiff_ros.scenes.checking.report import Finding, named
+from caldiff_ros.scenes.images import same_aspect
+from caldiff_ros.scenes.pixels import image_size
+from caldiff_ros.scenes.scene import Frame
+
+#: Pairs whose cameras are turned so much say more about the focal length; they are judged alone if
+#: they are so many. With fewer pairs in all, nothing is said.
+_TURNED_DEG, _FEWEST_TURNED, _FEWEST_PAIRS = 8.0, 30, 12
+#: Distances count from so many pixels, the noise of features, up to so many, those of wrong ones.
+_NOISE_PX, _WRONG_PX = 0.02, 20.0
+#: A focal length is wrong if the best one is off by this share, its interval is off by this, ...
+_WRONG, _SURELY_WRONG = 0.06, 0.03
+#: ... and so many standard deviations more than half of the pairs are better with it.
+_SIGMAS = 2.5
+_RESAMPLINGS = 100
+
+
+def other_sizes(frames: Sequence[Frame]) -> tuple[Finding, list[Frame]]:
+    """Frames whose image has another aspect than its intrinsics, as a finding, and the others."""
+    fitting, wrong = [], []
+    for frame in frames:
+        try:
+            width, height = image_size(frame.image_path, frame.upright)
+        except CaldiffError:
+            wrong.append((frame, 'no image'))
+            continue
+        if same_aspect(frame.camera, width, height):
+            fitting.append(frame)
+        else:
+            wrong.append((frame, f'{width}x{height}'))
+
+    if not wrong:
+        return Finding('image sizes', 'those of the intrinsics'), fitting
+
+    frame, size = wrong[0]
+    text = (
+        f'{len(wrong)} of {len(frames)} images have another aspect than their intrinsics, such as '
+        f'{frame.name} ({size}, its camera {frame.camera.width}x{frame.camera.height}); correct w '
+        f'and h: {named([frame.name for frame, _ in wrong])}'
+    )
+    return Finding('image sizes', text, 'finding'), fitting
+
+
+def focal_length(
+    pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Reading
+) -> tuple[Finding, float]:
+    """Whether another focal length explains the images better, and the factor of the one that does.
+
+    Args:
+        pairs: that were judged, with the intrinsics of the reading.
+        T_map_cam: poses of the images, (V, 4, 4), in its convention.
+        reading: the one that fits.
+    """
+    check = 'intrinsics'
+    if reading.intrinsics_factor != 1:
+        factor = reading.intrinsics_factor
+        text = (
+            f'they fit when multiplied by {factor:.2f}, so are those of images of another size; '
+            'correct w and h, or focal length and principal point'
+        )
+        return Finding(check, text, 'finding'), 1.0
+
+    factor = _better_focal_factor(pairs, T_map_cam)
+    if factor is None:
+        text = f'too few matches to tell the focal length ({len(pairs)} pairs of images)'
+        return Finding(check, text), 1.0
+    if factor == 1:
+        return Finding(check, 'no other focal length explains the images better'), 1.0
+
+    text = (
+        f'the images fit a focal length of {100 * factor:.0f} % of the given one; multiply fl_x and '
+        f'fl_y by {factor:.2f}, or calibrate the camera'
+    )
+    return Finding(check, text, 'finding'), factor
+
+
+def _better_focal_factor(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | None:
+    """The factor of a focal length that is clearly better; 1 if there is none, None if unknown."""
+    turned = [pair for pair in pairs if turn_deg(pair, T_map_cam) > _TURNED_DEG]
+    chosen = turned if len(turned) >= _FEWEST_TURNED else pairs
+    if len(chosen) < _FEWEST_PAIRS or not chosen[0].verified:
+        return None
+
+    # 1. How far matches are from agreement, for every pair and focal length
+    errors = np.log([[_error_px(p, T_map_cam, f) for f in FOCAL_FACTORS] for p in chosen])
+
+    # 2. The best focal length, and where it may lie
+    best = int(errors.mean(axis=0).argmin())
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, len(chosen), (_RESAMPLINGS, len(chosen)))
+    likely = np.log(FOCAL_FACTORS[errors[drawn].mean(axis=1).argmin(axis=1)])
+    low, high = np.quantile(likely, (0.02, 0.98))
+
+    # 3. Whether the given one is clearly worse
+    declared = int(np.abs(np.log(FOCAL_FACTORS)).argmin())
+    better = (errors[:, best] < errors[:, declared]).mean()
+    is_wrong = (
+        0 < best < len(FOCAL_FACTORS) - 1
+        and abs(np.log(FOCAL_FACTORS[best])) > _WRONG
+        and (low > _SURELY_WRONG or high < -_SURELY_WRONG)
+        and better > 0.5 + _SIGMAS * 0.5 / np.sqrt(len(chosen))
+    )
+    return float(FOCAL_FACTORS[best]) if is_wrong else 1.0
+
+
+def _error_px(pair: ImagePair, T_map_cam: np.ndarray, factor: float) -> float:
+    return float(np.median(distances_px(pair, T_map_cam, factor).clip(_NOISE_PX, _WRONG_PX)))
