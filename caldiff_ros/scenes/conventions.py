@@ -42,6 +42,8 @@ class Convention:
         return inverse(written) if self.world_to_camera else written
 
 
+#: The core's own, and that of 7-Scenes.
+OPENCV = Convention()
 #: What Blender, nerfstudio and the phone apps write.
 OPENGL = Convention(opengl=True)
 #: What structure from motion writes.

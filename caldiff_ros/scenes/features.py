@@ -11,6 +11,9 @@ from torch import Tensor
 
 #: Least contrast of a feature, and how much nearer a match must be than the second nearest one.
 _CONTRAST, _RATIO = 0.01, 0.8
+#: SIFT counts gradients in 4 x 4 cells, row by row, of 8 directions each. In the mirrored image the
+#: feature is turned so that its rows come in the opposite order, and directions turn the other way.
+_MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][..., -np.arange(8) % 8].ravel()
 
 
 def features_of(
@@ -37,6 +40,11 @@ def features_of(
     # Hellinger distance (RootSIFT)
     roots = torch.from_numpy(descriptors).sqrt()
     return places, torch.nn.functional.normalize(roots, dim=-1)
+
+
+def mirrored_descriptors(descriptors: Tensor) -> Tensor:
+    """Descriptors (F, 128) as they are in the mirrored image."""
+    return descriptors[:, torch.from_numpy(_MIRRORED)]
 
 
 def matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

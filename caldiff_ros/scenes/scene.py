@@ -12,7 +12,7 @@ import numpy as np
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
-from caldiff_ros.scenes.conventions import Convention
+from caldiff_ros.scenes.conventions import OPENCV, Convention
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Scene:
     metric: bool = False
     aabb: np.ndarray | None = None
     points: ScenePoints | None = None
-    convention: Convention = Convention()
+    convention: Convention = OPENCV
 
     def split(self, name: str | None, variant: int = 0) -> tuple[list[Frame], list[Frame]]:
         """Training and test frames.

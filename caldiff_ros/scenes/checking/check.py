@@ -15,13 +15,7 @@ from caldiff_ros.scenes.checking.images import CheckedImage, checked_images
 from caldiff_ros.scenes.checking.intrinsics import focal_length, other_sizes
 from caldiff_ros.scenes.checking.pairs import ImagePair, matched_pairs
 from caldiff_ros.scenes.checking.places import depth_scale, far_off, origin, translation
-from caldiff_ros.scenes.checking.readings import (
-    Reading,
-    Readings,
-    judged_readings,
-    reread,
-    rescaled_pair,
-)
+from caldiff_ros.scenes.checking.readings import Reading, Readings, judged_readings, reread
 from caldiff_ros.scenes.checking.report import CaptureReport, Finding
 from caldiff_ros.scenes.conventions import Convention
 from caldiff_ros.scenes.scene import Frame, Scene
@@ -109,12 +103,19 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
         )
         return Finding(check, text, 'finding')
 
+    if readings.is_partial:
+        text = (
+            f'{best.convention} fits best, but only {100 * best.share:.0f} % of the matches of {n} '
+            'pairs of images agree; many poses are wrong'
+        )
+        return Finding(check, text, 'finding')
+
     if best.convention == declared:
         return Finding(check, f'{declared}, {100 * best.share:.0f} % of the matches agree')
 
     told = (
-        f'{100 * best.share:.0f} % of the matches agree with {best.convention}, and {percent:.0f} % '
-        f'with {declared}, which the format has'
+        f'{100 * best.share:.0f} % of the matches agree with {best.convention}, and '
+        f'{percent:.0f} % with {declared}, which the format has'
     )
     if rule == 'auto':
         return Finding(check, f'{told}; they are read so', 'note')
@@ -130,17 +131,9 @@ def _geometry(
     best: Reading,
 ) -> list[Finding]:
     """Intrinsics, frames and places, with the poses (V, 4, 4) in the best convention."""
-    judged = _rescaled(readings.pairs, images, best.intrinsics_factor)
-    intrinsics, focal_factor = focal_length(judged, T_map_cam, best)
-    pairs = [
-        replace(
-            pair,
-            xy_i=pair.xy_i / focal_factor,
-            xy_j=pair.xy_j / focal_factor,
-            focal=pair.focal * focal_factor,
-        )
-        for pair in _rescaled(pairs, images, best.intrinsics_factor)
-    ]
+    intrinsics = focal_length(readings.pairs, T_map_cam, best)
+    if intrinsics.level == 'finding':
+        return [intrinsics]  # with wrong ones, every frame looks wrong
 
     return [
         intrinsics,
@@ -148,11 +141,3 @@ def _geometry(
         translation(pairs, T_map_cam),
         depth_scale(images, pairs, T_map_cam),
     ]
-
-
-def _rescaled(
-    pairs: Sequence[ImagePair], images: Sequence[CheckedImage], factor: float
-) -> list[ImagePair]:
-    if factor == 1:
-        return list(pairs)
-    return [rescaled_pair(pair, images, factor) for pair in pairs]

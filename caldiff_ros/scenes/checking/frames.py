@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Frames that are not like the others: wrong pose, mirrored, zoomed, duplicate, isolated, blurred."""
+"""Frames unlike the others: wrong pose, mirrored, zoomed, duplicate, isolated, blurred."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from caldiff_ros.scenes.checking.images import CheckedImage
 from caldiff_ros.scenes.checking.pairs import ImagePair, match_images
 from caldiff_ros.scenes.checking.readings import FOCAL_FACTORS, agreement
-from caldiff_ros.scenes.checking.report import Finding, named
+from caldiff_ros.scenes.checking.report import Finding, Level, named
 
 #: A verified pair contradicts the poses below the first share of agreeing matches, and supports
 #: them above the second.
@@ -22,10 +22,13 @@ _CONTRADICTS, _SUPPORTS = 0.3, 0.6
 _FEWEST_AGAINST = 2
 #: Frames without a verified pair count as isolated where the median frame has so many.
 _WELL_CONNECTED = 3
-#: Frames that are tried mirrored at most, each with so many others on either side.
-_MOST_MIRRORED, _ON_EITHER_SIDE = 12, 2
+#: The frames with the fewest matches are tried mirrored, such a share of all and at least so many,
+#: each with so many others on either side.
+_TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
 #: A mirrored image matches so many times as well as the file itself does.
 _CLEARLY = 2
+#: Focal lengths that differ less than this are no zoom, but chance.
+_ZOOMED = 1.1
 #: Two poses are the same up to these distances, in shares of the extent and in radians.
 _SAME = 1e-3
 #: An image is blurred with a smaller share of the median sharpness.
@@ -57,9 +60,7 @@ def wrong_frames(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> list[int]
     wrong: list[int] = []
     while True:
         excess = {i: len(others) - len(support[i]) for i, others in against.items()}
-        candidates = [
-            i for i in against if len(against[i]) >= _FEWEST_AGAINST and excess[i] > 0
-        ]
+        candidates = [i for i in against if len(against[i]) >= _FEWEST_AGAINST and excess[i] > 0]
         if not candidates:
             return sorted(wrong)
 
@@ -75,64 +76,76 @@ def frame_poses(
     images: Sequence[CheckedImage], pairs: Sequence[ImagePair], T_map_cam: np.ndarray
 ) -> list[Finding]:
     """Wrong poses, and those of the wrong frames whose images are mirrored or zoomed instead."""
-    n_pairs = Counter(number for p in pairs if p.verified for number in (p.i, p.j))
-    isolated = [i for i in range(len(images)) if not n_pairs[i]]
-    connected = np.median([n_pairs[i] for i in range(len(images))]) >= _WELL_CONNECTED
-    if not connected:
-        return [Finding('poses of frames', 'too few matches to tell them one by one')]
+    V = len(images)
+    n_pairs, n_matches = Counter[int](), Counter[int]()
+    for pair in pairs:
+        for number in (pair.i, pair.j):
+            n_pairs[number] += pair.verified
+            n_matches[number] += len(pair) * pair.verified
+
+    if np.median([n_pairs[i] for i in range(V)]) < _WELL_CONNECTED:
+        return [Finding('wrong poses', 'too few matches to tell them frame by frame')]
 
     wrong = wrong_frames(pairs, T_map_cam)
-    mirrored = [i for i in [*wrong, *isolated][:_MOST_MIRRORED] if _is_mirrored(i, images, pairs)]
-    zoomed = {i: _zoom(i, pairs, T_map_cam) for i in wrong if i not in mirrored}
-    misplaced = [i for i, zoom in zoomed.items() if zoom is None]
-    zooms = [
-        f'{images[i].frame.name} (by {zoom:.2f})' for i, zoom in zoomed.items() if zoom is not None
-    ]
-    names = [image.frame.name for image in images]
+    n_tried = max(_FEWEST_TRIED, round(_TRIED_MIRRORED * V))
+    suspects = {*wrong, *sorted(range(V), key=lambda i: n_matches[i])[:n_tried]}
+    mirrored = sorted(i for i in suspects if _is_mirrored(i, images, pairs))
+    zooms = {i: _zoom(i, pairs, T_map_cam) for i in wrong if i not in mirrored}
+    isolated = [i for i in range(V) if not n_pairs[i] and i not in mirrored]
 
     return [
         _listed(
-            'poses of frames',
-            [names[i] for i in misplaced],
-            'contradict what their images show; remove them, or find their poses again',
-            'agree with the images',
+            'wrong poses',
+            [i for i, zoom in zooms.items() if zoom is None],
+            images,
+            'other images contradict them; remove these frames, or find their poses again',
         ),
+        _listed('mirrored frames', mirrored, images, 'turn these images back'),
         _listed(
-            'mirrored frames', [names[i] for i in mirrored], 'are mirrored; turn them back', 'none'
-        ),
-        _listed(
-            'zoomed frames', zooms, 'have another focal length; give it, or remove them', 'none'
+            'zoomed frames',
+            [i for i, zoom in zooms.items() if zoom is not None],
+            images,
+            'they fit with another focal length only; give it, or remove these frames',
         ),
         _listed(
             'isolated frames',
-            [names[i] for i in isolated if i not in mirrored],
-            'share nothing with others that could be matched, so their poses are not checked',
-            'none',
-            note=True,
+            isolated,
+            images,
+            'nothing could be matched with others, so that their poses are not checked',
+            level='note',
         ),
     ]
 
 
-def _listed(check: str, names: list[str], what: str, otherwise: str, note: bool = False) -> Finding:
-    if not names:
-        return Finding(check, otherwise)
-    return Finding(check, f'{len(names)} {what}: {named(names)}', 'note' if note else 'finding')
+def _listed(
+    check: str,
+    numbers: Sequence[int],
+    images: Sequence[CheckedImage],
+    what: str,
+    level: Level = 'finding',
+) -> Finding:
+    """Those of the images that something is wrong with, if there are any."""
+    if not numbers:
+        return Finding(check, 'none')
+
+    names = named([images[i].frame.name for i in numbers])
+    return Finding(check, f'{len(numbers)} of {len(images)} ({names}): {what}', level)
 
 
 def _is_mirrored(i: int, images: Sequence[CheckedImage], pairs: Sequence[ImagePair]) -> bool:
     """Whether the mirrored image matches the others clearly better."""
     others = {p.i + p.j - i for p in pairs if i in (p.i, p.j)}
-    others |= {i + step for step in range(-_ON_EITHER_SIDE, _ON_EITHER_SIDE + 1) if step}
-    others &= set(range(len(images)))
-    mirrored = CheckedImage.of(images[i].frame, mirrored=True)
+    others |= set(range(i - _ON_EITHER_SIDE, i + _ON_EITHER_SIDE + 1)) & set(range(len(images)))
+    mirrored = images[i].mirrored()
 
-    for j in others:
-        turned = match_images(mirrored, images[j])
-        as_it_is = match_images(images[i], images[j])
-        if turned.verified and len(turned) > _CLEARLY * len(as_it_is):
-            return True
+    # sums, as an object that is symmetric matches its own mirror image from the other side
+    n_turned = n_as_it_is = 0
+    for j in others - {i}:
+        turned, as_it_is = match_images(mirrored, images[j]), match_images(images[i], images[j])
+        n_turned += len(turned) * turned.verified
+        n_as_it_is += len(as_it_is) * as_it_is.verified
 
-    return False
+    return n_turned > _CLEARLY * n_as_it_is
 
 
 def _zoom(i: int, pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | None:
@@ -153,14 +166,16 @@ def _zoom(i: int, pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | 
         ]
         return float(np.median(shares))
 
-    best = max(FOCAL_FACTORS, key=share)
-    return float(best) if share(best) > _SUPPORTS else None
+    best = float(max(FOCAL_FACTORS, key=share))
+    is_zoom = max(best, 1 / best) > _ZOOMED and share(best) > _SUPPORTS
+    return best if is_zoom else None
 
 
 def duplicates(images: Sequence[CheckedImage], T_map_cam: np.ndarray) -> Finding:
     """Images that are the same as another one, at the same pose or, what is worse, at another."""
     first: dict[bytes, int] = {}
-    same, elsewhere = [], []
+    same: list[int] = []
+    elsewhere: list[int] = []
     extent = max(float(np.ptp(T_map_cam[:, :3, 3], axis=0).max()), 1e-9)
 
     for i, image in enumerate(images):
@@ -170,20 +185,19 @@ def duplicates(images: Sequence[CheckedImage], T_map_cam: np.ndarray) -> Finding
 
         moved = np.linalg.norm(T_map_cam[i, :3, 3] - T_map_cam[j, :3, 3]) / extent
         turned = np.abs(T_map_cam[i, :3, :3] - T_map_cam[j, :3, :3]).max()
-        (same if max(moved, turned) < _SAME else elsewhere).append(image.frame.name)
+        (same if max(moved, turned) < _SAME else elsewhere).append(i)
 
     check = 'duplicates'
     if elsewhere:
-        what = 'have the image of another frame at another pose; remove one of them'
-        return _listed(check, elsewhere, what, '')
+        what = 'the image is that of another frame, at another pose; remove one of them'
+        return _listed(check, elsewhere, images, what)
 
-    what = 'are copies of others, which may be in training and test at once'
-    return _listed(check, same, what, 'none', note=True)
+    what = 'copies of other frames, which may be in training and test at once'
+    return _listed(check, same, images, what, level='note')
 
 
 def blurred(images: Sequence[CheckedImage]) -> Finding:
     """Images that are much less sharp than the others."""
     sharpness = np.array([image.sharpness for image in images])
-    dull = np.flatnonzero(sharpness < _BLURRED * np.median(sharpness))
-    names = [images[i].frame.name for i in dull]
-    return _listed('blurred frames', names, 'are much less sharp than the rest', 'none', note=True)
+    dull = np.flatnonzero(sharpness < _BLURRED * np.median(sharpness)).tolist()
+    return _listed('blurred frames', dull, images, 'much less sharp than the rest', level='note')

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Camera
 from caldiff_ros.parallel import in_parallel
-from caldiff_ros.scenes.features import features_of
+from caldiff_ros.scenes.features import features_of, mirrored_descriptors
 from caldiff_ros.scenes.images import read_frame
 from caldiff_ros.scenes.pixels import read_image
 from caldiff_ros.scenes.scene import Frame
 
 #: Images are reduced to this longer side in pixels; smaller ones are enlarged, as most features of
 #: tiny images are too small for SIFT.
-_LONGER_SIDE, _LEAST_SIDE = 480, 160
+_LONGER_SIDE, _LEAST_SIDE = 320, 160
 #: Features of an image at most: more of them do not change a verdict.
 _FEATURES = 600
 
@@ -48,13 +48,8 @@ class CheckedImage:
     digest: bytes
 
     @classmethod
-    def of(cls, frame: Frame, mirrored: bool = False) -> CheckedImage:
-        """Read the image of a frame.
-
-        Args:
-            frame: the frame.
-            mirrored: exchange left and right first, as if the file had been mirrored.
-        """
+    def of(cls, frame: Frame) -> CheckedImage:
+        """Read the image of a frame."""
         longer = max(frame.camera.width, frame.camera.height)
         camera = frame.camera.downscaled(max(1.0, longer / _LONGER_SIDE))
         image, _ = read_frame(frame, target=camera)
@@ -63,12 +58,7 @@ class CheckedImage:
         interpolation = cv2.INTER_AREA if camera.width < image.shape[1] else cv2.INTER_CUBIC
         size = (camera.width, camera.height)
         image = cv2.resize(image, size, interpolation=interpolation)
-        usable = _usable(frame, camera)
-        if mirrored:
-            image = np.ascontiguousarray(image[:, ::-1])
-            usable = None if usable is None else np.ascontiguousarray(usable[:, ::-1])
-
-        places, descriptors = features_of(image, usable, _FEATURES)
+        places, descriptors = features_of(image, _usable(frame, camera), _FEATURES)
         return cls(
             frame=frame,
             camera=camera.pinhole(),
@@ -76,6 +66,12 @@ class CheckedImage:
             descriptors=descriptors,
             sharpness=_sharpness(image),
             digest=hashlib.sha256(image.tobytes()).digest(),
+        )
+
+    def mirrored(self) -> CheckedImage:
+        """As it would be had left and right been exchanged; sharpness and digest stay."""
+        return replace(
+            self, xy=self.xy * (-1, 1), descriptors=mirrored_descriptors(self.descriptors)
         )
 
 
@@ -90,7 +86,7 @@ def _usable(frame: Frame, camera: Camera) -> np.ndarray | None:
     if frame.mask_path is None:
         return None
 
-    mask = read_image(frame.mask_path, background='black').any(axis=-1).astype(np.uint8)
+    mask = np.asarray(read_image(frame.mask_path, 'black').any(axis=-1), np.uint8)
     size = (camera.width, camera.height)
     return cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0
 

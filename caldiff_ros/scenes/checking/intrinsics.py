@@ -55,13 +55,11 @@ def other_sizes(frames: Sequence[Frame]) -> tuple[Finding, list[Frame]]:
     return Finding('image sizes', text, 'finding'), fitting
 
 
-def focal_length(
-    pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Reading
-) -> tuple[Finding, float]:
-    """Whether another focal length explains the images better, and the factor of the one that does.
+def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Reading) -> Finding:
+    """Whether other intrinsics explain the images better.
 
     Args:
-        pairs: that were judged, with the intrinsics of the reading.
+        pairs: that were judged.
         T_map_cam: poses of the images, (V, 4, 4), in its convention.
         reading: the one that fits.
     """
@@ -72,20 +70,20 @@ def focal_length(
             f'they fit when multiplied by {factor:.2f}, so are those of images of another size; '
             'correct w and h, or focal length and principal point'
         )
-        return Finding(check, text, 'finding'), 1.0
+        return Finding(check, text, 'finding')
 
-    factor = _better_focal_factor(pairs, T_map_cam)
-    if factor is None:
+    better = _better_focal_factor(pairs, T_map_cam)
+    if better is None:
         text = f'too few matches to tell the focal length ({len(pairs)} pairs of images)'
-        return Finding(check, text), 1.0
-    if factor == 1:
-        return Finding(check, 'no other focal length explains the images better'), 1.0
+        return Finding(check, text)
+    if better == 1:
+        return Finding(check, 'no other focal length explains the images better')
 
     text = (
-        f'the images fit a focal length of {100 * factor:.0f} % of the given one; multiply fl_x and '
-        f'fl_y by {factor:.2f}, or calibrate the camera'
+        f'the images fit a focal length of {100 * better:.0f} % of the given one; multiply fl_x '
+        f'and fl_y by {better:.2f}, or calibrate the camera'
     )
-    return Finding(check, text, 'finding'), factor
+    return Finding(check, text, 'finding')
 
 
 def _better_focal_factor(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | None:

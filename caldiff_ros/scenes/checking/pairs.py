@@ -77,7 +77,9 @@ def match_images(
     first: CheckedImage, second: CheckedImage, numbers: tuple[int, int] = (0, 1)
 ) -> ImagePair:
     """The matches of two images, which bear these numbers."""
-    in_first, in_second = (index.numpy() for index in matches(first.descriptors, second.descriptors))
+    in_first, in_second = (
+        index.numpy() for index in matches(first.descriptors, second.descriptors)
+    )
     xy_i, xy_j = first.xy[in_first], second.xy[in_second]
     focal = float(np.mean([c.fx + c.fy for c in (first.camera, second.camera)]) / 2)
 
@@ -153,4 +155,6 @@ def _look(descriptors: Tensor, words: Tensor) -> Tensor:
     """An image in one vector (W * 128,), from its descriptors (F, 128) and words (W, 128)."""
     nearest = (descriptors @ words.T).argmax(dim=1)
     look = torch.zeros_like(words).index_add_(0, nearest, descriptors - words[nearest])
-    return torch.nn.functional.normalize(torch.nn.functional.normalize(look, dim=1).flatten(), dim=0)
+    return torch.nn.functional.normalize(
+        torch.nn.functional.normalize(look, dim=1).flatten(), dim=0
+    )

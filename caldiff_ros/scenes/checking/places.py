@@ -47,8 +47,8 @@ def far_off(frames: Sequence[Frame]) -> Finding:
     names = [frames[i].name for i in order[first + gaps[0] :]]
     times = distances[order[-1]] / inner[gaps[0]]
     text = (
-        f'{len(names)} cameras are up to {times:.0f} times as far off as the rest, and would shrink '
-        f'the map to nothing; remove them, or find their poses again: {named(names)}'
+        f'{len(names)} of {len(frames)} ({named(names)}) are up to {times:.0f} times as far off as '
+        'the rest, and would shrink the map to nothing; remove them, or find their poses again'
     )
     return Finding('camera places', text, 'finding')
 
@@ -79,8 +79,8 @@ def translation(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> Finding:
         return Finding('translation', 'the images have parallax')
 
     text = (
-        f'the camera turns on the spot: {np.median(parallax):.1f} pixels of parallax tell no depth; '
-        'take images from other places as well'
+        f'the camera turns on the spot: {np.median(parallax):.1f} pixels of parallax tell no '
+        'depth; take images from other places as well'
     )
     return Finding('translation', text, 'finding')
 

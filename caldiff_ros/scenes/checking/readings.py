@@ -17,13 +17,15 @@ from caldiff_ros.scenes.conventions import CONVENTIONS, Convention
 #: With so many verified pairs, these are judged alone; otherwise all pairs, if they have so many
 #: matches.
 _FEWEST_PAIRS, _FEWEST_MATCHES = 8, 60
-#: Pairs that are judged at most: those whose cameras are turned most against each other.
-_MOST_PAIRS = 120
+#: Pairs that are judged at most, and those that are tried with other intrinsics.
+_MOST_PAIRS, _MOST_FOR_INTRINSICS = 120, 40
 #: Matches of a pair that count at most: one rich pair is no majority.
 _MOST_OF_PAIR = 50
 #: The least share of matches that agree with right poses: of verified pairs, and of others, half of
 #: whose matches may be wrong.
 _RIGHT_VERIFIED, _RIGHT = 0.6, 0.3
+#: Where this share agrees with one convention alone, it is right, and many poses are wrong.
+_PARTLY_RIGHT = 0.2
 #: Another reading than the declared one wins if so many times as many matches agree with it.
 _CLEARLY = 2.0
 #: Focal lengths that are tried, as factors of the declared ones.
@@ -64,6 +66,12 @@ class Readings:
     best: Reading | None
     pairs: list[ImagePair]
 
+    @property
+    def is_partial(self) -> bool:
+        """Whether the best one fits a part of the frames only."""
+        verified = bool(self.pairs) and self.pairs[0].verified
+        return self.best is not None and verified and self.best.share < _RIGHT_VERIFIED
+
 
 def judged_readings(
     pairs: Sequence[ImagePair],
@@ -79,24 +87,32 @@ def judged_readings(
         T_map_cam: poses (V, 4, 4), as read in the declared convention.
         declared: that convention.
     """
-    judged = _judged(pairs, T_map_cam)
+    judged = _judged(pairs)
     poses = {c: reread(T_map_cam, declared, c) for c in CONVENTIONS}
-    right = _RIGHT_VERIFIED if judged and judged[0].verified else _RIGHT
-
-    plain = [_reading(judged, poses[c], c) for c in CONVENTIONS]
+    plain = [_reading(judged, T, convention) for convention, T in poses.items()]
     of_declared = next(r for r in plain if r.convention == declared)
+
+    # 1. The conventions, with the given intrinsics
     best = max(plain, key=lambda r: r.share)
     if best.share < _CLEARLY * of_declared.share:
         best = of_declared
 
-    if judged and best.share < right:
-        best = max(_with_other_intrinsics(judged, images, poses), key=lambda r: r.share)
-
-    if best.share >= right:
+    verified = bool(judged) and judged[0].verified
+    if best.share >= (_RIGHT_VERIFIED if verified else _RIGHT):
         return Readings(of_declared, best, judged)
+    if not verified:  # matches that may be wrong speak against nothing
+        return Readings(of_declared, None, [])
 
-    # matches that may be wrong speak against nothing
-    return Readings(of_declared, None, judged if judged and judged[0].verified else [])
+    # 2. With other intrinsics
+    few = _thinned(judged, _MOST_FOR_INTRINSICS)
+    other = max(_with_other_intrinsics(few, images, poses), key=lambda r: r.share)
+    if other.share >= _RIGHT_VERIFIED:
+        return Readings(of_declared, other, judged)
+
+    # 3. Right for a part of the frames
+    second = max(r.share for r in plain if r is not best)
+    is_partly_right = best.share >= _PARTLY_RIGHT and best.share > _CLEARLY * second
+    return Readings(of_declared, best if is_partly_right else None, judged)
 
 
 def reread(T_map_cam: np.ndarray, declared: Convention, other: Convention) -> np.ndarray:
@@ -106,13 +122,20 @@ def reread(T_map_cam: np.ndarray, declared: Convention, other: Convention) -> np
     return np.stack([other.read(declared.write(T)) for T in T_map_cam])
 
 
-def _judged(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> list[ImagePair]:
-    """The pairs that say most, all of one kind; none if they say too little."""
+def _judged(pairs: Sequence[ImagePair]) -> list[ImagePair]:
+    """Pairs of one kind that tell; none if they are too few."""
     verified = [pair for pair in pairs if pair.verified]
     if len(verified) < _FEWEST_PAIRS:
         return list(pairs) if sum(map(len, pairs)) >= _FEWEST_MATCHES else []
 
-    return sorted(verified, key=lambda pair: -turn_deg(pair, T_map_cam))[:_MOST_PAIRS]
+    return _thinned(verified, _MOST_PAIRS)
+
+
+def _thinned(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
+    """At most ``count`` of the pairs, from those that moved much and little in the images alike."""
+    by_motion = sorted(pairs, key=lambda p: float(np.median(np.abs(p.xy_i - p.xy_j))))
+    n = min(len(pairs), count)
+    return [by_motion[k] for k in np.linspace(0, len(pairs) - 1, n).round().astype(int)]
 
 
 def turn_deg(pair: ImagePair, T_map_cam: np.ndarray) -> float:
@@ -151,7 +174,7 @@ def _with_other_intrinsics(
     readings = [
         _reading(pairs, T, convention, focal_factor=factor)
         for convention, T in poses.items()
-        for factor in FOCAL_FACTORS[::4]
+        for factor in FOCAL_FACTORS
     ]
     factor = size_factor(images)
     if factor is not None:
