@@ -131,7 +131,7 @@ def _geometry(
     best: Reading,
 ) -> list[Finding]:
     """Intrinsics, frames and places, with the poses (V, 4, 4) in the best convention."""
-    intrinsics = focal_length(readings.pairs, T_map_cam, best)
+    intrinsics = focal_length(pairs, T_map_cam, best)
     if intrinsics.level == 'finding':
         return [intrinsics]  # with wrong ones, every frame looks wrong
 

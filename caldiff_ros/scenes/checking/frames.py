@@ -18,6 +18,8 @@ from caldiff_ros.scenes.checking.report import Finding, Level, named
 #: A verified pair contradicts the poses below the first share of agreeing matches, and supports
 #: them above the second.
 _CONTRADICTS, _SUPPORTS = 0.3, 0.6
+#: Distance in pixels that poses of a phone may cause; wrong poses cause more.
+_NOT_WRONG_PX = 5.0
 #: So many pairs must contradict the pose of a frame.
 _FEWEST_AGAINST = 2
 #: Frames without a verified pair count as isolated where the median frame has so many.
@@ -25,8 +27,8 @@ _WELL_CONNECTED = 3
 #: The frames with the fewest matches are tried mirrored, such a share of all and at least so many,
 #: each with so many others on either side.
 _TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
-#: A mirrored image matches so many times as well as the file itself does.
-_CLEARLY = 2
+#: A mirrored image has so many matches, and so many times as many as the file itself.
+_FEWEST_MIRRORED, _CLEARLY = 20, 2
 #: Focal lengths that differ less than this are no zoom, but chance.
 _ZOOMED = 1.1
 #: Two poses are the same up to these distances, in shares of the extent and in radians.
@@ -49,7 +51,7 @@ def wrong_frames(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> list[int]
         if not pair.verified:
             continue
 
-        share = agreement(pair, T_map_cam)
+        share = _agreement(pair, T_map_cam)
         if share < _CONTRADICTS:
             against[pair.i].add(pair.j)
             against[pair.j].add(pair.i)
@@ -89,7 +91,7 @@ def frame_poses(
     wrong = wrong_frames(pairs, T_map_cam)
     n_tried = max(_FEWEST_TRIED, round(_TRIED_MIRRORED * V))
     suspects = {*wrong, *sorted(range(V), key=lambda i: n_matches[i])[:n_tried]}
-    mirrored = sorted(i for i in suspects if _is_mirrored(i, images, pairs))
+    mirrored = sorted(i for i in suspects if _is_mirrored(i, images, pairs, T_map_cam))
     zooms = {i: _zoom(i, pairs, T_map_cam) for i in wrong if i not in mirrored}
     isolated = [i for i in range(V) if not n_pairs[i] and i not in mirrored]
 
@@ -132,20 +134,30 @@ def _listed(
     return Finding(check, f'{len(numbers)} of {len(images)} ({names}): {what}', level)
 
 
-def _is_mirrored(i: int, images: Sequence[CheckedImage], pairs: Sequence[ImagePair]) -> bool:
+def _is_mirrored(
+    i: int, images: Sequence[CheckedImage], pairs: Sequence[ImagePair], T_map_cam: np.ndarray
+) -> bool:
     """Whether the mirrored image matches the others clearly better."""
     others = {p.i + p.j - i for p in pairs if i in (p.i, p.j)}
     others |= set(range(i - _ON_EITHER_SIDE, i + _ON_EITHER_SIDE + 1)) & set(range(len(images)))
     mirrored = images[i].mirrored()
 
-    # sums, as an object that is symmetric matches its own mirror image from the other side
+    # only matches that fit the poses count, as the two sides of an object may mirror each other
     n_turned = n_as_it_is = 0
     for j in others - {i}:
-        turned, as_it_is = match_images(mirrored, images[j]), match_images(images[i], images[j])
-        n_turned += len(turned) * turned.verified
-        n_as_it_is += len(as_it_is) * as_it_is.verified
+        n_turned += _n_agreeing(match_images(mirrored, images[j], (i, j)), T_map_cam)
+        n_as_it_is += _n_agreeing(match_images(images[i], images[j], (i, j)), T_map_cam)
 
-    return n_turned > _CLEARLY * n_as_it_is
+    return n_turned > max(_FEWEST_MIRRORED, _CLEARLY * n_as_it_is)
+
+
+def _n_agreeing(pair: ImagePair, T_map_cam: np.ndarray) -> int:
+    """The matches of a verified pair that agree with the poses."""
+    return round(len(pair) * _agreement(pair, T_map_cam)) if pair.verified else 0
+
+
+def _agreement(pair: ImagePair, T_map_cam: np.ndarray) -> float:
+    return agreement(pair, T_map_cam, limit_px=_NOT_WRONG_PX)
 
 
 def _zoom(i: int, pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | None:
@@ -154,7 +166,7 @@ def _zoom(i: int, pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | 
 
     def share(factor: float) -> float:
         shares = [
-            agreement(
+            _agreement(
                 replace(
                     pair,
                     xy_i=pair.xy_i / (factor if pair.i == i else 1),

@@ -11,7 +11,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes.checking.epipolar import distances_px
 from caldiff_ros.scenes.checking.pairs import ImagePair
-from caldiff_ros.scenes.checking.readings import FOCAL_FACTORS, Reading, turn_deg
+from caldiff_ros.scenes.checking.readings import FOCAL_FACTORS, Reading, thinned, turn_deg
 from caldiff_ros.scenes.checking.report import Finding, named
 from caldiff_ros.scenes.images import same_aspect
 from caldiff_ros.scenes.pixels import image_size
@@ -20,6 +20,10 @@ from caldiff_ros.scenes.scene import Frame
 #: Pairs whose cameras are turned so much say more about the focal length; they are judged alone if
 #: they are so many. With fewer pairs in all, nothing is said.
 _TURNED_DEG, _FEWEST_TURNED, _FEWEST_PAIRS = 8.0, 30, 12
+#: Pairs that are tried at most.
+_MOST_PAIRS = 200
+#: Median distance in pixels up to which it is due to the features and not to inexact poses.
+_FEATURE_NOISE_PX = 0.4
 #: Distances count from so many pixels, the noise of features, up to so many, those of wrong ones.
 _NOISE_PX, _WRONG_PX = 0.02, 20.0
 #: A focal length is wrong if the best one is off by this share, its interval is off by this, ...
@@ -59,7 +63,7 @@ def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Rea
     """Whether other intrinsics explain the images better.
 
     Args:
-        pairs: that were judged.
+        pairs: all that match.
         T_map_cam: poses of the images, (V, 4, 4), in its convention.
         reading: the one that fits.
     """
@@ -88,31 +92,51 @@ def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Rea
 
 def _better_focal_factor(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | None:
     """The factor of a focal length that is clearly better; 1 if there is none, None if unknown."""
-    turned = [pair for pair in pairs if turn_deg(pair, T_map_cam) > _TURNED_DEG]
-    chosen = turned if len(turned) >= _FEWEST_TURNED else pairs
-    if len(chosen) < _FEWEST_PAIRS or not chosen[0].verified:
+    verified = [pair for pair in pairs if pair.verified]
+    turned = [pair for pair in verified if turn_deg(pair, T_map_cam) > _TURNED_DEG]
+    chosen = thinned(turned if len(turned) >= _FEWEST_TURNED else verified, _MOST_PAIRS)
+    if len(chosen) < _FEWEST_PAIRS:
         return None
 
-    # 1. How far matches are from agreement, for every pair and focal length
-    errors = np.log([[_error_px(p, T_map_cam, f) for f in FOCAL_FACTORS] for p in chosen])
+    errors = np.array([[_error_px(p, T_map_cam, f) for f in FOCAL_FACTORS] for p in chosen])
+    in_pixels = _clearly_better(np.log(errors))
+    if in_pixels is None:
+        return 1.0
 
-    # 2. The best focal length, and where it may lie
+    # A short focal length shrinks the error of inexact poses in pixels, a long one that of features
+    # as an angle. Where it is not known to be that of features, both have to say the same.
+    best = int(np.abs(FOCAL_FACTORS - in_pixels).argmin())
+    if np.median(errors[:, best]) > _FEATURE_NOISE_PX:
+        as_angle = _clearly_better(np.log(errors / FOCAL_FACTORS))
+        if as_angle is None or (as_angle > 1) != (in_pixels > 1):
+            return 1.0
+
+    return in_pixels
+
+
+def _clearly_better(errors: np.ndarray) -> float | None:
+    """The best of the focal factors, if it is clearly better than 1.
+
+    Args:
+        errors: logarithms, of every pair with every factor, (P, F).
+    """
+    # 1. The best one, and where it may lie
     best = int(errors.mean(axis=0).argmin())
     rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(chosen), (_RESAMPLINGS, len(chosen)))
+    drawn = rng.integers(0, len(errors), (_RESAMPLINGS, len(errors)))
     likely = np.log(FOCAL_FACTORS[errors[drawn].mean(axis=1).argmin(axis=1)])
     low, high = np.quantile(likely, (0.02, 0.98))
 
-    # 3. Whether the given one is clearly worse
-    declared = int(np.abs(np.log(FOCAL_FACTORS)).argmin())
-    better = (errors[:, best] < errors[:, declared]).mean()
-    is_wrong = (
+    # 2. Whether the given one is clearly worse
+    given = int(np.abs(np.log(FOCAL_FACTORS)).argmin())
+    better = (errors[:, best] < errors[:, given]).mean()
+    is_clear = (
         0 < best < len(FOCAL_FACTORS) - 1
         and abs(np.log(FOCAL_FACTORS[best])) > _WRONG
         and (low > _SURELY_WRONG or high < -_SURELY_WRONG)
-        and better > 0.5 + _SIGMAS * 0.5 / np.sqrt(len(chosen))
+        and better > 0.5 + _SIGMAS * 0.5 / np.sqrt(len(errors))
     )
-    return float(FOCAL_FACTORS[best]) if is_wrong else 1.0
+    return float(FOCAL_FACTORS[best]) if is_clear else None
 
 
 def _error_px(pair: ImagePair, T_map_cam: np.ndarray, factor: float) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from caldiff_ros.parallel import in_parallel
@@ -155,6 +156,4 @@ def _look(descriptors: Tensor, words: Tensor) -> Tensor:
     """An image in one vector (W * 128,), from its descriptors (F, 128) and words (W, 128)."""
     nearest = (descriptors @ words.T).argmax(dim=1)
     look = torch.zeros_like(words).index_add_(0, nearest, descriptors - words[nearest])
-    return torch.nn.functional.normalize(
-        torch.nn.functional.normalize(look, dim=1).flatten(), dim=0
-    )
+    return F.normalize(F.normalize(look, dim=1).flatten(), dim=0)

@@ -104,7 +104,7 @@ def judged_readings(
         return Readings(of_declared, None, [])
 
     # 2. With other intrinsics
-    few = _thinned(judged, _MOST_FOR_INTRINSICS)
+    few = thinned(judged, _MOST_FOR_INTRINSICS)
     other = max(_with_other_intrinsics(few, images, poses), key=lambda r: r.share)
     if other.share >= _RIGHT_VERIFIED:
         return Readings(of_declared, other, judged)
@@ -128,10 +128,10 @@ def _judged(pairs: Sequence[ImagePair]) -> list[ImagePair]:
     if len(verified) < _FEWEST_PAIRS:
         return list(pairs) if sum(map(len, pairs)) >= _FEWEST_MATCHES else []
 
-    return _thinned(verified, _MOST_PAIRS)
+    return thinned(verified, _MOST_PAIRS)
 
 
-def _thinned(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
+def thinned(pairs: Sequence[ImagePair], count: int) -> list[ImagePair]:
     """At most ``count`` of the pairs, from those that moved much and little in the images alike."""
     by_motion = sorted(pairs, key=lambda p: float(np.median(np.abs(p.xy_i - p.xy_j))))
     n = min(len(pairs), count)
@@ -160,9 +160,14 @@ def _reading(
     return Reading(convention, intrinsics_factor, focal_factor, agreeing / max(weights, 1))
 
 
-def agreement(pair: ImagePair, T_map_cam: np.ndarray, focal_factor: float = 1.0) -> float:
+def agreement(
+    pair: ImagePair,
+    T_map_cam: np.ndarray,
+    focal_factor: float = 1.0,
+    limit_px: float = AGREES_PX,
+) -> float:
     """Share of the matches of a pair that agree with the poses (V, 4, 4)."""
-    return float((distances_px(pair, T_map_cam, focal_factor) < AGREES_PX).mean())
+    return float((distances_px(pair, T_map_cam, focal_factor) < limit_px).mean())
 
 
 def _with_other_intrinsics(
