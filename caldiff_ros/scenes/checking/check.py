@@ -26,22 +26,18 @@ ConventionRule = Literal['auto', 'strict']
 _MOST_IMAGES = 200
 
 
-def check_capture(
-    scene: Scene, frames: Sequence[Frame] | None = None, convention: ConventionRule = 'auto'
-) -> CaptureReport:
+def check_capture(scene: Scene, convention: ConventionRule = 'auto') -> CaptureReport:
     """Check a dataset.
 
     Args:
         scene: the dataset.
-        frames: those that matter, such as the training frames; default, all.
         convention: what to do about poses that are clearly in another convention than the format
             has: 'auto' reads them so, and 'strict' counts that as a finding.
 
     Raises:
         CaldiffError: if an image cannot be read.
     """
-    every = replace(scene, frames=list(scene.frames if frames is None else frames))
-    sizes, fitting = other_sizes(every.frames)
+    sizes, fitting = other_sizes(scene.frames)
     rows = [sizes]
 
     images = checked_images(_spread(fitting))
@@ -60,12 +56,11 @@ def check_capture(
         T_map_cam = reread(T_map_cam, scene.convention, best.convention)
         if convention == 'auto':
             scene = with_convention(scene, best.convention)
-            every = with_convention(every, best.convention)
         rows += _geometry(images, pairs, T_map_cam, readings, best)
 
     # 3. What needs no matches
-    rows += [duplicates(images, T_map_cam), blurred(images), far_off(every.frames)]
-    rows.append(origin(every.frames))
+    rows += [duplicates(images, T_map_cam), blurred(images), far_off(scene.frames)]
+    rows.append(origin(scene.frames))
     return CaptureReport(scene, tuple(rows))
 
 
@@ -106,7 +101,7 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
     if readings.is_partial:
         text = (
             f'{best.convention} fits best, but only {100 * best.share:.0f} % of the matches of {n} '
-            'pairs of images agree; many poses are wrong'
+            'pairs of images agree; many poses are wrong or inexact'
         )
         return Finding(check, text, 'finding')
 

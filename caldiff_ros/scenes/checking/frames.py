@@ -20,14 +20,14 @@ from caldiff_ros.scenes.checking.report import Finding, Level, named
 _CONTRADICTS, _SUPPORTS = 0.3, 0.6
 #: Distance in pixels that poses of a phone may cause; wrong poses cause more.
 _NOT_WRONG_PX = 5.0
-#: So many pairs must contradict the pose of a frame.
+#: So many pairs must contradict the pose of a frame, or say that it is mirrored.
 _FEWEST_AGAINST = 2
 #: Frames without a verified pair count as isolated where the median frame has so many.
 _WELL_CONNECTED = 3
 #: The frames with the fewest matches are tried mirrored, such a share of all and at least so many,
 #: each with so many others on either side.
 _TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
-#: A mirrored image has so many matches, and so many times as many as the file itself.
+#: A mirrored image has so many matches with each of these, and so many times as many as the file.
 _FEWEST_MIRRORED, _CLEARLY = 20, 2
 #: Focal lengths that differ less than this are no zoom, but chance.
 _ZOOMED = 1.1
@@ -143,12 +143,13 @@ def _is_mirrored(
     mirrored = images[i].mirrored()
 
     # only matches that fit the poses count, as the two sides of an object may mirror each other
-    n_turned = n_as_it_is = 0
+    turned, as_it_is = [], []
     for j in others - {i}:
-        n_turned += _n_agreeing(match_images(mirrored, images[j], (i, j)), T_map_cam)
-        n_as_it_is += _n_agreeing(match_images(images[i], images[j], (i, j)), T_map_cam)
+        turned.append(_n_agreeing(match_images(mirrored, images[j], (i, j)), T_map_cam))
+        as_it_is.append(_n_agreeing(match_images(images[i], images[j], (i, j)), T_map_cam))
 
-    return n_turned > max(_FEWEST_MIRRORED, _CLEARLY * n_as_it_is)
+    in_pairs = sum(n >= _FEWEST_MIRRORED for n in turned)
+    return in_pairs >= _FEWEST_AGAINST and sum(turned) > _CLEARLY * sum(as_it_is)
 
 
 def _n_agreeing(pair: ImagePair, T_map_cam: np.ndarray) -> int:
