@@ -42,7 +42,7 @@ def check_capture(scene: Scene, convention: ConventionRule = 'auto') -> CaptureR
 
     images = checked_images(_spread(fitting))
     if len(images) < 2:
-        return CaptureReport(scene, (*rows, Finding('images', 'too few to check')))
+        return CaptureReport(scene, (*rows, Finding('images', 'too few to check', 'unknown')))
 
     # 1. How the poses are to be read
     T_map_cam = np.stack([image.frame.T_map_cam for image in images])
@@ -88,7 +88,7 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
     check = 'pose convention'
     best, n = readings.best, len(readings.pairs)
     if not n:
-        return Finding(check, f'too few matches to tell; taken as {declared}')
+        return Finding(check, f'too few matches to tell; taken as {declared}', 'note')
 
     percent = 100 * readings.declared.share
     if best is None:

@@ -86,7 +86,7 @@ def frame_poses(
             n_matches[number] += len(pair) * pair.verified
 
     if np.median([n_pairs[i] for i in range(V)]) < _WELL_CONNECTED:
-        return [Finding('wrong poses', 'too few matches to tell them frame by frame')]
+        return [Finding('wrong poses', 'too few matches to tell', 'unknown')]
 
     wrong = wrong_frames(pairs, T_map_cam)
     n_tried = max(_FEWEST_TRIED, round(_TRIED_MIRRORED * V))

@@ -78,8 +78,8 @@ def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Rea
 
     better = _better_focal_factor(pairs, T_map_cam)
     if better is None:
-        text = f'too few matches to tell the focal length ({len(pairs)} pairs of images)'
-        return Finding(check, text)
+        text = 'too few matches to tell the focal length'
+        return Finding(check, text, 'unknown')
     if better == 1:
         return Finding(check, 'no other focal length explains the images better')
 

@@ -74,7 +74,7 @@ def translation(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> Finding:
     ]
     parallax = np.concatenate([np.empty(0), *moved])
     if len(parallax) < _FEWEST_MATCHES:
-        return Finding('translation', 'too few matches to tell')
+        return Finding('translation', 'too few matches to tell', 'unknown')
     if (parallax > AGREES_PX).mean() > _MOVED_SHARE:
         return Finding('translation', 'the images have parallax')
 
@@ -97,7 +97,7 @@ def depth_scale(
     chosen = with_depth[:: max(1, len(with_depth) // _DEPTH_IMAGES)]
     ratios = np.concatenate([_depth_ratios(i, images, pairs, T_map_cam) for i in chosen])
     if len(ratios) < _FEWEST_POINTS:
-        return Finding(check, f'too few points to tell ({len(ratios)})')
+        return Finding(check, 'too few matches to tell', 'unknown')
 
     ratio = float(np.median(ratios))
     if 1 / _WRONG_SCALE < ratio < _WRONG_SCALE:

@@ -10,8 +10,9 @@ from typing import Literal
 
 from caldiff_ros.scenes.scene import Scene
 
-#: 'fine'; 'note' for what a user may want to know; 'finding' for what spoils a map.
-Level = Literal['fine', 'note', 'finding']
+#: 'fine'; 'unknown' where too little matches; 'note' for what a user may want to know; 'finding' for
+#: what spoils a map.
+Level = Literal['fine', 'unknown', 'note', 'finding']
 #: Names of frames that a sentence lists.
 _MOST_NAMED = 8
 
@@ -51,12 +52,11 @@ class CaptureReport:
     @property
     def verdict(self) -> str:
         """One sentence."""
-        n = len(self.findings)
-        if n == 0:
+        if not self.findings:
             return f'{self.scene.name} can become a map'
 
-        told = '; '.join(f'{row.check}: {row.text}' for row in self.findings)
-        return f'{self.scene.name} would become a bad map, {told}'
+        checks = ', '.join(row.check for row in self.findings)
+        return f'{self.scene.name} would become a bad map ({checks})'
 
 
 def named(names: Sequence[str]) -> str:
