@@ -130,15 +130,13 @@ class BuildArguments:
             return scene
 
         report = check_capture(scene, 'strict' if self.run else self.convention)
-        for row in report.rows:
-            if row.level != 'fine':
-                logger.warning('%s: %s', row.check, row.text)
-
         if report.findings and not self.force:
             reasons = '; '.join(row.text for row in report.findings)
-            raise CaldiffError(
-                f'{report.verdict}: {reasons}; correct that, or build all the same with --force'
-            )
+            raise CaldiffError(f'{report.verdict}: {reasons}; or build all the same with --force')
+
+        for row in report.rows:
+            if row.level in ('note', 'finding'):
+                logger.warning('%s: %s', row.check, row.text)
 
         return report.scene
 

@@ -106,7 +106,10 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
         return Finding(check, text, 'finding')
 
     if best.convention == declared:
-        return Finding(check, f'{declared}, {100 * best.share:.0f} % of the matches agree')
+        changed = best.intrinsics_factor != 1 or best.focal_factor != 1
+        given = ' with other intrinsics' if changed else ''
+        text = f'{declared}, {100 * best.share:.0f} % of the matches agree{given}'
+        return Finding(check, text)
 
     told = (
         f'{100 * best.share:.0f} % of the matches agree with {best.convention}, and '

@@ -77,6 +77,13 @@ def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Rea
         return Finding(check, text, 'finding')
 
     better = _better_focal_factor(pairs, T_map_cam)
+    if better in (None, 1) and reading.focal_factor != 1:
+        text = (
+            'poses and images agree in part only, and best with a focal length of '
+            f'{100 * reading.focal_factor:.0f} % of the given one; check both'
+        )
+        return Finding(check, text, 'finding')
+
     if better is None:
         text = 'too few matches to tell the focal length'
         return Finding(check, text, 'unknown')

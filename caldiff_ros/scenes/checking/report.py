@@ -10,8 +10,8 @@ from typing import Literal
 
 from caldiff_ros.scenes.scene import Scene
 
-#: 'fine'; 'unknown' where too little matches; 'note' for what a user may want to know; 'finding' for
-#: what spoils a map.
+#: 'fine'; 'unknown' where too little matches; 'note' for what is worth knowing; 'finding' for what
+#: spoils a map.
 Level = Literal['fine', 'unknown', 'note', 'finding']
 #: Names of frames that a sentence lists.
 _MOST_NAMED = 8
