@@ -29,8 +29,9 @@ _WELL_CONNECTED = 3
 _TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
 #: A mirrored image has so many matches with each of these, and so many times as many as the file.
 _FEWEST_MIRRORED, _CLEARLY = 20, 2
-#: Focal lengths that differ less than this are no zoom, but chance.
-_ZOOMED = 1.1
+#: A zoom explains this share of the matches of so many pairs; focal lengths that differ by less
+#: than the factor are none.
+_ZOOM_EXPLAINS, _FEWEST_ZOOMED, _ZOOMED = 0.8, 3, 1.1
 #: Two poses are the same up to these distances, in shares of the extent and in radians.
 _SAME = 1e-3
 #: An image is blurred with a smaller share of the median sharpness.
@@ -180,8 +181,8 @@ def _zoom(i: int, pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> float | 
         return float(np.median(shares))
 
     best = float(max(FOCAL_FACTORS, key=share))
-    is_zoom = max(best, 1 / best) > _ZOOMED and share(best) > _SUPPORTS
-    return best if is_zoom else None
+    is_zoom = max(best, 1 / best) > _ZOOMED and share(best) > _ZOOM_EXPLAINS
+    return best if is_zoom and len(of_image) >= _FEWEST_ZOOMED else None
 
 
 def duplicates(images: Sequence[CheckedImage], T_map_cam: np.ndarray) -> Finding:
