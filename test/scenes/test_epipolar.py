@@ -14,8 +14,7 @@ from caldiff_ros.scenes.features import features_of, matches, mirrored_descripto
 
 def pair_of(xy_i, xy_j):
     xy_i, xy_j = np.array(xy_i, float), np.array(xy_j, float)
-    index = np.arange(len(xy_i))
-    return ImagePair(0, 1, xy_i, xy_j, index, focal=100.0, verified=True)
+    return ImagePair(0, 1, xy_i, xy_j, focal=100.0, verified=True)
 
 
 @pytest.fixture

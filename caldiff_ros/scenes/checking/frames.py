@@ -20,17 +20,17 @@ from caldiff_ros.scenes.checking.report import Finding, Level, named
 _CONTRADICTS, _SUPPORTS = 0.3, 0.6
 #: Distance in pixels that poses of a phone may cause; wrong poses cause more.
 _NOT_WRONG_PX = 5.0
-#: So many pairs must contradict the pose of a frame, or say that it is mirrored.
+#: This many pairs must contradict the pose of a frame, or say that it is mirrored.
 _FEWEST_AGAINST = 2
-#: Frames without a verified pair count as isolated where the median frame has so many.
+#: Frames are judged one by one where the median frame has this many verified pairs.
 _WELL_CONNECTED = 3
-#: The frames with the fewest matches are tried mirrored, such a share of all and at least so many,
-#: each with so many others on either side.
+#: The frames with the fewest matches are tried mirrored: this share of all, and at least this many.
+#: Each is tried with those it was paired with and with this many neighbours on either side.
 _TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
-#: A mirrored image has so many matches with each of these, and so many times as many as the file.
+#: A mirrored image has at least this many matches in a pair, and this many times those of the file.
 _FEWEST_MIRRORED, _CLEARLY = 20, 2
-#: A zoom explains this share of the matches of so many pairs; focal lengths that differ by less
-#: than the factor are none.
+#: A zoom explains this share of the matches, in at least this many pairs, and differs from 1 by this
+#: factor.
 _ZOOM_EXPLAINS, _FEWEST_ZOOMED, _ZOOMED = 0.8, 3, 1.1
 #: Two poses are the same up to these distances, in shares of the extent and in radians.
 _SAME = 1e-3

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes.checking.epipolar import distances_px
 from caldiff_ros.scenes.checking.pairs import ImagePair
 from caldiff_ros.scenes.checking.readings import FOCAL_FACTORS, Reading, thinned, turn_deg
@@ -17,19 +16,19 @@ from caldiff_ros.scenes.images import same_aspect
 from caldiff_ros.scenes.pixels import image_size
 from caldiff_ros.scenes.scene import Frame
 
-#: Pairs whose cameras are turned so much say more about the focal length; they are judged alone if
-#: they are so many. With fewer pairs in all, nothing is said.
+#: Pairs of cameras that are turned by this angle say more about the focal length; they are judged
+#: alone if there are this many. With fewer pairs in all than the last number, nothing is said.
 _TURNED_DEG, _FEWEST_TURNED, _FEWEST_PAIRS = 8.0, 30, 12
 #: Pairs that are tried at most.
 _MOST_PAIRS = 200
 #: Median distance in pixels up to which it is due to the features and not to inexact poses.
 _FEATURE_NOISE_PX = 0.4
-#: Distances count from so many pixels, the noise of features, up to so many, those of wrong ones.
+#: Distances are clipped to these pixels: smaller ones are noise, and larger ones simply wrong.
 _NOISE_PX, _WRONG_PX = 0.02, 20.0
-#: A focal length is wrong if the best one is off by this share, its interval is off by this, ...
-_WRONG, _SURELY_WRONG = 0.06, 0.03
-#: ... and so many standard deviations more than half of the pairs are better with it.
-_SIGMAS = 2.5
+#: A focal length is wrong if the best one differs by this share and its whole interval by this, and
+#: if it is better for more than half of the pairs, by this many standard deviations.
+_WRONG, _SURELY_WRONG, _SIGMAS = 0.06, 0.03, 2.5
+#: Times that pairs are drawn anew to find that interval.
 _RESAMPLINGS = 100
 
 
@@ -37,11 +36,7 @@ def other_sizes(frames: Sequence[Frame]) -> tuple[Finding, list[Frame]]:
     """Frames whose image has another aspect than its intrinsics, as a finding, and the others."""
     fitting, wrong = [], []
     for frame in frames:
-        try:
-            width, height = image_size(frame.image_path, frame.upright)
-        except CaldiffError:
-            wrong.append((frame, 'no image'))
-            continue
+        width, height = image_size(frame.image_path, frame.upright)
         if same_aspect(frame.camera, width, height):
             fitting.append(frame)
         else:

@@ -17,17 +17,17 @@ from caldiff_ros.parallel import in_parallel
 from caldiff_ros.scenes.checking.images import CheckedImage
 from caldiff_ros.scenes.features import matches
 
-#: Each image is tried with those so many places on in the dataset, which may be a video, ...
-_PLACES_ON = (1, 2, 8)
-#: ... with as many that look most alike, and with those nearest by the poses, either way they are
-#: read.
+#: Each image is paired with those this many frames later, as the dataset may be a video.
+_FRAMES_LATER = (1, 2, 8)
+#: It is also paired with this many that look most like it, and with this many of the nearest by the
+#: poses, read as camera-to-world and as world-to-camera.
 _LOOKING_ALIKE, _NEAREST = 3, 2
 #: How far a turn by one radian counts, as a share of the distance between the outermost cameras.
 _RADIAN = 0.5
 #: Words of the vocabulary in which images are compared.
 _WORDS = 32
-#: From so many matches on, a fundamental matrix tells the right ones. A pair is verified by so many
-#: right ones, which are such a share of all.
+#: A fundamental matrix is fitted to this many matches or more. It verifies the pair if this many
+#: are inliers, and this share of all.
 _FEWEST_TO_FIT, _FEWEST_VERIFIED, _VERIFIED_SHARE = 16, 20, 0.5
 #: How far from its epipolar line a right match may be, in pixels.
 _RANSAC_PX, _RANSAC_CONFIDENCE, _RANSAC_ITERATIONS = 1.0, 0.99, 500
@@ -40,7 +40,6 @@ class ImagePair:
     Attributes:
         i, j: numbers of the images.
         xy_i, xy_j: directions of the matches at z = 1, (M, 2) each.
-        index_i: the features of the first image that they are, (M,).
         focal: mean focal length of the two images in pixels, to turn directions into pixels.
         verified: whether one epipolar geometry explains most matches, whatever the poses; only
             these matches are kept then.
@@ -50,7 +49,6 @@ class ImagePair:
     j: int
     xy_i: np.ndarray
     xy_j: np.ndarray
-    index_i: np.ndarray
     focal: float
     verified: bool
 
@@ -89,9 +87,9 @@ def match_images(
         right = _explained_by_one_geometry(xy_i * focal, xy_j * focal)
         verified = right.sum() >= max(_FEWEST_VERIFIED, _VERIFIED_SHARE * len(right))
         if verified:
-            xy_i, xy_j, in_first = xy_i[right], xy_j[right], in_first[right]
+            xy_i, xy_j = xy_i[right], xy_j[right]
 
-    return ImagePair(*numbers, xy_i, xy_j, in_first, focal=focal, verified=bool(verified))
+    return ImagePair(*numbers, xy_i, xy_j, focal=focal, verified=bool(verified))
 
 
 def _explained_by_one_geometry(uv_i: np.ndarray, uv_j: np.ndarray) -> np.ndarray:
@@ -120,7 +118,7 @@ def _candidates(images: Sequence[CheckedImage], T_map_cam: np.ndarray) -> list[t
         for i, row in enumerate(rows)
         for j in row
     }
-    found |= {(i, i + step) for step in _PLACES_ON for i in range(V - step)}
+    found |= {(i, i + step) for step in _FRAMES_LATER for i in range(V - step)}
     return sorted(found)
 
 

@@ -21,14 +21,16 @@ from caldiff_ros.scenes.checking.report import Finding, named
 from caldiff_ros.scenes.images import load_depth
 from caldiff_ros.scenes.scene import Frame
 
-#: Cameras are far off beyond a gap in their distances from the middle by this factor, if these are
-#: at most such a share of all.
+#: Cameras are far off beyond a gap of this factor in the distances from the middle of all, unless
+#: they are more than this share of all.
 _GAP, _MOST_FAR_OFF = 4.0, 0.1
-#: Without translation, at most such a share of so many matches has a parallax.
+#: The camera only turns if at most this share of the matches has a parallax; judged by at least
+#: this many matches.
 _MOVED_SHARE, _FEWEST_MATCHES = 0.05, 100
-#: An origin is worth telling if it is so many extents away.
+#: An origin is worth telling if it is this many extents away.
 _FAR_ORIGIN = 10_000.0
-#: A depth scale is wrong beyond this ratio; it is judged by so many points of so many images.
+#: A depth scale is wrong beyond this ratio; judged by at least this many points, of
+#: about this many images.
 _WRONG_SCALE, _FEWEST_POINTS, _DEPTH_IMAGES = 1.2, 50, 20
 
 

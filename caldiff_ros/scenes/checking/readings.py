@@ -14,8 +14,8 @@ from caldiff_ros.scenes.checking.images import CheckedImage
 from caldiff_ros.scenes.checking.pairs import ImagePair
 from caldiff_ros.scenes.conventions import CONVENTIONS, Convention
 
-#: With so many verified pairs, these are judged alone; otherwise all pairs, if they have so many
-#: matches.
+#: Verified pairs are judged alone if there are this many; otherwise all pairs are, if they have this
+#: many matches.
 _FEWEST_PAIRS, _FEWEST_MATCHES = 8, 60
 #: Pairs that are judged at most, and those that are tried with other intrinsics.
 _MOST_PAIRS, _MOST_FOR_INTRINSICS = 120, 40
@@ -26,11 +26,11 @@ _MOST_OF_PAIR = 50
 _RIGHT_VERIFIED, _RIGHT = 0.6, 0.3
 #: Where this share agrees with one convention alone, it is right, and many poses are wrong.
 _PARTLY_RIGHT = 0.2
-#: Another reading than the declared one wins if so many times as many matches agree with it.
+#: Another reading than the declared one wins if this many times as many matches agree with it.
 _CLEARLY = 2.0
 #: Focal lengths that are tried, as factors of the declared ones.
 FOCAL_FACTORS = np.exp(np.linspace(np.log(0.5), np.log(2.0), 57))
-#: Principal points so far from the centre, as a share of the size, may be those of another size.
+#: Principal points that far from the centre, as a share of the size, may be those of another size.
 _OFF_CENTER = 0.15
 
 
