@@ -29,8 +29,8 @@ _WELL_CONNECTED = 3
 _TRIED_MIRRORED, _FEWEST_TRIED, _ON_EITHER_SIDE = 0.15, 8, 2
 #: A mirrored image has at least this many matches in a pair, and this many times those of the file.
 _FEWEST_MIRRORED, _CLEARLY = 20, 2
-#: A zoom explains this share of the matches, in at least this many pairs, and differs from 1 by this
-#: factor.
+#: A zoom explains this share of the matches, in at least this many pairs, and differs from 1 by
+#: this factor.
 _ZOOM_EXPLAINS, _FEWEST_ZOOMED, _ZOOMED = 0.8, 3, 1.1
 #: Two poses are the same up to these distances, in shares of the extent and in radians.
 _SAME = 1e-3

@@ -14,8 +14,8 @@ from caldiff_ros.scenes.checking.images import CheckedImage
 from caldiff_ros.scenes.checking.pairs import ImagePair
 from caldiff_ros.scenes.conventions import CONVENTIONS, Convention
 
-#: Verified pairs are judged alone if there are this many; otherwise all pairs are, if they have this
-#: many matches.
+#: Verified pairs are judged alone if there are this many; otherwise all pairs are, if they have
+#: this many matches.
 _FEWEST_PAIRS, _FEWEST_MATCHES = 8, 60
 #: Pairs that are judged at most, and those that are tried with other intrinsics.
 _MOST_PAIRS, _MOST_FOR_INTRINSICS = 120, 40
