@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from tyro import MISSING
-from tyro.conf import AvoidSubcommands, arg
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
 
 from caldiff_ros.cli.common import Device, OptionalDataPath
 from caldiff_ros.devices import pick_device
@@ -23,9 +24,13 @@ from caldiff_ros.mapping.build import BUILD_PRESETS, BuildConfig
 from caldiff_ros.mapping.context import BuildContext, Report, no_report
 from caldiff_ros.mapping.nerfacto_training import AdoptedNerfacto
 from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
+from caldiff_ros.mapping.resolution import working_resolution
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
-from caldiff_ros.scenes import open_scene
+from caldiff_ros.scenes import Frame, Scene, open_scene
+from caldiff_ros.scenes.checking import ConventionRule, check_capture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +53,19 @@ class BuildArguments:
     variant: int = 0
     """Variant of the split."""
 
-    downscale_factor: float = 1.0
-    """Shrink the images by this factor first; 100 to 500 pixels of width are enough."""
+    downscale_factor: float | None = None
+    """Shrink the images by this factor first. Default: to what training and queries can use, and
+    what the machine can train in minutes."""
+
+    check: bool = True
+    """Check first that poses, intrinsics and images agree, as caldiff check does."""
+
+    convention: ConventionRule = 'auto'
+    """Poses that are clearly in another convention than the format has: auto reads them as the
+    images say, strict refuses them. With --nerf always strict."""
+
+    force: FlagCreatePairsOff[bool] = False
+    """Build even if the check finds what spoils a map."""
 
     scale: float | None = None
     """Metres per unit of the training poses, such as a known distance divided by the same in the
@@ -97,15 +113,42 @@ class BuildArguments:
                 'no dataset is given, expected the folder of one; give it after the verb, or --nerf'
             )
 
-        scene = open_scene(path)
+        scene = self._checked(open_scene(path))
         train, test = scene.split(self.split, self.variant)
         background = self.config.background
         if self.run is not None and background == 'auto':
             background = 'none'  # nerfacto takes what is transparent for black
 
-        data = TrainingData.load(scene, train, test, self.downscale_factor, background)
+        factor = self._chosen_factor(train)
+        data = TrainingData.load(scene, train, test, factor, background)
         self.work.mkdir(parents=True, exist_ok=True)
         return data
+
+    def _checked(self, scene: Scene) -> Scene:
+        """The dataset, its poses read as its images say."""
+        if not self.check:
+            return scene
+
+        report = check_capture(scene, 'strict' if self.run else self.convention)
+        if report.findings and not self.force:
+            reasons = '; '.join(row.text for row in report.findings)
+            raise CaldiffError(f'{report.verdict}: {reasons}; or build all the same with --force')
+
+        for row in report.rows:
+            if row.level in ('note', 'finding'):
+                logger.warning('%s: %s', row.check, row.text)
+
+        return report.scene
+
+    def _chosen_factor(self, train: Sequence[Frame]) -> float:
+        """The downscale factor, which is told with the time that the build will take."""
+        if not train:
+            return 1.0  # refused by what loads them
+
+        device = pick_device(self.device)
+        resolution = working_resolution(train, self.build.field, device, self.downscale_factor)
+        logger.info('training on %s', resolution)
+        return resolution.factor
 
     @cached_property
     def run(self) -> NerfstudioRun | None:
@@ -126,8 +169,7 @@ class BuildArguments:
 
     def save(self, built: LocalizationMap) -> None:
         """Write the map, which remembers the images it was made from."""
-        origin = {'split': self.split, 'variant': self.variant, 'preset': self.preset}
-        built.provenance.update(origin, downscale_factor=self.downscale_factor)
+        built.provenance.update(split=self.split, variant=self.variant, preset=self.preset)
 
         if self.scale is not None:
             built.scale = self.scale

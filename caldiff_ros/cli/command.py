@@ -16,6 +16,7 @@ from caldiff_ros.errors import CaldiffError
 #: Verbs and what they do; the module of 'build-map' is build_map.
 VERBS = {
     'capture': 'make a dataset, images with known poses, from a video or photos',
+    'check': 'tell whether images, poses and intrinsics agree, before a map is made of them',
     'build-map': 'make the map of a place from images with known poses',
     'train-nerf': 'only the first half of build-map: the radiance field',
     'train-diffusion': 'only the second half of build-map: the pose diffusion model',

@@ -13,6 +13,7 @@ estimation error squared, 6 on average where the covariances are right.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,7 +41,10 @@ from caldiff_ros.evaluation.trust import (
 )
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import LocalizationMap, Localizer
-from caldiff_ros.scenes import Frame, open_scene, read_frame
+from caldiff_ros.scenes import Frame, Scene, open_scene, read_frame
+from caldiff_ros.scenes.checking import check_capture
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +78,13 @@ class Arguments(LocalizerArguments):
 
 def run(arguments: Arguments) -> int:
     """Evaluate and report."""
-    scene = open_scene(arguments.data)
+    loaded, localizer = arguments.load()
+    scene = _read_as_for_map(loaded, open_scene(arguments.data))
     frames = scene.test_frames()
     if arguments.split is not None:
         _, frames = scene.split(arguments.split, arguments.variant)
 
     arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
-    loaded, localizer = arguments.load()
     frames = [_in_map(loaded, frame) for frame in choose_queries(frames, arguments.queries)]
     with ProgressLine(len(frames), Console(stderr=True)) as line:
         queries = run_queries(localizer, frames, loaded.unit, loaded.background, on_query=line)
@@ -132,6 +136,17 @@ def _challenged(
             statuses[kind] = Counter(progress.track(answers, len(images), description=kind))
 
     return statuses
+
+
+def _read_as_for_map(loaded: LocalizationMap, scene: Scene) -> Scene:
+    """The dataset; its poses read as its images say, if those of the map were read otherwise."""
+    if loaded.provenance.get('poses_read_as', str(scene.convention)) == str(scene.convention):
+        return scene
+
+    read = check_capture(scene).scene
+    if read.convention != scene.convention:
+        logger.warning('the poses of %s are read as %s', scene.name, read.convention)
+    return read
 
 
 def _in_map(loaded: LocalizationMap, frame: Frame) -> Frame:

@@ -97,7 +97,17 @@ class Camera:
         )
 
     def downscaled(self, factor: float) -> Camera:
-        """The camera of the image downscaled by ``factor``, at least one pixel wide and high."""
+        """The camera of the image downscaled by ``factor``, at least one pixel wide and high.
+
+        Raises:
+            CaldiffError: if the factor is not positive.
+        """
+        if not 0 < factor < math.inf:
+            raise CaldiffError(
+                f'the downscale factor is {factor}, expected a positive number; give 1 for full '
+                'resolution'
+            )
+
         return self.resized(max(1, round(self.width / factor)), max(1, round(self.height / factor)))
 
     def matrix(self) -> np.ndarray:

@@ -239,6 +239,8 @@ def _provenance(
         'made_by': f'caldiff_ros {caldiff_ros.__version__}',
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'training_images': len(data.views),
+        'downscale_factor': data.downscale_factor,
+        'poses_read_as': str(data.scene.convention),
         'held_out_psnr_db': quality,
         'seed': context.seed,
         'torch': torch.__version__.split('+')[0],

@@ -59,6 +59,10 @@ class FieldTraining(ABC):
     def train(self, data: FieldViews, context: BuildContext) -> RadianceField:
         """The trained field on the context's device, its parameters frozen."""
 
+    def steps(self, n_views: int) -> int | None:
+        """Optimizer steps of one image each; None where the training has no such steps."""
+        return None
+
     def shortened(self, share: float) -> FieldTraining:
         """The same in this share of its steps, if it has any."""
         return self

@@ -13,9 +13,10 @@ from torch import Tensor
 from caldiff_ros.mapping.bounds import visual_hull
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.sparse_points import SparsePoints
-from caldiff_ros.mapping.triangulation import features_of, matches, neighbor_pairs, triangulate
+from caldiff_ros.mapping.triangulation import neighbor_pairs, triangulate
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
+from caldiff_ros.scenes.features import features_of, matches
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,10 @@ def triangulated_points(
     walls have no features; if nothing can be triangulated, random points in the box.
     """
     generator = context.generator()
-    features = [features_of(image, seen) for image, seen in zip(views.rgb, views.seen, strict=True)]
+    features = [
+        features_of((image * 255).to(torch.uint8).numpy(), seen.numpy())
+        for image, seen in zip(views.rgb, views.seen, strict=True)
+    ]
     best_xyz = [torch.zeros(len(places), 3) for places, _ in features]
     best_angle = [torch.zeros(len(places)) for places, _ in features]
     pairs = neighbor_pairs(views.T_norm_cam)

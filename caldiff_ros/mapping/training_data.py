@@ -34,6 +34,7 @@ class TrainingData:
         held_out: test views, for the PSNR report only; None without.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         background: 'white', 'black' or 'none'.
+        downscale_factor: by which the images were reduced.
         points: of structure from motion that the training views have found; None without.
     """
 
@@ -44,6 +45,7 @@ class TrainingData:
     held_out: Views | None
     aabb: Tensor
     background: str
+    downscale_factor: float = 1.0
     points: SparsePoints | None = None
 
     @classmethod
@@ -69,12 +71,6 @@ class TrainingData:
                 '15 or more; take more images'
             )
 
-        if downscale_factor <= 0:
-            raise CaldiffError(
-                f'the downscale factor is {downscale_factor}, expected a positive number; give 1 '
-                'for full resolution'
-            )
-
         camera = train[0].camera.pinhole().downscaled(downscale_factor)
         centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
         normalization = Normalization.from_camera_centers(centers)
@@ -95,6 +91,7 @@ class TrainingData:
             held_out=held_out,
             aabb=scene_bounds(views, normalization, scene.aabb, points),
             background=behind if background == 'auto' else background,
+            downscale_factor=downscale_factor,
             points=points,
         )
 

@@ -1,10 +1,9 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Features of views, matched between neighbours and triangulated with the known poses."""
+"""Pairs of neighbouring views, and points triangulated from features that they share."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,28 +13,11 @@ from caldiff_ros.mapping.views import Views
 
 #: A view is matched with this many others, those that look at the same from nearest by.
 _NEIGHBORS = 20
-#: SIFT features of a view, the least contrast of theirs, and how much nearer a match must be than
-#: the second nearest one.
-_FEATURES, _CONTRAST, _RATIO = 3000, 0.01, 0.8
 #: How far a triangulated point may lie from its features, in pixels, and the least angle between
 #: its rays.
 _MAX_ERROR_PX, _MIN_ANGLE_DEG = 1.5, 1.0
 #: How far a turn by one radian counts, as a share of the distance between the outermost cameras.
 _RADIAN = 0.5
-
-
-def features_of(rgb: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-    """Places (F, 2) of SIFT features in an image (H, W, 3), and unit descriptors (F, 128)."""
-    image = cv2.cvtColor((rgb * 255).to(torch.uint8).numpy(), cv2.COLOR_RGB2GRAY)
-    sift = cv2.SIFT.create(nfeatures=_FEATURES, contrastThreshold=_CONTRAST)
-    keypoints, descriptors = sift.detectAndCompute(image, seen.numpy().astype(np.uint8) * 255)
-    if descriptors is None:
-        return torch.zeros(0, 2), torch.zeros(0, 128)
-
-    places = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5  # OpenCV counts from 0
-    # Hellinger distance (RootSIFT)
-    roots = torch.from_numpy(descriptors).sqrt()
-    return places, torch.nn.functional.normalize(roots, dim=-1)
 
 
 def neighbor_pairs(cameras: Pose) -> list[tuple[int, int]]:
@@ -46,19 +28,6 @@ def neighbor_pairs(cameras: Pose) -> list[tuple[int, int]]:
     distance.fill_diagonal_(torch.inf)
     nearest = distance.topk(min(_NEIGHBORS, len(cameras) - 1), largest=False).indices
     return [(i, j) for i, row in enumerate(nearest.tolist()) for j in row]
-
-
-def matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Indices (M,) of features (F, 128) and (G, 128) that match each other best, and clearly."""
-    if len(first) < 2 or len(second) < 2:
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
-
-    similarity = first @ second.T
-    best, index = similarity.topk(2, dim=1)
-    distance = (2 - 2 * best).clamp_min(0).sqrt()
-    mutual = similarity.argmax(0)[index[:, 0]] == torch.arange(len(first))
-    good = (mutual & (distance[:, 0] < _RATIO * distance[:, 1])).nonzero()[:, 0]
-    return good, index[good, 0]
 
 
 def triangulate(

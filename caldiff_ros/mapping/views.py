@@ -137,7 +137,7 @@ def _read(
     frame: Frame, camera: Camera
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Colour on black, what is seen, alpha and depth of a frame, each (H, W, ...)."""
-    image, source = read_frame(frame, background='black')
+    image, source = read_frame(frame, background='black', target=camera)
     color, seen = resample(image, source, camera)
     alpha, depth = load_alpha(frame, camera), load_depth(frame, camera)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from caldiff_ros.scenes.conventions import OPENGL
 from caldiff_ros.scenes.pixels import has_alpha
 from caldiff_ros.scenes.reading import read_splits
 from caldiff_ros.scenes.scene import Frame, Scene
@@ -45,4 +46,5 @@ def read_blender(root: Path) -> Scene:
         frames=frames,
         splits=read_splits(root, name_of),
         background='white' if white else 'none',
+        convention=OPENGL,
     )

@@ -19,6 +19,7 @@ from caldiff_ros.scenes.colmap_model import (
     read_model,
 )
 from caldiff_ros.scenes.colmap_points import points_of
+from caldiff_ros.scenes.conventions import COLMAP
 from caldiff_ros.scenes.finding import expected_path, find_files, normalized_name
 from caldiff_ros.scenes.intrinsics import colmap_camera
 from caldiff_ros.scenes.reading import fitted_to_files, read_splits, warn_skipped
@@ -93,6 +94,7 @@ def read_colmap(root: Path, folder: Path) -> Scene:
         frames=fitted_to_files(frames, as_stored=True),  # COLMAP does not look at EXIF orientations
         splits=read_splits(base, name_of),
         points=points_of(model, names),
+        convention=COLMAP,
     )
 
 

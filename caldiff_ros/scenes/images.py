@@ -11,22 +11,44 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.camera import resample
-from caldiff_ros.scenes.pixels import decode, exif_orientation, image_size, read_image, read_pixels
+from caldiff_ros.scenes.pixels import (
+    decode,
+    exif_orientation,
+    has_alpha,
+    image_size,
+    possible_reduction,
+    read_image,
+    read_pixels,
+)
 from caldiff_ros.scenes.scene import Frame
 
 #: Relative difference of the two scales up to which an image counts as resized, not cropped.
 _ASPECT_TOLERANCE = 0.01
 #: A pixel is used where so much of it is, 0..255, as a mask at another resolution is a mean.
 _UNMASKED = 250
+#: An image is decoded reduced where this many times what is needed are left for the resampling.
+_SPARE = 2.0
 
 
-def read_frame(frame: Frame, background: str = 'white') -> tuple[np.ndarray, Camera]:
+def read_frame(
+    frame: Frame, background: str = 'white', target: Camera | None = None
+) -> tuple[np.ndarray, Camera]:
     """The image of a frame, uint8 RGB (H, W, 3), and its camera at the size of the image.
+
+    Args:
+        frame: the frame.
+        background: see `read_image`.
+        target: what the image will be resampled to; a file that is much larger is decoded reduced.
 
     Raises:
         CaldiffError: if the image cannot be read or is not one of the frame's camera.
     """
-    image = read_image(frame.image_path, background, frame.upright)
+    reduction = 1
+    if target is not None:
+        shrinks = min(frame.camera.fx / target.fx, frame.camera.fy / target.fy)
+        reduction = possible_reduction(frame.image_path, shrinks / _SPARE)
+
+    image = read_image(frame.image_path, background, frame.upright, reduction)
     return image, _camera_of(frame, image)
 
 
@@ -42,8 +64,9 @@ def load_image(frame: Frame, camera: Camera | None = None, background: str = 'wh
         camera: pinhole camera at the frame's pose; default, the frame's own without distortion.
         background: see `read_image`.
     """
-    image, source = read_frame(frame, background)
-    return resample(image, source, camera or frame.camera.pinhole())[0]
+    target = camera or frame.camera.pinhole()
+    image, source = read_frame(frame, background, target)
+    return resample(image, source, target)[0]
 
 
 def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
@@ -52,6 +75,9 @@ def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
     None for an image without alpha channel, or with one that is opaque everywhere: many programs
     write such a channel into photographs, and it is the silhouette of nothing.
     """
+    if not has_alpha(frame.image_path):
+        return None
+
     pixels = read_pixels(frame.image_path, frame.upright)
     if pixels.shape[2] == 3 or (pixels[..., 3] == 255).all():
         return None

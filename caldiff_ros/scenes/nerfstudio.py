@@ -13,6 +13,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes.colmap import find_colmap_model
 from caldiff_ros.scenes.colmap_points import points_of_frames
+from caldiff_ros.scenes.conventions import OPENGL
 from caldiff_ros.scenes.finding import normalized_name
 from caldiff_ros.scenes.reading import read_splits
 from caldiff_ros.scenes.scene import Frame, Scene
@@ -44,6 +45,7 @@ def read_nerfstudio(path: Path) -> Scene:
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
         points=None if model is None else points_of_frames(model, frames),
+        convention=OPENGL,
     )
 
 

@@ -16,6 +16,13 @@ from caldiff_ros.errors import CaldiffError
 _EXIF_ORIENTATION, _AS_STORED = 0x0112, 1
 #: Orientations from this one on exchange width and height.
 _FIRST_ON_ITS_SIDE = 5
+#: What a JPEG file begins with, and how OpenCV decodes a half, a quarter or an eighth of its size.
+_JPEG = b'\xff\xd8'
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 
 
 def image_size(path: Path, upright: bool = False) -> tuple[int, int]:
@@ -67,18 +74,21 @@ def _unreadable(path: Path) -> CaldiffError:
     )
 
 
-def read_image(path: Path, background: str = 'white', upright: bool = False) -> np.ndarray:
+def read_image(
+    path: Path, background: str = 'white', upright: bool = False, reduction: int = 1
+) -> np.ndarray:
     """An image file as uint8 RGB (H, W, 3), transparent pixels on the background.
 
     Args:
         path: the file.
         background: 'white'; 'black' and 'none' are black.
         upright: see `read_pixels`.
+        reduction: see `read_pixels`.
 
     Raises:
         CaldiffError: if it is no image.
     """
-    pixels = read_pixels(path, upright)
+    pixels = read_pixels(path, upright, reduction)
     rgb = pixels[..., :3]
     if pixels.shape[2] == 3:
         return rgb
@@ -88,18 +98,19 @@ def read_image(path: Path, background: str = 'white', upright: bool = False) -> 
     return np.rint(rgb * alpha + color * (1 - alpha)).astype(np.uint8)
 
 
-def read_pixels(path: Path, upright: bool = False) -> np.ndarray:
+def read_pixels(path: Path, upright: bool = False, reduction: int = 1) -> np.ndarray:
     """An image file as uint8 RGB (H, W, 3) or RGBA (H, W, 4), whatever it holds.
 
     Args:
         path: the file; grey, palette and 16-bit images are converted.
         upright: turn the image as its EXIF orientation says. The intrinsics of some tools belong
             to the image as it is stored, those of others to the upright one.
+        reduction: see `decode`.
 
     Raises:
         CaldiffError: if it is no image.
     """
-    pixels = decode(path)
+    pixels = decode(path, reduction)
     if pixels is None:
         raise _unreadable(path)
     if pixels.dtype == np.uint16:
@@ -128,12 +139,37 @@ def turned_upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(pixels)
 
 
-def decode(path: Path) -> np.ndarray | None:
-    """Pixels as OpenCV orders them and as they are stored; None if the file is no image."""
+def possible_reduction(path: Path, wanted: float) -> int:
+    """The largest reduction, up to ``wanted``, at which a file decodes to exact fractions.
+
+    1 for what is not a JPEG file, as only these are decoded reduced.
+    """
+    with _opened(path) as image:
+        if image.format != 'JPEG':
+            return 1
+        width, height = image.size
+
+    fitting = (r for r in _REDUCED if r <= wanted and width % r == 0 and height % r == 0)
+    return max(fitting, default=1)
+
+
+def decode(path: Path, reduction: int = 1) -> np.ndarray | None:
+    """Pixels as OpenCV orders them and as they are stored; None if the file is no image.
+
+    Args:
+        path: the file.
+        reduction: 1, or for a JPEG file 2, 4 or 8: its size is divided by it, which takes a
+            fraction of the time and the memory.
+    """
     # Not cv2.imread, which writes its own warnings beside our one sentence.
     try:
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError:
         return None
 
-    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if not data.size:
+        return None
+
+    if reduction > 1 and data[:2].tobytes() == _JPEG:
+        return cv2.imdecode(data, _REDUCED[reduction] | cv2.IMREAD_IGNORE_ORIENTATION)
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import checked_pose, opengl_to_optical
+from caldiff_ros.scenes.conventions import OPENGL
 from caldiff_ros.scenes.intrinsics import read_camera
 from caldiff_ros.scenes.reading import fitted_to_files, read_json, read_splits, warn_skipped
 from caldiff_ros.scenes.scene import Frame, Scene
@@ -54,7 +55,8 @@ def read_polycam(root: Path, images: Path, cameras: Path) -> Scene:
 
     warn_skipped(missing, len(names))
     splits = read_splits(root, name_of)
-    return Scene(root.name, root, fitted_to_files(frames), splits, metric=True)
+    frames = fitted_to_files(frames)
+    return Scene(root.name, root, frames, splits, metric=True, convention=OPENGL)
 
 
 def _frame(name: str, image_path: Path, path: Path, depth_folder: Path) -> Frame:

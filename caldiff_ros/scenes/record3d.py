@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, checked_pose, opengl_to_optical
+from caldiff_ros.scenes.conventions import OPENGL
 from caldiff_ros.scenes.reading import fitted_to_files, read_json, read_splits, warn_skipped
 from caldiff_ros.scenes.scene import Frame, Scene
 
@@ -57,7 +58,8 @@ def read_record3d(root: Path) -> Scene:
 
     warn_skipped(missing, len(poses))
     splits = read_splits(root, name_of)
-    return Scene(root.name, root, fitted_to_files(frames), splits, metric=True)
+    frames = fitted_to_files(frames)
+    return Scene(root.name, root, frames, splits, metric=True, convention=OPENGL)
 
 
 def _metadata(path: Path) -> tuple[Camera, list[Camera] | None, np.ndarray]:

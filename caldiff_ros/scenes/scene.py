@@ -12,6 +12,7 @@ import numpy as np
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.scenes.conventions import OPENCV, Convention
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Scene:
         metric: whether the unit of the map is the metre.
         aabb: (2, 3) lower and upper corner of the scene in map units, where the dataset says so.
         points: the sparse points of structure from motion, where the dataset has them.
+        convention: how the dataset writes poses, as its reader took it.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Scene:
     metric: bool = False
     aabb: np.ndarray | None = None
     points: ScenePoints | None = None
+    convention: Convention = OPENCV
 
     def split(self, name: str | None, variant: int = 0) -> tuple[list[Frame], list[Frame]]:
         """Training and test frames.

@@ -8,8 +8,8 @@ from PIL import Image
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.scenes import Frame, load_image, read_image
-from caldiff_ros.scenes.images import fitted_camera
-from caldiff_ros.scenes.pixels import has_alpha
+from caldiff_ros.scenes.images import fitted_camera, read_frame
+from caldiff_ros.scenes.pixels import has_alpha, possible_reduction
 
 
 def test_kinds_of_images_become_8_bit_rgb(tmp_path):
@@ -78,3 +78,43 @@ def test_the_fitted_camera_keeps_the_field_of_view():
 def test_another_aspect_is_refused():
     with pytest.raises(CaldiffError, match='48x64 pixels but its camera is 64x48'):
         fitted_camera(Camera(64, 48, 60, 62, 30, 25), np.zeros((64, 48, 3)), 'x')
+
+
+@pytest.mark.parametrize(
+    ('name', 'size', 'wanted', 'reduction'),
+    [
+        ('a.jpg', (160, 80), 9.0, 8),
+        ('a.jpg', (160, 80), 3.9, 2),
+        ('a.jpg', (160, 80), 1.9, 1),
+        ('a.jpg', (164, 80), 9.0, 4),  # an eighth is 20.5 pixels wide
+        ('a.png', (160, 80), 9.0, 1),
+    ],
+)
+def test_only_jpeg_files_are_decoded_reduced_and_only_exactly(
+    tmp_path, name, size, wanted, reduction
+):
+    Image.new('RGB', size).save(tmp_path / name)
+    assert possible_reduction(tmp_path / name, wanted) == reduction
+
+
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_an_image_that_is_decoded_reduced_is_the_same(tmp_path, orientation):
+    # left half dark, right half bright, a step in the middle; stored turned for orientation 6
+    pixels = np.full((480, 800, 3), 40, np.uint8)
+    pixels[:, 400:] = 200
+    stored = Image.fromarray(pixels if orientation == 1 else np.ascontiguousarray(np.rot90(pixels)))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / 'large.jpg', quality=95, exif=exif)
+
+    camera = Camera(800, 480, 700.0, 700.0, 400.0, 240.0)
+    frame = Frame('large', tmp_path / 'large.jpg', camera, np.eye(4), upright=True)
+    target = camera.downscaled(10)
+    reduced, of_reduced = read_frame(frame, target=target)
+    assert reduced.shape == (120, 200, 3)
+    assert of_reduced == camera.downscaled(4)
+
+    image = load_image(frame, target).astype(int)
+    assert image.shape == (48, 80, 3)
+    np.testing.assert_allclose(image[:, :39], 40, atol=2)
+    np.testing.assert_allclose(image[:, 41:], 200, atol=2)

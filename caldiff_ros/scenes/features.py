@@ -1,0 +1,60 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""SIFT features of images, and which of two images are the same."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Least contrast of a feature, and how much nearer a match must be than the second nearest one.
+_CONTRAST, _RATIO = 0.01, 0.8
+#: SIFT counts gradients in 4 x 4 cells, row by row, of 8 directions each. In the mirrored image the
+#: feature is turned so that its rows come in the opposite order, and directions turn the other way.
+_MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][..., -np.arange(8) % 8].ravel()
+
+
+def features_of(
+    rgb: np.ndarray, usable: np.ndarray | None = None, count: int = 3000
+) -> tuple[Tensor, Tensor]:
+    """SIFT features of an image, at most about ``count``.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        usable: pixels that may have features, bool (H, W); None for all.
+        count: how many.
+
+    Returns:
+        Places (F, 2) in pixels, and unit descriptors (F, 128).
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    mask = None if usable is None else usable.astype(np.uint8) * 255
+    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=_CONTRAST)
+    keypoints, descriptors = sift.detectAndCompute(grey, mask)
+    if descriptors is None:
+        return torch.zeros(0, 2), torch.zeros(0, 128)
+
+    places = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5  # OpenCV counts from 0
+    # Hellinger distance (RootSIFT)
+    roots = torch.from_numpy(descriptors).sqrt()
+    return places, torch.nn.functional.normalize(roots, dim=-1)
+
+
+def mirrored_descriptors(descriptors: Tensor) -> Tensor:
+    """Descriptors (F, 128) as they are in the mirrored image."""
+    return descriptors[:, torch.from_numpy(_MIRRORED)]
+
+
+def matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices (M,) of features (F, 128) and (G, 128) that match each other best, and clearly."""
+    if len(first) < 2 or len(second) < 2:
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+
+    similarity = first @ second.T
+    best, index = similarity.topk(2, dim=1)
+    distance = (2 - 2 * best).clamp_min(0).sqrt()
+    mutual = similarity.argmax(0)[index[:, 0]] == torch.arange(len(first))
+    good = (mutual & (distance[:, 0] < _RATIO * distance[:, 1])).nonzero()[:, 0]
+    return good, index[good, 0]
