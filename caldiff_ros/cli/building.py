@@ -65,7 +65,8 @@ class BuildArguments:
     images say, strict refuses them. With --nerf always strict."""
 
     force: FlagCreatePairsOff[bool] = False
-    """Build even if the check finds what spoils a map."""
+    """Build even if the check finds what spoils a map, or the images do not explain each other. A
+    map that cannot be calibrated localizes nothing."""
 
     scale: float | None = None
     """Metres per unit of the training poses, such as a known distance divided by the same in the
@@ -157,10 +158,13 @@ class BuildArguments:
 
     @property
     def build(self) -> BuildConfig:
-        """What is built, with the field of --nerf if given."""
-        if self.run is None:
-            return self.config
-        return replace(self.config, field=AdoptedNerfacto(run=self.run))
+        """What is built: with the field of --nerf if given; if forced, whatever the images say."""
+        config = self.config
+        if self.force:
+            config = replace(config, calibration=replace(config.calibration, stop=False))
+        if self.run is not None:
+            config = replace(config, field=AdoptedNerfacto(run=self.run))
+        return config
 
     def context(self, report: Report = no_report) -> BuildContext:
         """Seed, device and work folder of the build."""

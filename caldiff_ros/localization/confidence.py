@@ -203,11 +203,30 @@ class Calibration:
     @property
     def problem(self) -> str:
         """Why it says nothing, as a clause; empty if it does."""
-        if self.n_right >= FEWEST_RIGHT:
+        if self.right_error is None or self.right_similarity is None or self.n_right < FEWEST_RIGHT:
+            return (
+                f'only {self.n_right} of its held-out images could be aligned with the field, '
+                f'expected at least {FEWEST_RIGHT}'
+            )
+
+        # near the truth any pose is right, even where the field shows nothing of the images
+        _, right_error, _ = self.right_error
+        _, right_similarity, _ = self.right_similarity
+        lowest_error, highest_similarity = self._deceptive
+        if right_error < lowest_error and right_similarity > highest_similarity:
             return ''
         return (
-            f'only {self.n_right} of its held-out images could be aligned with the field, expected '
-            f'at least {FEWEST_RIGHT}'
+            'its field shows held-out images at right poses no better than at wrong ones (error '
+            f'{right_error:.4f} and {lowest_error:.4f}, similarity {right_similarity:.2f} and '
+            f'{highest_similarity:.2f})'
+        )
+
+    @property
+    def _deceptive(self) -> tuple[float, float]:
+        """Error and similarity of the most deceptive twentieth of the wrong poses."""
+        return (
+            self.wrong_error[0] if self.wrong_error else math.inf,
+            self.wrong_similarity[2] if self.wrong_similarity else -math.inf,
         )
 
     def confidences(self, evidence: Evidence) -> list[float]:

@@ -26,7 +26,7 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.mapping.calibration import (
     CalibrationConfig,
     calibrate,
-    check_alignment,
+    check_agreement,
     queries_of,
 )
 from caldiff_ros.mapping.context import BuildContext, TimedReport
@@ -128,7 +128,7 @@ def build_map(
         built: the field, if there is one already.
 
     Raises:
-        CaldiffError: if too few images agree with the others, see `CalibrationConfig`.
+        CaldiffError: if the images do not explain each other, see `CalibrationConfig`.
     """
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
@@ -188,7 +188,7 @@ def calibrate_map(
         could be aligned with the second field, and how well it explains them.
 
     Raises:
-        CaldiffError: if too few of them could be aligned.
+        CaldiffError: if they do not explain each other.
     """
     held_out = config.calibration.held_out(len(data.views), context.seed)
     training = config.field
@@ -206,8 +206,8 @@ def calibrate_map(
     views = data.views.subset(held_out)
     calibration = calibrate(field, views, quality, context)
     psnr_db = psnr(field, views)
-    least = config.calibration.least_aligned
-    check_alignment(calibration.n_right, len(views), psnr_db, least)
+    if config.calibration.stop:
+        check_agreement(calibration, len(views), psnr_db)
 
     numbers = {'images': len(views), 'aligned': calibration.n_right, 'psnr_db': round(psnr_db, 1)}
     return calibration, {'calibration': numbers}

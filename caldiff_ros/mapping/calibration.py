@@ -56,9 +56,9 @@ class CalibrationConfig:
     """At most this share of the training images, but three of them where there are six."""
     training: float = 0.25
     """Most steps of that field's training, as a share of those of the map's field."""
-    least_aligned: float = 0.5
-    """A build stops if a smaller share of them can be aligned with that field; 0 goes on, to a map
-    that is not calibrated, with which nothing is ever LOCALIZED."""
+    stop: bool = True
+    """Stop a build whose images do not explain each other; if not, the map is not calibrated, and
+    nothing is ever LOCALIZED with it."""
 
     def held_out(self, n: int, seed: int) -> Tensor:
         """Which of ``n`` training images are held out, bool (n,)."""
@@ -127,23 +127,22 @@ def calibrate(
     return Calibration.fit(all_right, all_wrong, scale, quality)
 
 
-def check_alignment(aligned: int, held_out: int, psnr_db: float, least_share: float) -> None:
+def check_agreement(calibration: Calibration, held_out: int, psnr_db: float) -> None:
     """Refuse to build a map of images that do not explain each other.
 
     Args:
-        aligned: how many held-out images could be aligned with a field of the others.
+        calibration: on the held-out images.
         held_out: how many there are.
-        psnr_db: how well that field explains them.
-        least_share: see `CalibrationConfig.least_aligned`.
+        psnr_db: how well a field of the others explains them.
 
     Raises:
-        CaldiffError: if too few were aligned.
+        CaldiffError: if the calibration says nothing though there are images enough.
     """
-    if aligned < least_share * held_out:
+    if calibration.problem and held_out >= FEWEST_RIGHT:
         raise CaldiffError(
-            f'{aligned} of {held_out} held-out images could be aligned with a field of the others '
-            f'(PSNR {psnr_db:.1f} dB), expected {least_share:.0%} of them; look at caldiff check '
-            'for poses and intrinsics, or give more and sharper images'
+            f'the images do not explain each other: of a map of the others, {calibration.problem} '
+            f'({held_out} held-out images, PSNR {psnr_db:.1f} dB); look at caldiff check for poses '
+            'and intrinsics, give more and sharper images, or build anyway with --force'
         )
 
 

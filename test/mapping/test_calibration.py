@@ -11,12 +11,12 @@ import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.confidence import Evidence
+from caldiff_ros.localization.confidence import Calibration, Evidence
 from caldiff_ros.localization.correctness import is_wrong
 from caldiff_ros.mapping.calibration import (
     CalibrationConfig,
     calibrate,
-    check_alignment,
+    check_agreement,
     covariance_scale,
     queries_of,
     scrambled,
@@ -85,21 +85,32 @@ def test_a_fifth_of_the_images_is_held_out_but_not_more_than_needed():
 
 
 def test_poses_that_fit_no_image_calibrate_nothing():
-    """Every photograph with the pose of another one: none can be aligned, and nothing is sure."""
+    """Every photograph has the pose of another one, and a build says so."""
     field = Blobs(n=8)
-    views = photographed(field, ring(3), SMALL)
-    shuffled = replace(views, T_norm_cam=views.T_norm_cam[[1, 2, 0]])
+    views = photographed(field, ring(5), SMALL)
+    shuffled = replace(views, T_norm_cam=views.T_norm_cam[[2, 3, 4, 0, 1]])
     calibration = calibrate(field, shuffled, CALIBRATION.image, BuildContext())
-    assert calibration.n_right == 0
-    assert 'only 0 of its held-out images' in calibration.problem
-    assert calibration.right_error is None
+    assert calibration.problem
     assert calibration.confidence(1e-6, 0.99) == 0
-    again = type(calibration).from_dict(json.loads(json.dumps(asdict(calibration))))
+    again = Calibration.from_dict(json.loads(json.dumps(asdict(calibration))))
     assert again == calibration
+    with pytest.raises(CaldiffError, match=r'^the images do not explain each other: .*12\.3 dB'):
+        check_agreement(calibration, 5, 12.34)
+    # of two images nothing can be said, and a map is made all the same
+    check_agreement(calibration, 2, 12.34)
 
 
-def test_a_build_stops_where_too_few_images_agree():
-    check_alignment(5, 10, 20.0, 0.5)
-    check_alignment(0, 10, 12.0, 0.0)
-    with pytest.raises(CaldiffError, match=r'^4 of 10 held-out images .*12\.3 dB.*expected 50%'):
-        check_alignment(4, 10, 12.34, 0.5)
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'n_right': 2},
+        {'n_right': 0, 'right_error': None, 'right_similarity': None},
+        {'right_error': (0.005, 0.011, 0.02)},
+        {'right_similarity': (0.1, 0.19, 0.9)},
+    ],
+)
+def test_too_few_right_poses_or_poses_like_wrong_ones_are_no_calibration(changes):
+    assert not CALIBRATION.problem
+    calibration = replace(CALIBRATION, **changes)
+    assert calibration.problem
+    assert calibration.confidence(1e-6, 0.99) == 0
