@@ -47,7 +47,7 @@ def test_methods_are_compared_on_the_same_queries(plane, plane_map, tmp_path, fe
     assert [point['value'] for point in content['growth']['particles']] == [10, 20]
     assert np.all([p['seconds'] > 0 for points in content['growth'].values() for p in points])
     built = content['made_with']['map_build_stage_seconds']
-    assert list(built)[-1] == 'calibration' and sum(built.values()) > 0
+    assert list(built)[-1] == 'diffusion' and sum(built.values()) > 0
     assert 'CaLDiff, preset fast' in out and 'refinement' in out
     assert '2 queries' in (output / 'benchmark.md').read_text()
     assert (output / 'benchmark.png').stat().st_size > 1000
