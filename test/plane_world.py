@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from caldiff_ros.scenes import load_image
+
 
 def look_at(eye, target):
     """OpenGL camera-to-world: right, up, back in the columns."""
@@ -43,6 +45,15 @@ def photograph(T_gl, width, height, fx, fy=None, cx=None, cy=None):
     depth = -T_gl[2, 3] / rays_map[..., 2]
     hit = T_gl[:3, 3] + depth[..., None] * rays_map
     return np.rint(plane_color(hit[..., 0], hit[..., 1])).astype(np.uint8), depth
+
+
+def shows_the_plane(frame):
+    """Whether an image has the colours of the plane where its rays meet it."""
+    rays = frame.camera.pixel_directions() @ frame.T_map_cam[:3, :3].T
+    origin = frame.T_map_cam[:3, 3]
+    points = origin - rays * (origin[2] / rays[:, 2])[:, None]
+    difference = load_image(frame).reshape(-1, 3) - plane_color(points[:, 0], points[:, 1])
+    return np.abs(difference).max() < 2
 
 
 def write_png(path: Path, pixels):

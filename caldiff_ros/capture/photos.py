@@ -23,6 +23,7 @@ from caldiff_ros.capture.pictures import (
 )
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Report
+from caldiff_ros.scenes.pixels import image_size, orientation_of
 
 _COPIED = ('.jpg', '.jpeg', '.png')
 _EXTENSIONS = (*_COPIED, '.bmp', '.tif', '.tiff', '.webp')
@@ -33,8 +34,6 @@ _MIN_PHOTOS = 3
 _DIAGONAL_35MM = math.hypot(36, 24)
 #: Millimetres of EXIF's units of FocalPlaneResolutionUnit: inch and centimetre.
 _RESOLUTION_UNITS_MM = {2: 25.4, 3: 10.0}
-#: Of EXIF's eight orientations, those that lie on a side.
-_TURNED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -102,9 +101,8 @@ def read_exif(image: Image.Image) -> Exif:
     details = exif.get_ifd(ExifTags.IFD.Exif)
     model = str(exif.get(ExifTags.Base.Model, '')).strip('\0 ')
 
-    orientation = exif.get(ExifTags.Base.Orientation, 1)
     gps = _gps(exif.get_ifd(ExifTags.IFD.GPSInfo))
-    return Exif(orientation, model, _focal_px(details, image.size), gps)
+    return Exif(orientation_of(image), model, _focal_px(details, image.size), gps)
 
 
 def _take_photo(path: Path, images: Path, name: str) -> Picture:
@@ -112,7 +110,6 @@ def _take_photo(path: Path, images: Path, name: str) -> Picture:
         with Image.open(path) as image:
             if image.mode.startswith('I'):
                 raise CaldiffError(f'{path} is left out as it is a depth image, no photo')
-            size = image.size
             exif = read_exif(image)
             image.draft('L', (WORKING_SIZE, WORKING_SIZE))  # a JPEG is reduced while it is read
             gray = reduced(np.asarray(image.convert('L')))
@@ -132,7 +129,7 @@ def _take_photo(path: Path, images: Path, name: str) -> Picture:
                 upright = upright.convert('RGB')
             upright.save(target, quality=_JPEG_QUALITY, exif=b'')
 
-    width, height = size[::-1] if exif.orientation in _TURNED else size
+    width, height = image_size(path, upright=True)
     focal = f'{exif.focal_px:.0f} px' if exif.focal_px else ''
     camera = f'{exif.model} {width}x{height} {focal}'.strip()
 

@@ -13,6 +13,12 @@ import torch
 from torch import Tensor
 
 
+def rotation_matrix(quaternion_wxyz: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) of quaternions (..., 4), w first, of any norm but zero."""
+    xyzw = torch.nn.functional.normalize(quaternion_wxyz, dim=-1)[..., [1, 2, 3, 0]]
+    return roma.unitquat_to_rotmat(xyzw)
+
+
 @dataclass(frozen=True)
 class Pose:
     """A batch of rigid transforms ``T_a_b``: they take coordinates of frame b to frame a.
@@ -43,8 +49,7 @@ class Pose:
     @classmethod
     def from_quaternion(cls, quaternion_wxyz: Tensor, translation: Tensor) -> Pose:
         """Quaternions (..., 4), w first, of any norm but zero, and translations (..., 3)."""
-        xyzw = torch.nn.functional.normalize(quaternion_wxyz, dim=-1)[..., [1, 2, 3, 0]]
-        return cls(roma.unitquat_to_rotmat(xyzw), translation)
+        return cls(rotation_matrix(quaternion_wxyz), translation)
 
     @classmethod
     def cat(cls, poses: Sequence[Pose]) -> Pose:

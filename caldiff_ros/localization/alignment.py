@@ -65,6 +65,16 @@ class Level:
     it unseen and is done with the level."""
 
 
+#: The size that is fine enough for most maps.
+_FINE = Level(
+    longer_side=200,
+    iterations=4,
+    blur_px=0.0,
+    robust_scale=0.15,
+    edge_weight=0.4,
+    mean_gradient=True,
+    min_step_px=0.1,
+)
 #: Levels that serve in general; the last ones on smaller images are of their own size.
 _LEVELS = (
     Level(
@@ -94,24 +104,8 @@ _LEVELS = (
         mean_gradient=False,
         min_step_px=0.5,
     ),
-    Level(
-        longer_side=200,
-        iterations=4,
-        blur_px=0.0,
-        robust_scale=0.15,
-        edge_weight=0.4,
-        mean_gradient=True,
-        min_step_px=0.1,
-    ),
-    Level(
-        longer_side=200,
-        iterations=2,
-        blur_px=0.0,
-        robust_scale=0.15,
-        edge_weight=0.4,
-        mean_gradient=False,
-        min_step_px=0.1,
-    ),
+    _FINE,
+    replace(_FINE, iterations=2, mean_gradient=False),
 )
 
 

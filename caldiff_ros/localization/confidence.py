@@ -90,7 +90,7 @@ def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
     return (correlation * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-9)
 
 
-Percentiles = tuple[float, float, float] | None
+Percentiles = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ class Calibration:
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
         right_error, wrong_error: 5th, 50th and 95th percentile of the mean squared errors of
-            right poses and of the most deceptive wrong ones; for people who look. None without any.
+            right poses and of the most deceptive wrong ones; for people who look. None
+            without any right ones.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
         image: the worst of the images that the map was made from.
@@ -156,9 +157,9 @@ class Calibration:
     error: Logistic
     similarity: Logistic
     covariance_scale: float
-    right_error: Percentiles
+    right_error: Percentiles | None
     wrong_error: Percentiles
-    right_similarity: Percentiles
+    right_similarity: Percentiles | None
     wrong_similarity: Percentiles
     n_right: int
     n_wrong: int
@@ -177,9 +178,9 @@ class Calibration:
             error=Logistic.fit(*map(_closeness, errors)),
             similarity=Logistic.fit(*map(_likeness, similarities)),
             covariance_scale=covariance_scale,
-            right_error=_percentiles(errors[0]),
+            right_error=_percentiles(errors[0]) if len(errors[0]) else None,
             wrong_error=_percentiles(errors[1]),
-            right_similarity=_percentiles(similarities[0]),
+            right_similarity=_percentiles(similarities[0]) if len(similarities[0]) else None,
             wrong_similarity=_percentiles(similarities[1]),
             n_right=len(errors[0]),
             n_wrong=len(errors[1]),
@@ -212,21 +213,13 @@ class Calibration:
         # near the truth any pose is right, even where the field shows nothing of the images
         _, right_error, _ = self.right_error
         _, right_similarity, _ = self.right_similarity
-        lowest_error, highest_similarity = self._deceptive
+        lowest_error, highest_similarity = self.wrong_error[0], self.wrong_similarity[2]
         if right_error < lowest_error and right_similarity > highest_similarity:
             return ''
         return (
             'its field shows held-out images at right poses no better than at wrong ones (error '
             f'{right_error:.4f} and {lowest_error:.4f}, similarity {right_similarity:.2f} and '
             f'{highest_similarity:.2f})'
-        )
-
-    @property
-    def _deceptive(self) -> tuple[float, float]:
-        """Error and similarity of the most deceptive twentieth of the wrong poses."""
-        return (
-            self.wrong_error[0] if self.wrong_error else math.inf,
-            self.wrong_similarity[2] if self.wrong_similarity else -math.inf,
         )
 
     def confidences(self, evidence: Evidence) -> list[float]:
@@ -259,4 +252,4 @@ def _likeness(similarity: np.ndarray) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray) -> Percentiles:
-    return None if len(values) == 0 else tuple(np.percentile(values, [5, 50, 95]).tolist())
+    return tuple(np.percentile(values, [5, 50, 95]).tolist())

@@ -7,10 +7,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import roma
 import torch
 from torch import Tensor, nn
 
+from caldiff_ros.geometry.pose import rotation_matrix
 from caldiff_ros.nerf.gaussians import GaussianField
 
 #: A Gaussian that is split becomes two, smaller by this factor.
@@ -115,8 +115,7 @@ class Growth:
                 2 * n_split, 3, generator=self.generator, device=self.generator.device
             ).to(field.means)
             last = slice(len(doubled), None)
-            quaternion = torch.nn.functional.normalize(added['quaternions'][last], dim=-1)
-            R = roma.unitquat_to_rotmat(quaternion[:, [1, 2, 3, 0]])
+            R = rotation_matrix(added['quaternions'][last])
             offset = noise * added['log_scales'][last].exp()
             added['means'][last] += (R @ offset[..., None])[..., 0]
             added['log_scales'][last] -= math.log(_SPLIT_FACTOR)

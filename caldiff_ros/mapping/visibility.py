@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import math
 
-import roma
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.geometry.pose import rotation_matrix
 from caldiff_ros.nerf.gaussians import GaussianField
 from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.splat_kernels import SH0
@@ -54,9 +54,7 @@ def unhidden_weights(gaussians: GaussianTensors, pose: Pose, camera: Camera) -> 
     offset = (gaussians.means - pose.t) @ pose.R[0]
     z = offset[:, 2].clamp_min(1e-6)
     ray = (offset / z[:, None]) @ pose.R[0].T
-    axes = roma.unitquat_to_rotmat(
-        torch.nn.functional.normalize(gaussians.quaternions, dim=-1)[:, [1, 2, 3, 0]]
-    )
+    axes = rotation_matrix(gaussians.quaternions)
     along = (axes.transpose(1, 2) @ ray[..., None])[..., 0]
     thickness = (along / gaussians.scales).norm(dim=-1)
     area = camera.fx * camera.fy / z**2 * gaussians.scales.prod(-1) * thickness

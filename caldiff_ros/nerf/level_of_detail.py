@@ -13,6 +13,7 @@ import roma
 import torch
 from torch import Tensor
 
+from caldiff_ros.geometry.pose import rotation_matrix
 from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 
 #: Least standard deviation of a merged Gaussian, normalized units, and its least and most opacity.
@@ -51,10 +52,7 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
         return sums / total.view(-1, *ones)
 
     # 3. Moments
-    axes = roma.unitquat_to_rotmat(
-        torch.nn.functional.normalize(quaternions, dim=-1)[:, [1, 2, 3, 0]]
-    )
-    axes = axes * scales[:, None]
+    axes = rotation_matrix(quaternions) * scales[:, None]
     center = mean(means)
     offset = means - center[group]
     covariance = mean(axes @ axes.transpose(1, 2) + offset[:, :, None] * offset[:, None])

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry.similarity import Similarity
 from caldiff_ros.scenes.colmap_model import ColmapModel, read_model
 from caldiff_ros.scenes.finding import normalized_name
 from caldiff_ros.scenes.scene import Frame, ScenePoints
@@ -90,14 +91,11 @@ def points_of_frames(folder: Path, frames: Sequence[Frame]) -> ScenePoints | Non
         )
         return None
 
-    scale, R, t = similarity
-    return ScenePoints(scale * points.xyz @ R.T + t, points.rgb, points.seen_by)
+    return ScenePoints(similarity.transform(points.xyz), points.rgb, points.seen_by)
 
 
-def _similarity(
-    T_model_cam: np.ndarray, T_map_cam: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray] | None:
-    """Scale, rotation (3, 3) and translation (3,) from the model to the map.
+def _similarity(T_model_cam: np.ndarray, T_map_cam: np.ndarray) -> Similarity | None:
+    """From the model to the map; unlike `Similarity.fit`, also of cameras along a line.
 
     Args:
         T_model_cam: poses (N, 4, 4) in the model.
@@ -125,4 +123,4 @@ def _similarity(
     if max(residual, np.abs(turns - R).max()) > _MAX_DEVIATION:
         return None
 
-    return scale, R, mean_map - scale * mean_model
+    return Similarity(scale, R, mean_map - scale * mean_model)

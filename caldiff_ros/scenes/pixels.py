@@ -45,12 +45,17 @@ def image_size(path: Path, upright: bool = False) -> tuple[int, int]:
 def exif_orientation(path: Path) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 is 'as it is stored'."""
     with _opened(path) as image:
-        if image.format == 'PNG' and 'exif' not in image.info:
-            return _AS_STORED  # Pillow would decode the whole image to look behind it
-        try:
-            orientation = image.getexif().get(_EXIF_ORIENTATION, _AS_STORED)
-        except (OSError, ValueError, SyntaxError):  # a damaged EXIF block, not a damaged image
-            return _AS_STORED
+        return orientation_of(image)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The same of an opened image."""
+    if image.format == 'PNG' and 'exif' not in image.info:
+        return _AS_STORED  # Pillow would decode the whole image to look behind it
+    try:
+        orientation = image.getexif().get(_EXIF_ORIENTATION, _AS_STORED)
+    except (OSError, ValueError, SyntaxError):  # a damaged EXIF block, not a damaged image
+        return _AS_STORED
 
     return orientation if orientation in range(1, 9) else _AS_STORED
 

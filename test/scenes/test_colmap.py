@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from plane_world import VIEWS_GL, photograph, plane_color, write_png
+from plane_world import VIEWS_GL, photograph, shows_the_plane, write_png
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.scenes import load_image, load_mask, open_scene
+from caldiff_ros.scenes import load_mask, open_scene
 from caldiff_ros.scenes.colmap_model import read_model
 
 FLIP = np.diag([1.0, -1.0, -1.0])
@@ -97,15 +97,6 @@ def colmap(tmp_path, request):
     (write_text if request.param == 'text' else write_binary)(root / 'sparse/0')
     write_photographs(root / 'images')
     return root
-
-
-def shows_the_plane(frame):
-    """Whether an image has the colours of the plane where its rays meet it."""
-    rays = frame.camera.pixel_directions() @ frame.T_map_cam[:3, :3].T
-    origin = frame.T_map_cam[:3, 3]
-    points = origin - rays * (origin[2] / rays[:, 2])[:, None]
-    difference = load_image(frame).reshape(-1, 3) - plane_color(points[:, 0], points[:, 1])
-    return np.abs(difference).max() < 2
 
 
 def test_images_show_the_plane_where_the_poses_say(colmap):

@@ -6,24 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from plane_world import VIEWS_GL, photograph, plane_color, write_png
+from plane_world import VIEWS_GL, photograph, shows_the_plane, write_png
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.scenes import load_depth, load_image, open_scene
+from caldiff_ros.scenes import load_depth, open_scene
 
 
 def photographs(cx=29.0, cy=21.0):
     return [photograph(T, 60, 40, 50.0, 52.0, cx, cy) for T in VIEWS_GL]
-
-
-def shows_the_plane(frame):
-    """Whether an image has the colours of the plane where its rays meet it."""
-    rays = frame.camera.pixel_directions() @ frame.T_map_cam[:3, :3].T
-    origin = frame.T_map_cam[:3, 3]
-    points = origin - rays * (origin[2] / rays[:, 2])[:, None]
-    difference = load_image(frame).reshape(-1, 3) - plane_color(points[:, 0], points[:, 1])
-    return np.abs(difference).max() < 2
 
 
 def write_polycam(root, images='corrected_images', cameras='corrected_cameras'):
