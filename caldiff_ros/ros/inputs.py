@@ -10,7 +10,13 @@ from collections.abc import Callable
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -21,6 +27,14 @@ except ImportError:  # Humble
 
 from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.parameters import LocalizerParameters
+
+#: What parameters can override of a subscription.
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
 
 
 class Inputs:
@@ -62,9 +76,10 @@ class Inputs:
             ),
             self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor),
             self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, qos={'depth': 1}),
+            self._subscribe_latched_info(),
         ]
 
-        self._image_topic, self._info_topic, _ = (s.topic_name for s in self._subscriptions)
+        self._image_topic, self._info_topic = (s.topic_name for s in self._subscriptions[:2])
         self._log.info(f'waiting for {self._image_topic} and {self._info_topic}')
 
     def close(self) -> None:
@@ -120,7 +135,29 @@ class Inputs:
             qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+        )
+
+    def _subscribe_latched_info(self):
+        """Hear a camera_info that was published once, before the node was there.
+
+        One subscription cannot do both: DDS keeps the past for those only who ask for it, and then
+        gives them nothing from publishers that do not keep it. What comes twice does no harm.
+        """
+        latched = QoSProfile(
+            depth=1,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+
+        return self._node.create_subscription(
+            CameraInfo,
+            'camera_info',
+            self._on_info,
+            qos_profile=latched,
+            callback_group=self._group,
+            # most publishers do not keep the past: the other subscription hears them
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
         )
 
     def _on_image(self, message: Image | CompressedImage) -> None:
