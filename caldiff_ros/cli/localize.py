@@ -30,6 +30,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer
 from caldiff_ros.localization.answer import Answer, Status
+from caldiff_ros.localization.masks import read_mask
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.scenes import read_image
 from caldiff_ros.scenes.images import fitted_camera, shows_upright
@@ -48,6 +49,10 @@ class Arguments(LocalizerArguments):
     camera: str | None = None
     """Intrinsics of the images, fx,fy,cx,cy or a JSON file."""
 
+    mask: Path | None = None
+    """Image that is black where the camera sees the robot itself, at any resolution; default, the
+    mask.png of the map, if it has one."""
+
     json: FlagCreatePairsOff[bool] = False
     """Print a JSON list with one object per image instead of a table."""
 
@@ -62,7 +67,8 @@ def run(arguments: Arguments) -> int:
     if arguments.save_overlay:
         arguments.save_overlay.mkdir(parents=True, exist_ok=True)
 
-    loaded, localizer = arguments.load()
+    mask = None if arguments.mask is None else read_mask(arguments.mask)
+    loaded, localizer = arguments.load(mask)
     answers = []
 
     for number, path in enumerate(arguments.images):
