@@ -21,11 +21,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff
 
 from caldiff_ros.cli.common import ImagePaths, LocalizerArguments
+from caldiff_ros.console import plain_console
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer
@@ -150,7 +150,7 @@ def _as_object(path: Path, answer: Answer) -> dict:
 def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
     """Positions to a thousandth of a map of size ``unit``, wherever its origin is."""
     decimals = max(0, 3 - math.floor(math.log10(unit)))
-    console = Console()
+    console = plain_console()
     table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
 
     for path, answer in answers:
@@ -162,7 +162,7 @@ def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
     console.print(table)
     for path, answer in answers:
         if answer.status == Status.NOT_LOCALIZED:
-            console.print(f'{path.name}: {answer.message}', markup=False, soft_wrap=True)
+            console.print(f'{path.name}: {answer.message}', soft_wrap=True)
 
 
 def _pose_as_text(T_map_cam: np.ndarray | None, decimals: int) -> tuple[str, str]:

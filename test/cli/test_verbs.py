@@ -37,6 +37,16 @@ def test_localize_takes_a_mask(plane_map, held_out, tmp_path, capsys):
     assert 'nothing.png cannot be read' in capsys.readouterr().err
 
 
+def test_brackets_and_colons_in_names_are_printed_as_they_are(
+    plane_map, held_out, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '200')
+    image = tmp_path / 'cam [left] :smile: 57.png'
+    shutil.copy(held_out[0].image_path, image)
+    assert main(['localize', str(plane_map), str(image), '--device', 'cpu']) == 0
+    assert image.name in capsys.readouterr().out
+
+
 def test_build_map_leaves_a_map_and_nothing_else(plane_map):
     assert sorted(path.name for path in plane_map.iterdir()) == [
         'calibration.json',
