@@ -21,6 +21,8 @@ from caldiff_ros.localization.stages import Refined
 
 #: Poses nearer than this (normalized units, and degrees) are one answer.
 _SAME_PLACE = (0.05, 10.0)
+#: Confidence from which a pose is rather right than wrong.
+_LIKELY = 0.5
 
 
 def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) -> Answer:
@@ -36,7 +38,9 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
     confidence = best.confidence
     status, message = _verdict(hypotheses, config, run.map.name)
 
-    if status is Status.LOCALIZED and config.check_focal_length:
+    # of a place that is hardly the right one, the image says nothing about the camera
+    likely = confidence >= _LIKELY
+    if status is Status.LOCALIZED and likely and config.check_focal_length:
         with run.stage('refinement'):
             fit = fit_focal_length(run.field, query, refined.T_norm_cam[:1])
 

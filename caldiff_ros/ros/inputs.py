@@ -25,7 +25,7 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from caldiff_ros.ros.latest_messages import LatestMessages
+from caldiff_ros.ros.latest_messages import LatestMessages, Unread
 from caldiff_ros.ros.parameters import LocalizerParameters
 
 #: What parameters can override of a subscription.
@@ -67,14 +67,13 @@ class Inputs:
         self.expect_again()
 
         compressed = parameters.image_transport == 'compressed'
+        self._image_kind = CompressedImage if compressed else Image
         # beside the raw topic, wherever that was remapped to, as image_transport has it
         image = node.resolve_topic_name('image') + '/compressed' if compressed else 'image'
         sensor = {'depth': 1, 'reliability': ReliabilityPolicy.BEST_EFFORT}
         self._subscriptions = [
-            self._subscribe(
-                CompressedImage if compressed else Image, image, self._on_image, qos=sensor
-            ),
-            self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor),
+            self._subscribe(self._image_kind, image, self._on_image, qos=sensor, raw=True),
+            self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor, raw=True),
             self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, qos={'depth': 1}),
             self._subscribe_latched_info(),
         ]
@@ -119,7 +118,9 @@ class Inputs:
             'the camera; publish it, or set use_map_camera to take that of the map'
         )
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable, qos: dict):
+    def _subscribe(
+        self, kind: type, topic: str, callback: Callable, *, qos: dict, raw: bool = False
+    ):
         def on_incompatible(event) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
             self._log.warning(
@@ -136,6 +137,7 @@ class Inputs:
             callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+            raw=raw,
         )
 
     def _subscribe_latched_info(self):
@@ -158,14 +160,15 @@ class Inputs:
             callback_group=self._group,
             # most publishers do not keep the past: the other subscription hears them
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
+            raw=True,
         )
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._latest.put_image(message)
+    def _on_image(self, data: bytes) -> None:
+        self._latest.put_image(Unread(data, self._image_kind))
         self._on_arrival()
 
-    def _on_info(self, message: CameraInfo) -> None:
+    def _on_info(self, data: bytes) -> None:
         first = not self._latest.has_info
-        self._latest.put_info(message)
+        self._latest.put_info(Unread(data, CameraInfo))
         if first:  # an image may have waited for it
             self._on_arrival()

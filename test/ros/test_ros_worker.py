@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from demo_inputs import changed, good_image, good_info
+from demo_inputs import changed, good_image, good_info, unread
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Cancelled, Particles, Status
@@ -41,8 +41,8 @@ class World:
         node = SimpleNamespace(get_clock=lambda: clock, get_logger=lambda: log)
 
         self.latest = LatestMessages()
-        self.latest.put_image(good_image())
-        self.latest.put_info(good_info())
+        self.latest.put_image(unread(good_image()))
+        self.latest.put_info(unread(good_info()))
 
         self.statistics = Statistics()
         self.tf = SimpleNamespace(child_frame=self._child_frame, send=self._send)
@@ -125,7 +125,7 @@ def test_camera_info_of_another_resolution_is_scaled_and_told_once(world):
     fx, _, cx, _, fy, cy, *_ = full.k
     # ROS counts from the centre of the first pixel, so c + 0.5 doubles and not c
     full.k = [2 * fx, 0.0, 2 * cx + 0.5, 0.0, 2 * fy, 2 * cy + 0.5, 0.0, 0.0, 1.0]
-    world.latest.put_info(full)
+    world.latest.put_info(unread(full))
     assert world.run().status is Status.LOCALIZED
     assert world.camera == camera_from_info(good_info())
     world.run()
@@ -134,7 +134,7 @@ def test_camera_info_of_another_resolution_is_scaled_and_told_once(world):
 
 
 def test_camera_info_of_another_aspect_is_refused(world):
-    world.latest.put_info(changed(good_info(), height=180))
+    world.latest.put_info(unread(changed(good_info(), height=180)))
     answer = world.run()
     assert answer.status is Status.FAILED
     assert 'the image is 320x240 pixels but the camera of camera_info is 320x180' in answer.message
@@ -143,18 +143,19 @@ def test_camera_info_of_another_aspect_is_refused(world):
 def test_camera_info_of_another_frame_is_used_and_told(world):
     image, info = good_image(), good_info()
     image.header.frame_id, info.header.frame_id = '/left', 'right'
-    world.latest.put_image(image)
-    world.latest.put_info(info)
+    world.latest.put_image(unread(image))
+    world.latest.put_info(unread(info))
     assert world.run().status is Status.LOCALIZED
     [warning] = world.warnings
     assert "camera_info has the frame 'right' but the image 'left'" in warning
     info.header.frame_id = 'left'
+    world.latest.put_info(unread(info))
     world.run()
     assert len(world.warnings) == 1
 
 
 def test_encoding_without_a_meaning_is_used_and_told_once(world):
-    world.latest.put_image(changed(good_image(), encoding='8UC3'))
+    world.latest.put_image(unread(changed(good_image(), encoding='8UC3')))
     assert world.run().status is Status.LOCALIZED
     world.run()
     [warning] = world.warnings
