@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package as a whole."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_every_source_file_carries_the_licence():
     for path in sources:
         lines = path.read_text().splitlines()
         assert lines[:2] == HEADER, path
+
+
+def test_every_console_prints_names_as_they_are():
+    sources = [path for path in PACKAGE.rglob('*.py') if path.name != 'console.py']
+    with_markup = [path.name for path in sources if re.search(r'\bConsole\(', path.read_text())]
+    assert not with_markup, 'use caldiff_ros.console.plain_console'
 
 
 #: Prints which of our packages a module loads.

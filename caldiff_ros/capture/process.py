@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +59,16 @@ def _not_here(stage: str, step: int, n_steps: int, numbers: dict[str, float]) ->
     """Stands for the report on the way to the other process."""
 
 
+def _end_with_parent() -> None:
+    """Wait until the process that reports has ended, even by SIGKILL, and end with it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # COLMAP in another thread cannot be asked to stop
+
+
 def _serve(pipe: Connection, work: Work, taken: Pictures, at: Workplace) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process ends this one
     # COLMAP's last words, which are a stack trace
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

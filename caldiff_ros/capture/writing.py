@@ -61,7 +61,8 @@ def write_dataset(folder: Path, solved: Solved, report: CaptureReport) -> None:
     shutil.rmtree(sparse, ignore_errors=True)
     write_model(solved.model, sparse)
 
-    transforms = json.dumps(transforms_of(solved), indent=2, allow_nan=False)
+    content = {'metric': report.scale is not None, **transforms_of(solved)}
+    transforms = json.dumps(content, indent=2, allow_nan=False)
     (folder / 'transforms.json').write_text(transforms)
     (folder / REPORT_FILE).write_text(json.dumps(report.as_json(), indent=2, allow_nan=False))
 

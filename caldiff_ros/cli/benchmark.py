@@ -12,9 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from caldiff_ros.cli.common import DataPath, Device, MapPath
+from caldiff_ros.console import plain_console
 from caldiff_ros.devices import pick_device
 from caldiff_ros.evaluation import QueryResult, choose_queries
 from caldiff_ros.evaluation.benchmark import (
@@ -91,7 +90,7 @@ def run(arguments: Arguments) -> int:
         for method in arguments.methods
     ]
 
-    log = Console(stderr=True)
+    log = plain_console(stderr=True)
 
     def show(method: str, query: QueryResult) -> None:
         log.print(f'{query.name} {method}: {query.seconds:.2f} s', highlight=False)
@@ -107,7 +106,7 @@ def run(arguments: Arguments) -> int:
     write_json(arguments.output / 'benchmark.json', content)
     write_text(arguments.output / 'benchmark.md', benchmark_markdown(content))
     save_growth(arguments.output / 'benchmark.png', content)
-    console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    console = plain_console() if sys.stdout.isatty() else plain_console(width=_WIDE)
     console.print(benchmark_table(content))
     print(f'written to {arguments.output}')
 

@@ -20,13 +20,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rich.console import Console
-
 from caldiff_ros.capture.capture import Capture, is_bare
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.capture import make_dataset
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.console import plain_console
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.mapping.build import build_map
 
@@ -44,12 +43,12 @@ def defaults(argv: Sequence[str]) -> Arguments:
 def run(arguments: Arguments) -> int:
     """Build and write the map."""
     data = _with_poses(arguments).load()
-    with TrainingProgress(Console(stderr=True)) as report:
+    with TrainingProgress(plain_console(stderr=True)) as report:
         built = build_map(data, arguments.build, arguments.context(report))
 
     arguments.save(built)
     shutil.rmtree(arguments.work)
-    console = Console(soft_wrap=True)
+    console = plain_console()
     console.print(f'map of {len(data.views)} images written to {arguments.output}')
     console.print(_quality(built))
 

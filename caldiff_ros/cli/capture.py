@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from caldiff_ros.capture.capture import Capture
@@ -25,6 +24,7 @@ from caldiff_ros.capture.config import CaptureConfig
 from caldiff_ros.capture.scale import Gps, MeasuredDistance, ScaleSource
 from caldiff_ros.capture.targets import Charuco, TagFamily, Tags, TargetScale
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.console import plain_console
 from caldiff_ros.errors import CaldiffError
 
 
@@ -75,13 +75,13 @@ def run(arguments: Arguments) -> int:
 
 def make_dataset(capture: Capture) -> None:
     """Run a capture with its progress and print its report."""
-    with TrainingProgress(Console(stderr=True)) as progress:
+    with TrainingProgress(plain_console(stderr=True)) as progress:
         found = replace(capture, report=progress).run()
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = plain_console(soft_wrap=True, highlight=False)
     for line in found.lines():
-        console.print(line, markup=False)
-    console.print(f'dataset written to {capture.output}', markup=False)
+        console.print(line)
+    console.print(f'dataset written to {capture.output}')
 
 
 def scale_source(arguments: Arguments) -> ScaleSource | None:

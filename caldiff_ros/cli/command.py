@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import logging
 import os
@@ -52,15 +53,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _INTERRUPTED
     except OSError as error:
-        # A full disk, a folder that may not be written.
-        place = error.filename or 'the output'
-        reason = error.strerror or error
-        print(f'caldiff {verb}: {place} cannot be used ({reason}), give another', file=sys.stderr)
+        print(f'caldiff {verb}: {_about(error)}', file=sys.stderr)
     except KeyboardInterrupt:
         print(f'caldiff {verb}: interrupted', file=sys.stderr)
         return _INTERRUPTED
 
     return _BAD_INPUT
+
+
+def _about(error: OSError) -> str:
+    """A sentence about a full disk, or a folder that may not be written."""
+    place = error.filename or 'the output'
+    reason = error.strerror or error
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f'{place} cannot be written ({reason}), expected room on the disk; make some, or give '
+            'an output on another disk'
+        )
+
+    return f'{place} cannot be used ({reason}), give another'
 
 
 def _run(verb: str, argv: list[str]) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from tyro.conf import Positional, arg
 
 from caldiff_ros.localization import LocalizationMap, Localizer
@@ -38,7 +39,11 @@ class LocalizerArguments:
     seed: int = 0
     """Seed of the particles: the same seed gives the same answers on the same machine."""
 
-    def load(self) -> tuple[LocalizationMap, Localizer]:
-        """The map and its localizer."""
+    def load(self, mask: np.ndarray | None = None) -> tuple[LocalizationMap, Localizer]:
+        """The map and its localizer, with a mask as `Localizer` takes it."""
         loaded = LocalizationMap.load(self.map)
-        return loaded, Localizer(loaded, preset=self.preset, device=self.device, seed=self.seed)
+        localizer = Localizer(
+            loaded, preset=self.preset, device=self.device, seed=self.seed, mask=mask
+        )
+
+        return loaded, localizer

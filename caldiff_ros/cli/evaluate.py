@@ -18,11 +18,17 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from tyro.conf import FlagCreatePairsOff
 
 from caldiff_ros.cli.common import DataPath, LocalizerArguments
+from caldiff_ros.console import plain_console
 from caldiff_ros.evaluation import (
     choose_queries,
     run_queries,
@@ -86,7 +92,7 @@ def run(arguments: Arguments) -> int:
 
     arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
     frames = [_in_map(loaded, frame) for frame in choose_queries(frames, arguments.queries)]
-    with ProgressLine(len(frames), Console(stderr=True)) as line:
+    with ProgressLine(len(frames), plain_console(stderr=True)) as line:
         queries = run_queries(localizer, frames, loaded.unit, loaded.background, on_query=line)
 
     summary = summarize(
@@ -97,7 +103,7 @@ def run(arguments: Arguments) -> int:
         device=str(localizer.device),
         metres_per_unit=1.0 if loaded.metric or loaded.scale != 1 else None,
     )
-    console = Console()
+    console = plain_console()
     console.print(summary_table(summary))
 
     if arguments.trust or arguments.foreign:
@@ -125,7 +131,9 @@ def _challenged(
         foreign[f'images of {path.name}'] = images
 
     statuses = {}
-    with Progress(console=Console(stderr=True)) as progress:
+    what = TextColumn('{task.description}', markup=False)  # which holds names of folders
+    columns = (what, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=plain_console(stderr=True)) as progress:
         kind = 'wrong poses'
         n = len(frames)
         counts = progress.track(wrong_poses(localizer, frames, seed), n, description=kind)

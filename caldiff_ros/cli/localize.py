@@ -21,15 +21,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff
 
 from caldiff_ros.cli.common import ImagePaths, LocalizerArguments
+from caldiff_ros.console import plain_console
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization import Localizer
 from caldiff_ros.localization.answer import Answer, Status
+from caldiff_ros.localization.masks import read_mask
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.scenes import read_image
 from caldiff_ros.scenes.images import fitted_camera, shows_upright
@@ -48,6 +49,10 @@ class Arguments(LocalizerArguments):
     camera: str | None = None
     """Intrinsics of the images, fx,fy,cx,cy or a JSON file."""
 
+    mask: Path | None = None
+    """Image that is black where the camera sees the robot itself, at any resolution; default, the
+    mask.png of the map, if it has one."""
+
     json: FlagCreatePairsOff[bool] = False
     """Print a JSON list with one object per image instead of a table."""
 
@@ -62,7 +67,8 @@ def run(arguments: Arguments) -> int:
     if arguments.save_overlay:
         arguments.save_overlay.mkdir(parents=True, exist_ok=True)
 
-    loaded, localizer = arguments.load()
+    mask = None if arguments.mask is None else read_mask(arguments.mask)
+    loaded, localizer = arguments.load(mask)
     answers = []
 
     for number, path in enumerate(arguments.images):
@@ -144,7 +150,7 @@ def _as_object(path: Path, answer: Answer) -> dict:
 def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
     """Positions to a thousandth of a map of size ``unit``, wherever its origin is."""
     decimals = max(0, 3 - math.floor(math.log10(unit)))
-    console = Console()
+    console = plain_console()
     table = Table('image', 'status', 'conf.', 'x y z', 'rotation x y z w', 's', box=SIMPLE_HEAD)
 
     for path, answer in answers:
@@ -156,7 +162,7 @@ def _print_table(answers: list[tuple[Path, Answer]], unit: float) -> None:
     console.print(table)
     for path, answer in answers:
         if answer.status == Status.NOT_LOCALIZED:
-            console.print(f'{path.name}: {answer.message}', markup=False, soft_wrap=True)
+            console.print(f'{path.name}: {answer.message}', soft_wrap=True)
 
 
 def _pose_as_text(T_map_cam: np.ndarray | None, decimals: int) -> tuple[str, str]:

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from rich.console import Console
 from tyro.conf import Positional, arg
 
 from caldiff_ros.cli.common import Device
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.console import plain_console
 from caldiff_ros.evaluation import QueryResult
 from caldiff_ros.evaluation.experiment import Budget, Experiment, ExperimentConfig, OutOfTime
 from caldiff_ros.evaluation.figures import make_figure
@@ -103,7 +103,7 @@ def run(arguments: Arguments) -> int:
         seed=arguments.seed,
         device=arguments.device,
     )
-    log = Console(stderr=True)
+    log = plain_console(stderr=True)
 
     def show(map_spec: MapSpec, method: str, number: int, total: int, query: QueryResult) -> None:
         log.print(
@@ -129,7 +129,7 @@ def _tabulate(plan: Plan, experiment: Experiment) -> bool:
         output = experiment.config.output
         content = tabulate(plan.paper, cells, plan.asked(experiment.config.queries))
         write_table(output, plan.what, content)
-        console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+        console = plain_console() if sys.stdout.isatty() else plain_console(width=_WIDE)
         console.print(rich_table(content))
         n_cells = len(plan.settings) * len(plan.methods)
         print(f'{len(cells)} of {n_cells} cells, written to {output / plan.what}.json')

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rich.console import Console
-
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.console import plain_console
 from caldiff_ros.mapping.build import build_map, build_map_field
 
 
@@ -35,9 +34,9 @@ def run(arguments: Arguments) -> int:
     finished = replace(arguments.context(), finished_only=True)
     field = build_map_field(data, arguments.build, finished)
 
-    with TrainingProgress(Console(stderr=True)) as report:
+    with TrainingProgress(plain_console(stderr=True)) as report:
         built = build_map(data, arguments.build, arguments.context(report), field)
 
     arguments.save(built)
-    Console().print(f'map of {len(data.views)} images written to {arguments.output}')
+    plain_console().print(f'map of {len(data.views)} images written to {arguments.output}')
     return 0

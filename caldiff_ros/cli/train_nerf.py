@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Console
-
 from caldiff_ros.cli import building
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
+from caldiff_ros.console import plain_console
 from caldiff_ros.mapping.build import build_map_field
 from caldiff_ros.mapping.field_training import psnr
 
@@ -33,11 +32,11 @@ def defaults(argv: Sequence[str]) -> Arguments:
 def run(arguments: Arguments) -> int:
     """Train the field and say how good it is."""
     data = arguments.load()
-    with TrainingProgress(Console(stderr=True)) as report:
+    with TrainingProgress(plain_console(stderr=True)) as report:
         built = build_map_field(data, arguments.build, arguments.context(report))
 
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
     quality = f'PSNR {psnr(built.field, views):.2f} dB on {len(views)} {kind} images'
-    Console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
+    plain_console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
 
     return 0

@@ -22,6 +22,7 @@ import tyro
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rich.console import Console
 
+from caldiff_ros.console import plain_console
 from caldiff_ros.demo.client import LOCALIZATION_TIMEOUT_S, DemoClient, Received
 from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
 from caldiff_ros.demo.figure import save_convergence
@@ -136,8 +137,10 @@ def _save_pictures(
 
 
 def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=110)  # room for the table in a log
+    console = plain_console()
+    return (
+        console if console.is_terminal else plain_console(width=110)
+    )  # room for the table in a log
 
 
 def main() -> int:

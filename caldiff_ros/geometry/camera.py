@@ -17,7 +17,7 @@ from caldiff_ros.errors import CaldiffError
 DISTORTION_COEFFICIENTS = {
     'none': (0,),
     'plumb_bob': (4, 5),
-    'rational_polynomial': (8,),
+    'rational_polynomial': (8, 12, 14),  # with 12 a thin prism, with 14 a tilted sensor too
     'equidistant': (4,),
 }
 
@@ -63,13 +63,14 @@ class Camera:
         numbers = (self.fx, self.fy, self.cx, self.cy, *self.distortion)
         if self.width < 1 or self.height < 1 or not all(map(math.isfinite, numbers)):
             raise CaldiffError(
-                f'the camera is {self.width}x{self.height} with numbers {numbers}, expected a '
-                'positive size and finite numbers; check the calibration'
+                f'the camera is {self.width}x{self.height} with numbers '
+                f'{", ".join(f"{number:g}" for number in numbers)}, expected a positive size and '
+                'finite numbers; check the calibration'
             )
 
         if self.fx <= 0 or self.fy <= 0:
             raise CaldiffError(
-                f'the focal lengths are {self.fx} and {self.fy}, expected positive numbers; '
+                f'the focal lengths are {self.fx:g} and {self.fy:g}, expected positive numbers; '
                 'an uncalibrated camera cannot be localized, calibrate it first'
             )
 

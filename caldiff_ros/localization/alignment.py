@@ -273,13 +273,31 @@ def _comparison(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Curvature, scores and cost, see `Linearization`, translation in the camera's axes."""
     P, height, width = rendering.depth.shape
-    camera = target.query.camera
+    products, pulls, cost = weighted_gradients(rendering, target, level)
+
+    motion = pixel_motion(filled_depth(rendering).flatten(1, 2), target.query.camera)
+    curvature = torch.einsum('pnia,pnij,pnjb->pab', motion, products, motion)
+    per_pixel = torch.einsum('pnia,pni->pan', motion, pulls).view(P, 6, height, width)
+    scores = F.avg_pool2d(
+        per_pixel, BLOCK_PX, ceil_mode=True, count_include_pad=False, divisor_override=1
+    )
+
+    return curvature, scores.permute(0, 2, 3, 1), cost
+
+
+def weighted_gradients(
+    rendering: Rendering, target: Target, level: Level
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How much each pixel of renders (P, H, W) counts, and how it wants to move.
+
+    Returns:
+        The gradients of its colours multiplied with each other, (P, H * W, 2, 2), and with the
+        residuals, (P, H * W, 2), both weighted, and the robust cost per pixel, (P,).
+    """
     rgb = blurred(rendering.rgb, target.blur_px)
     flat = target.query.exposed(rgb.flatten(1, 2), target.rgb.view(-1, 3), target.seen[0])
     rgb = flat.view_as(rgb)
 
-    # 1. Of each pixel: how much it counts, and its colours' gradients multiplied with each other
-    # and with the residuals
     gradient = image_gradient(rgb)
     if level.mean_gradient:
         gradient = (gradient + image_gradient(target.rgb)) / 2
@@ -296,16 +314,7 @@ def _comparison(
     products = weight[..., None] * (gradient.transpose(2, 3) @ gradient)
     pulls = weight * (gradient.transpose(2, 3) @ residual[..., None])[..., 0]
 
-    # 2. How the pixel moves
-    motion = pixel_motion(_filled_depth(rendering).flatten(1, 2), camera)
-    curvature = torch.einsum('pnia,pnij,pnjb->pab', motion, products, motion)
-    per_pixel = torch.einsum('pnia,pni->pan', motion, pulls).view(P, 6, height, width)
-    scores = F.avg_pool2d(
-        per_pixel, BLOCK_PX, ceil_mode=True, count_include_pad=False, divisor_override=1
-    )
-
-    cost = robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1)
-    return curvature, scores.permute(0, 2, 3, 1), cost
+    return products, pulls, robust.sum((1, 2)) / compared.sum((1, 2)).clamp_min(1)
 
 
 def pixel_motion(depth: Tensor, camera: Camera) -> Tensor:
@@ -349,7 +358,7 @@ def depth_edges(rendering: Rendering) -> Tensor:
     return (farthest + nearest)[:, 0] > math.log(EDGE_RATIO)
 
 
-def _filled_depth(out: Rendering) -> Tensor:
+def filled_depth(out: Rendering) -> Tensor:
     """Depth where a ray hits nothing from its neighbours: silhouettes move like their object."""
     weight = blurred(out.opacity[..., None], _FILLING_PX)[..., 0]
     depth = blurred((out.depth * out.opacity)[..., None], _FILLING_PX)[..., 0]

@@ -48,7 +48,8 @@ class Answer:
         T_map_cam: best pose, (4, 4) float64; None if there is none at all.
         covariance: (6, 6) float64 of (x, y, z, rotation about the map's x, y, z), in map units and
             radians; None without a pose.
-        confidence: 0..1, of the best pose, see `Hypothesis`.
+        confidence: 0..1, of the best pose, see `Hypothesis`; 0 if another focal length than that of
+            the camera explains the image better.
         photometric_error: of the best pose, see `Hypothesis`.
         hypotheses: refined candidates at different places, best first.
         timings: seconds per stage, in order.

@@ -12,6 +12,7 @@ import torch
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
 from caldiff_ros.localization.comparison_kernels import BLOCK_PX
 from caldiff_ros.localization.covariance import covariance_in_map, spread_covariance
+from caldiff_ros.localization.focal_length import FocalFit, fit_focal_length
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
@@ -21,28 +22,42 @@ from caldiff_ros.localization.stages import Refined
 
 #: Poses nearer than this (normalized units, and degrees) are one answer.
 _SAME_PLACE = (0.05, 10.0)
+#: Confidence from which a pose is rather right than wrong.
+_LIKELY = 0.5
 
 
 def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) -> Answer:
     """The best of the refined poses, judged by the map's calibration."""
     run.notify('answer', 1, 1, T_norm_cam=refined.T_norm_cam[:1], errors=refined.evidence.error[:1])
-    timings = dict(run.timings)
     if not math.isfinite(refined.evidence.error[0]):
-        return Answer(Status.FAILED, 'The refinement gave no finite pose.', timings=timings)
+        return Answer(
+            Status.FAILED, 'The refinement gave no finite pose.', timings=dict(run.timings)
+        )
 
     hypotheses = _distinct(refined, run)
     best = hypotheses[0]
+    confidence = best.confidence
     status, message = _verdict(hypotheses, config, run.map)
+
+    # of a place that is hardly the right one, the image says nothing about the camera
+    likely = confidence >= _LIKELY
+    if status is Status.LOCALIZED and likely and config.check_focal_length:
+        with run.stage('refinement'):
+            fit = fit_focal_length(run.field, query, refined.T_norm_cam[:1])
+
+        if fit.contradicts:
+            status, message = Status.NOT_LOCALIZED, _about_focal_length(fit, run.map.name)
+            confidence = 0.0
 
     return Answer(
         status=status,
         message=message,
         T_map_cam=best.T_map_cam,
         covariance=_covariance(refined, query, run),
-        confidence=best.confidence,
+        confidence=confidence,
         photometric_error=best.photometric_error,
         hypotheses=hypotheses,
-        timings=timings,
+        timings=dict(run.timings),
         rays=run.rays,
     )
 
@@ -113,4 +128,11 @@ def _verdict(
 
     return Status.LOCALIZED, (
         f'The pose in {name} has confidence {confidence:.2f} (photometric error {error:.4f}).'
+    )
+
+
+def _about_focal_length(fit: FocalFit, name: str) -> str:
+    return (
+        f'The image fits {name} better with a focal length {fit.factor:.2f} times the one given, '
+        'so the pose would be wrong; check the intrinsics of the camera.'
     )

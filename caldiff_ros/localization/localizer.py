@@ -12,6 +12,7 @@ from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.localization.masks import checked_mask
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.run import Run
@@ -27,9 +28,11 @@ class Localizer:
         preset: name of a preset, see `PRESETS`, or a configuration of your own.
         device: 'auto' takes the GPU if there is one.
         seed: each localization starts from it: same seed, same machine, same answer.
+        mask: pixels of every image that show the place and not the robot, bool (H, W) at any
+            resolution of the images' aspect; None takes the map's.
 
     Raises:
-        CaldiffError: if there is no such preset.
+        CaldiffError: if there is no such preset, or the mask is none.
     """
 
     def __init__(
@@ -38,10 +41,12 @@ class Localizer:
         preset: str | LocalizerConfig = 'fast',
         device: str = 'auto',
         seed: int = 0,
+        mask: np.ndarray | None = None,
     ) -> None:
         self.config = configuration(preset)
         self.device = pick_device(device)
         self.seed = seed
+        self.mask = mask if mask is None else checked_mask(mask, 'of the localizer')
         self.map = localization_map.to(self.device)
         warm_up()
 
@@ -66,7 +71,7 @@ class Localizer:
             CaldiffError: if the image cannot be used: not one of its camera, black, blurred.
             Cancelled: if ``cancel`` was used.
         """
-        run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel)
+        run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel, self.mask)
         with run.stage('preparation'):
             query = prepare(image, camera, self.config, run)
 

@@ -27,12 +27,14 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization, Pose, checked_pose
 from caldiff_ros.geometry.camera import resample
 from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.localization.masks import read_mask, write_mask
 from caldiff_ros.nerf.field import RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS
 
 FORMAT_VERSION = 2
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
+_MASK = 'mask.png'
 
 
 @dataclass
@@ -52,6 +54,9 @@ class LocalizationMap:
         frame_id: name of the map frame.
         scale: map units (metres) per unit of the training poses.
         T_map_scene: (4, 4), turns the scaled coordinates of the training poses into the map's.
+        mask: pixels of every query that show the place and not the robot, bool (H, W) at any
+            resolution of the query's aspect; None for all. In the folder, mask.png is black at the
+            others, and may be put there or changed by hand.
         provenance: how the map was made.
     """
 
@@ -67,6 +72,7 @@ class LocalizationMap:
     frame_id: str = 'map'
     scale: float = 1.0
     T_map_scene: np.ndarray = dataclass_field(default_factory=lambda: np.eye(4))
+    mask: np.ndarray | None = None
     provenance: dict[str, Any] = dataclass_field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> LocalizationMap:
@@ -137,6 +143,9 @@ class LocalizationMap:
             (partial / _CALIBRATION).write_text(json.dumps(asdict(self.calibration), indent=2))
             cameras = self.training_cameras.matrix()[:, :3].tolist()
             (partial / _CAMERAS).write_text(json.dumps({'T_norm_cam': cameras}))
+            if self.mask is not None:
+                write_mask(partial / _MASK, self.mask)
+
             content = self._content()
             written = (_FIELD, _DIFFUSION, _CALIBRATION, _CAMERAS)
             content['sha256'] = {name: _sha256(partial / name) for name in written}
@@ -209,6 +218,7 @@ class LocalizationMap:
                 frame_id=content['frame_id'],
                 scale=_checked_scale(content['scale'], path / _MAP),
                 T_map_scene=checked_pose(content['T_map_scene'], f'T_map_scene in {path / _MAP}'),
+                mask=read_mask(path / _MASK) if (path / _MASK).exists() else None,
                 provenance=content['provenance'],
             )
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

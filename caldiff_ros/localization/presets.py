@@ -61,6 +61,9 @@ class LocalizerConfig:
     ambiguity_ratio: float = 2.0
     """A pose at another place that is trusted as well, with an error at most this many times that
     of the best, makes the answer ambiguous. Others need not be refined to the end."""
+    check_focal_length: bool = True
+    """Whether a trusted pose is given up if another focal length explains the image better. It
+    takes a pose that was aligned: iNeRF leaves it too far off to tell."""
 
     def __post_init__(self) -> None:
         if self.matching is not None and isinstance(self.refinement, InerfConfig):
@@ -94,6 +97,7 @@ PRESETS: dict[str, LocalizerConfig] = {
             steps=300, learning_rate=0.007, pixels=512, keypoints=100, radius_px=5
         ),
         matching=None,
+        check_focal_length=False,
     ),
     # Few DDIM steps from zero terminal SNR, distinct candidates, direct alignment, matching.
     'fast': _FAST,

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class Run:
         generator: the only source of random numbers.
         observer: receives the particles after every step, or None.
         cancel: stops the run between two steps, or None.
+        mask: pixels of the image to use, bool (H, W) at any resolution; None takes the map's.
         timings: seconds per stage so far.
         rays: rendered so far.
     """
@@ -36,6 +38,7 @@ class Run:
     generator: torch.Generator
     observer: Observer | None = None
     cancel: CancelToken | None = None
+    mask: np.ndarray | None = None
     timings: dict[str, float] = field(default_factory=dict)
     rays: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)

@@ -17,6 +17,7 @@ from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.confidence import Evidence
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
+from caldiff_ros.localization.masks import seen_through, shown_pixels
 from caldiff_ros.localization.matching import match_and_solve_pnp
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.presets import LocalizerConfig
@@ -50,15 +51,19 @@ def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run
     """The image (H, W, 3) uint8 of a camera as the map's would have seen it.
 
     Raises:
-        CaldiffError: if it cannot be used: not one of its camera, black, blurred.
+        CaldiffError: if it cannot be used: not one of its camera or mask, black, blurred.
     """
-    view = run.map.view(image, camera)
-    run.map.calibration.image.check(*view)
+    view, seen = run.map.view(image, camera)
+    mask = run.map.mask if run.mask is None else run.mask
+    shown = shown_pixels(image, mask, run.map.background)
+    if not shown.all():
+        seen = seen & seen_through(shown, camera, run.map.camera)
+
+    run.map.calibration.image.check(view, seen)
     device = run.map.field.aabb.device
-    image, seen = view
 
     return Query(
-        image=image,
+        image=view,
         seen=seen,
         camera=run.map.camera,
         device=device,

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import (
+    DurabilityPolicy,
+    QoSPolicyKind,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_policy_name_from_kind,
+)
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -19,8 +25,16 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-from caldiff_ros.ros.latest_messages import LatestMessages
+from caldiff_ros.ros.latest_messages import LatestMessages, Unread
 from caldiff_ros.ros.parameters import LocalizerParameters
+
+#: What parameters can override of a subscription.
+_OVERRIDABLE = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
 
 
 class Inputs:
@@ -53,18 +67,18 @@ class Inputs:
         self.expect_again()
 
         compressed = parameters.image_transport == 'compressed'
+        self._image_kind = CompressedImage if compressed else Image
         # beside the raw topic, wherever that was remapped to, as image_transport has it
         image = node.resolve_topic_name('image') + '/compressed' if compressed else 'image'
         sensor = {'depth': 1, 'reliability': ReliabilityPolicy.BEST_EFFORT}
         self._subscriptions = [
-            self._subscribe(
-                CompressedImage if compressed else Image, image, self._on_image, qos=sensor
-            ),
-            self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor),
+            self._subscribe(self._image_kind, image, self._on_image, qos=sensor, raw=True),
+            self._subscribe(CameraInfo, 'camera_info', self._on_info, qos=sensor, raw=True),
             self._subscribe(PoseWithCovarianceStamped, 'initialpose', on_prior, qos={'depth': 1}),
+            self._subscribe_latched_info(),
         ]
 
-        self._image_topic, self._info_topic, _ = (s.topic_name for s in self._subscriptions)
+        self._image_topic, self._info_topic = (s.topic_name for s in self._subscriptions[:2])
         self._log.info(f'waiting for {self._image_topic} and {self._info_topic}')
 
     def close(self) -> None:
@@ -104,7 +118,9 @@ class Inputs:
             'the camera; publish it, or set use_map_camera to take that of the map'
         )
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable, qos: dict):
+    def _subscribe(
+        self, kind: type, topic: str, callback: Callable, *, qos: dict, raw: bool = False
+    ):
         def on_incompatible(event) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
             self._log.warning(
@@ -120,15 +136,39 @@ class Inputs:
             qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+            raw=raw,
         )
 
-    def _on_image(self, message: Image | CompressedImage) -> None:
-        self._latest.put_image(message)
+    def _subscribe_latched_info(self):
+        """Hear a camera_info that was published once, before the node was there.
+
+        One subscription cannot do both: DDS keeps the past for those only who ask for it, and then
+        gives them nothing from publishers that do not keep it. What comes twice does no harm.
+        """
+        latched = QoSProfile(
+            depth=1,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+
+        return self._node.create_subscription(
+            CameraInfo,
+            'camera_info',
+            self._on_info,
+            qos_profile=latched,
+            callback_group=self._group,
+            # most publishers do not keep the past: the other subscription hears them
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
+            raw=True,
+        )
+
+    def _on_image(self, data: bytes) -> None:
+        self._latest.put_image(Unread(data, self._image_kind))
         self._on_arrival()
 
-    def _on_info(self, message: CameraInfo) -> None:
+    def _on_info(self, data: bytes) -> None:
         first = not self._latest.has_info
-        self._latest.put_info(message)
+        self._latest.put_info(Unread(data, CameraInfo))
         if first:  # an image may have waited for it
             self._on_arrival()

@@ -6,11 +6,35 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
 
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import CancelToken
+
+Message = TypeVar('Message')
+
+
+@dataclass(frozen=True)
+class Unread(Generic[Message]):
+    """A message as it came over the network: most are replaced by the next without being read.
+
+    Attributes:
+        data: the serialized message.
+        kind: its type.
+    """
+
+    data: bytes
+    kind: type[Message]
+
+    @cached_property
+    def message(self) -> Message:
+        """The message itself."""
+        return deserialize_message(self.data, self.kind)
 
 
 class LatestMessages:
@@ -26,26 +50,26 @@ class LatestMessages:
     def reset(self) -> None:
         """Forget everything."""
         with self._changed:
-            self._info: CameraInfo | None = None
+            self._info: Unread[CameraInfo] | None = None
             self.forget_image()
 
     def forget_image(self) -> None:
         """Forget the image, as when time went backwards; a calibration holds at any time."""
         with self._changed:
-            self._image: Image | CompressedImage | None = None
+            self._image: Unread[Image] | Unread[CompressedImage] | None = None
             self._image_received_s = float('-inf')
 
-    def put_image(self, message: Image | CompressedImage) -> None:
+    def put_image(self, image: Unread[Image] | Unread[CompressedImage]) -> None:
         """Keep an image."""
         with self._changed:
-            self._image = message
+            self._image = image
             self._image_received_s = time.monotonic()
             self._changed.notify_all()
 
-    def put_info(self, message: CameraInfo) -> None:
+    def put_info(self, info: Unread[CameraInfo]) -> None:
         """Keep a camera_info."""
         with self._changed:
-            self._info = message
+            self._info = info
             self._changed.notify_all()
 
     def wake(self) -> None:
@@ -67,7 +91,7 @@ class LatestMessages:
     def image_frame(self) -> str:
         """Frame of the last image; empty without one."""
         image = self._image
-        return '' if image is None else image.header.frame_id
+        return '' if image is None else image.message.header.frame_id
 
     def image_for(
         self, requested_s: float, timeout_s: float, cancel: CancelToken
@@ -95,7 +119,7 @@ class LatestMessages:
                 )
 
             if self._image_received_s >= requested_s - timeout_s:
-                return self._image
+                return self._image.message
 
             age_s = time.monotonic() - self._image_received_s
             raise CaldiffError(
@@ -118,7 +142,7 @@ class LatestMessages:
                     'the camera; publish it, or set use_map_camera to take that of the map'
                 )
 
-            return self._info
+            return self._info.message
 
     def _wait_until(self, ready, deadline_s: float, cancel: CancelToken) -> None:
         while not ready():

@@ -20,6 +20,9 @@ from caldiff_ros.ros.parameters import (
 )
 from caldiff_ros.ros.problems import describe_exception
 
+#: Paths whose files may be others although the parameter is set to what it was.
+_FILES = {'map', 'mask'}
+
 
 class LiveParameters:
     """Parameters and loaded_map, exchanged together: changes are checked first and applied then.
@@ -75,8 +78,9 @@ class LiveParameters:
         loaded_map = self.loaded_map
         try:
             parameters = replace(parameters, **values)
-            if loaded_map is not None and parameters != loaded_map.parameters:
-                loaded_map = loaded_map.changed(parameters)
+            others = loaded_map is not None and parameters != loaded_map.parameters
+            if loaded_map is not None and (others or values.keys() & _FILES):
+                loaded_map = loaded_map.changed(parameters, read_again='map' in values)
         except CaldiffError as error:
             return SetParametersResult(successful=False, reason=str(error))
         except Exception as error:  # as of a GPU without memory for a second map
@@ -90,7 +94,11 @@ class LiveParameters:
 
     def _apply(self, _: list[Parameter]) -> None:
         before = asdict(self.parameters)
+        map_before = self.loaded_map and self.loaded_map.map
         self.parameters, self.loaded_map = self._checked
         changed = {name for name, value in asdict(self.parameters).items() if value != before[name]}
+        if self.loaded_map and self.loaded_map.map is not map_before:  # also of the same path
+            changed.add('map')
+
         if changed:
             self._on_change(changed)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ament_index_python import get_package_share_directory
 
 from caldiff_ros.localization import LocalizationMap, Localizer
+from caldiff_ros.localization.masks import read_mask
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.ros.parameters import LocalizerParameters
 
@@ -26,30 +27,39 @@ class LoadedMap:
     Attributes:
         parameters: those it was made from.
         localizer: on its device.
+        files: names, sizes and times of the files of the map when it was read.
     """
 
     parameters: LocalizerParameters
     localizer: Localizer
+    files: tuple[tuple[str, int, int], ...]
 
     @classmethod
     def load(cls, parameters: LocalizerParameters) -> LoadedMap:
         """Read the map.
 
         Raises:
-            CaldiffError: if map or preset cannot be used.
+            CaldiffError: if map, mask or preset cannot be used.
         """
-        return cls._make(parameters, LocalizationMap.load(map_path(parameters)))
+        path = map_path(parameters)
+        files = _files(path)  # before: what is written meanwhile is then seen as a change
+        return cls._make(parameters, LocalizationMap.load(path), files)
 
-    def changed(self, parameters: LocalizerParameters) -> LoadedMap:
+    def changed(self, parameters: LocalizerParameters, *, read_again: bool = False) -> LoadedMap:
         """The loaded_map for other parameters; reads the map only if it is another one.
 
+        Args:
+            parameters: the new ones.
+            read_again: whether to look if the files of the map were changed.
+
         Raises:
-            CaldiffError: if map or preset cannot be used; this loaded_map stays as it is.
+            CaldiffError: if map, mask or preset cannot be used; this loaded_map stays as it is.
         """
-        if map_path(parameters) != map_path(self.parameters):
+        path = map_path(parameters)
+        if path != map_path(self.parameters) or (read_again and _files(path) != self.files):
             return self.load(parameters)
 
-        return self._make(parameters, self.map)
+        return self._make(parameters, self.map, self.files)
 
     @property
     def map(self) -> LocalizationMap:
@@ -67,12 +77,32 @@ class LoadedMap:
         return self.parameters.marker_size or FRUSTUM_FRACTION * self.map.unit
 
     @classmethod
-    def _make(cls, parameters: LocalizerParameters, localization_map: LocalizationMap) -> LoadedMap:
-        config = localizer_config(parameters)
+    def _make(
+        cls,
+        parameters: LocalizerParameters,
+        localization_map: LocalizationMap,
+        files: tuple[tuple[str, int, int], ...],
+    ) -> LoadedMap:
+        mask = read_mask(Path(parameters.mask).expanduser()) if parameters.mask else None
         localizer = Localizer(
-            localization_map, config, device=parameters.device, seed=parameters.seed
+            localization_map,
+            localizer_config(parameters),
+            device=parameters.device,
+            seed=parameters.seed,
+            mask=mask,
         )
-        return cls(parameters, localizer)
+
+        return cls(parameters, localizer, files)
+
+
+def _files(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of the files of a map; none if it cannot be looked at."""
+    try:
+        states = [(file.name, file.stat()) for file in sorted(path.iterdir())]
+    except OSError:
+        return ()
+
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
 def map_path(parameters: LocalizerParameters) -> Path:

@@ -18,7 +18,7 @@ Set them in [config/localize.yaml](../config/localize.yaml), in a file of your o
 (`params_file:=`), or with `ros2 param set /localizer NAME VALUE` while the node runs, unless it
 says *at start only*. A value that is refused leaves the node as it was; the answer says why.
 The quality of service of a subscription is set by `qos_overrides.TOPIC.subscription.reliability`,
-`.history` and `.depth`, with the full name of the topic.
+`.durability`, `.history` and `.depth`, with the full name of the topic.
 """
 
 

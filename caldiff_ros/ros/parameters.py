@@ -46,7 +46,11 @@ class LocalizerParameters:
 
     map: str = _parameter('')
     """Folder made by `caldiff build-map`; empty for the map of diorama_room that ships. A new map
-    is read before the old one is given up; a running localization is cancelled."""
+    is read before the old one is given up; a running localization is cancelled. Set it again to
+    read a folder that was changed."""
+    mask: str = _parameter('')
+    """Image that is black where the camera sees the robot itself, of the camera's aspect; empty for
+    the mask.png of the map, if it has one. Bars of one colour along the border need no mask."""
     preset: str = _parameter('fast', choices=PRESETS)
     """Named settings of the localizer."""
     device: str = _parameter('auto', read_only=True)

@@ -19,8 +19,8 @@ from caldiff_ros.localization.prior import Prior
 from caldiff_ros.ros.conversions.poses import pose_from_msg
 from caldiff_ros.ros.lifecycle import present
 
-#: Largest deviation from 1 of the norm of a quaternion that is no mistake.
-QUATERNION_TOLERANCE = 1e-3
+#: Largest deviation from 1 of the norm of a quaternion that is no mistake, as in AMCL.
+QUATERNION_TOLERANCE = 1e-2
 #: Least deviation of a saved pose: the robot may have been pushed (normalized units, degrees).
 _SAVED_DEVIATION_NORM = 0.05
 _SAVED_DEVIATION_DEG = 10.0

@@ -19,14 +19,13 @@ from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Cancelled, Particles, Status
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.ros.conversions.answers import log_line
-from caldiff_ros.ros.conversions.camera_info import camera_from_info, camera_of_map
-from caldiff_ros.ros.conversions.images import image_to_rgb
 from caldiff_ros.ros.diagnostics import Statistics
 from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.localization_queue import Outcome, Request
 from caldiff_ros.ros.priors import save_pose
-from caldiff_ros.ros.problems import describe_exception
+from caldiff_ros.ros.problems import Complaints, describe_exception
+from caldiff_ros.ros.query_images import QueryImages
 from caldiff_ros.ros.tf import ChildFrame, TransformOutput, transform_of
 
 
@@ -62,10 +61,10 @@ class LocalizationWorker:
     ) -> None:
         self._clock = node.get_clock()
         self._log = node.get_logger()
-        self._latest = latest
         self._tf = tf
         self._statistics = statistics
-        self._complaints: dict[str, str] = {}
+        self._complaints = Complaints(self._log)
+        self._images = QueryImages(latest, self._complaints)
 
     def __call__(self, request: Request) -> None:
         """Localize an image, publish what came out, and set the outcome of the request."""
@@ -73,12 +72,12 @@ class LocalizationWorker:
         view = None
         try:
             start_s = time.monotonic()
-            image = self._image(request)
+            image = self._images.wait(request)
             header.stamp = image.header.stamp
             child, transform_problem = self._child_frame(request, image, header)
             waited_s = time.monotonic() - start_s
 
-            rgb, camera = self._picture(request, image)
+            rgb, camera = self._images.read(request, image)
             view = _View(rgb=rgb, camera=camera, child=child, transform_problem=transform_problem)
 
             answer = self._localize(request, view, header)
@@ -109,10 +108,6 @@ class LocalizationWorker:
         if answer.T_map_cam is not None and view is not None:
             self._follow_up(request, answer, view, header=header)
 
-    def _image(self, request: Request) -> Image | CompressedImage:
-        timeout_s = request.loaded_map.parameters.image_timeout
-        return self._latest.image_for(request.requested_s, timeout_s, request.cancel_token)
-
     def _child_frame(
         self, request: Request, image: Image | CompressedImage, header: Header
     ) -> tuple[ChildFrame | None, str]:
@@ -129,23 +124,6 @@ class LocalizationWorker:
             return None, f'no TF is published: {describe_exception(error)}'
 
         return child, ''
-
-    def _picture(
-        self, request: Request, image: Image | CompressedImage
-    ) -> tuple[np.ndarray, Camera]:
-        """Colours (H, W, 3) uint8 and the camera that saw them."""
-        parameters = request.loaded_map.parameters
-        rgb = image_to_rgb(image)
-
-        if parameters.use_map_camera and not self._latest.has_info:
-            height, width = rgb.shape[:2]
-            return rgb, camera_of_map(request.loaded_map.map.camera, width, height)
-
-        info = self._latest.info_for(
-            request.requested_s, parameters.image_timeout, request.cancel_token
-        )
-
-        return rgb, camera_from_info(info, rectified=parameters.rectified)
 
     def _localize(self, request: Request, view: _View, header: Header) -> Answer:
         session = request.session
@@ -184,7 +162,7 @@ class LocalizationWorker:
             problem = f'{what} cannot be published: {describe_exception(error)}'
             self._statistics.record_unpublished()
 
-        self._complain(what, problem)
+        self._complaints.error(what, problem)
 
     def _give_up(self, request: Request, header: Header) -> None:
         reason = request.cancel_reason or request.session.closed_because
@@ -197,7 +175,7 @@ class LocalizationWorker:
     def _record(self, answer: Answer, header: Header) -> None:
         self._statistics.record(answer)
         failed = answer.status is Status.FAILED
-        self._complain('answer', answer.message if failed else '')
+        self._complaints.error('answer', answer.message if failed else '')
 
         if answer.status is Status.LOCALIZED:
             self._log.info(log_line(answer, header))
@@ -234,7 +212,7 @@ class LocalizationWorker:
             problem = f'no TF is published: {describe_exception(error)}'
             self._statistics.record_unpublished()
 
-        self._complain('transform', problem)
+        self._complaints.error('transform', problem)
         return problem
 
     def _save(self, request: Request, answer: Answer) -> None:
@@ -248,7 +226,7 @@ class LocalizationWorker:
                 'be written; set saved_pose_path'
             )
 
-        self._complain('saved pose', problem)
+        self._complaints.error('saved pose', problem)
 
     def _draw(self, request: Request, answer: Answer, view: _View, header: Header) -> None:
         pose = present(answer.T_map_cam)
@@ -268,7 +246,7 @@ class LocalizationWorker:
         except Exception as error:  # a picture is no reason to end
             problem = f'no overlay: {describe_exception(error)}'
 
-        self._complain('overlay', problem)
+        self._complaints.error('overlay', problem)
 
         if overlay is not None:
             self._publish_overlay(request, overlay, header)
@@ -279,10 +257,3 @@ class LocalizationWorker:
             self._publish(request, 'the overlay', lambda: answers.publish_overlay(overlay, header))
         except Cancelled:
             return  # nobody waits for a picture
-
-    def _complain(self, about: str, problem: str) -> None:
-        """Log a problem with something, once while it lasts; empty for none."""
-        if problem and problem != self._complaints.get(about):
-            self._log.error(problem)
-
-        self._complaints[about] = problem

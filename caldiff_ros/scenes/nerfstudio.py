@@ -44,6 +44,7 @@ def read_nerfstudio(path: Path) -> Scene:
         frames=frames,
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
+        metric=_metric(content, path),
         points=None if model is None else points_of_frames(model, frames),
         convention=OPENGL,
     )
@@ -77,6 +78,18 @@ def _with_subsets(frames: list[Frame], names: list[str], content: dict, path: Pa
         )
 
     return [replace(frame, subset=subset_of.get(frame.name)) for frame in frames]
+
+
+def _metric(content: dict, path: Path) -> bool:
+    """Whether the poses are in metres, as `caldiff capture` writes; nobody else says so."""
+    metric = content.get('metric')
+    if metric is not None and not isinstance(metric, bool):
+        raise CaldiffError(
+            f'"metric" in {path} is {metric!r}, expected true or false: whether the poses are in '
+            'metres; correct it'
+        )
+
+    return bool(metric)
 
 
 def _aabb(content: dict, path: Path) -> np.ndarray | None:

@@ -64,6 +64,7 @@ def test_photos_become_a_dataset_with_the_poses_they_were_taken_from(captured, p
     fitted, off_m, angles = compare(scene, photos[1])
     assert np.median(off_m) < 0.01 and np.median(angles) < 0.3
     assert fitted.scale == pytest.approx(1, abs=0.01)  # the distance that was given
+    assert scene.metric
     assert scene.frames[0].camera.fx == pytest.approx(CAMERA.fx, rel=0.02)
     assert report.reprojection_error_px < 1 and not report.lost and not report.unreadable
 

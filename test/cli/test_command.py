@@ -48,8 +48,9 @@ def fail_with(error):
     ('error', 'status', 'sentence'),
     [
         (CaldiffError('the map is old, rebuild it'), 2, 'the map is old, rebuild it'),
-        (OSError(28, 'No space left on device', '/m'), 2, '/m cannot be used (No space left'),
-        (OSError(28, 'No space left on device'), 2, 'No space left on device'),
+        (OSError(28, 'No space left', '/m'), 2, '/m cannot be written (No space left), expected r'),
+        (OSError(122, 'Disk quota exceeded'), 2, 'the output cannot be written (Disk quota exceed'),
+        (OSError(13, 'Permission denied', '/m'), 2, '/m cannot be used (Permission denied), give'),
         (KeyboardInterrupt(), 130, 'interrupted'),
     ],
 )

@@ -23,6 +23,30 @@ def held_out(plane):
     return open_scene(plane).split('12-4')[1]
 
 
+def test_localize_takes_a_mask(plane_map, held_out, tmp_path, capsys):
+    image = str(held_out[0].image_path)
+    height, width = cv2.imread(image).shape[:2]
+    argv = ['localize', str(plane_map), image, '--json', '--device', 'cpu', '--mask']
+    cv2.imwrite(str(tmp_path / 'mask.png'), np.full((height, 2 * width), 255, np.uint8))
+    assert main([*argv, str(tmp_path / 'mask.png')]) == 2
+    assert f'the mask is {2 * width}x{height} pixels' in capsys.readouterr().err
+    cv2.imwrite(str(tmp_path / 'mask.png'), np.full((height, width), 255, np.uint8))
+    assert main([*argv, str(tmp_path / 'mask.png')]) == 0
+    capsys.readouterr()
+    assert main([*argv, str(tmp_path / 'nothing.png')]) == 2
+    assert 'nothing.png cannot be read' in capsys.readouterr().err
+
+
+def test_brackets_and_colons_in_names_are_printed_as_they_are(
+    plane_map, held_out, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('COLUMNS', '200')
+    image = tmp_path / 'cam [left] :smile: 57.png'
+    shutil.copy(held_out[0].image_path, image)
+    assert main(['localize', str(plane_map), str(image), '--device', 'cpu']) == 0
+    assert image.name in capsys.readouterr().out
+
+
 def test_build_map_leaves_a_map_and_nothing_else(plane_map):
     assert sorted(path.name for path in plane_map.iterdir()) == [
         'calibration.json',

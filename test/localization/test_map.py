@@ -4,6 +4,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -97,6 +98,18 @@ def test_scale_and_frame_can_be_changed_by_hand(saved):
     x, y, z = before[:, :3, 3].T
     moved = loaded.to_map(ring(3))[:, :3, 3]
     np.testing.assert_allclose(moved, np.stack([1 - 2 * y, 2 + 2 * x, 3 + 2 * z], 1), atol=1e-5)
+
+
+def test_mask_is_kept_and_may_be_put_there_by_hand(saved, tmp_path):
+    assert LocalizationMap.load(saved).mask is None
+    mask = np.random.default_rng(0).random((12, 16)) > 0.3
+    make_map(mask=mask).save(tmp_path / 'masked')
+    np.testing.assert_array_equal(LocalizationMap.load(tmp_path / 'masked').mask, mask)
+    cv2.imwrite(str(saved / 'mask.png'), np.where(mask, 200, 0).astype(np.uint8))
+    np.testing.assert_array_equal(LocalizationMap.load(saved).mask, mask)
+    (saved / 'mask.png').write_bytes(b'')
+    with pytest.raises(CaldiffError, match=r'mask\.png cannot be read'):
+        LocalizationMap.load(saved)
 
 
 def test_nothing_but_numbers_is_loaded(saved):

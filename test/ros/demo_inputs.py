@@ -7,6 +7,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
@@ -14,6 +15,7 @@ from caldiff_ros.demo.data import read_demo, shipped_folder
 from caldiff_ros.ros.conversions.camera_info import info_from_camera
 from caldiff_ros.ros.conversions.images import rgb_to_image
 from caldiff_ros.ros.conversions.poses import pose_with_covariance_stamped
+from caldiff_ros.ros.latest_messages import Unread
 
 CAMERA, IMAGES = read_demo(shipped_folder())
 
@@ -24,6 +26,11 @@ def good_image(index: int = 0):
 
 def good_info():
     return info_from_camera(CAMERA, Header())
+
+
+def unread(message) -> Unread:
+    """A message as it arrives."""
+    return Unread(serialize_message(message), type(message))
 
 
 def changed(message, **changes):

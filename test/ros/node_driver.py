@@ -148,6 +148,11 @@ class Driver:
         for messages in self.received.values():
             messages.clear()
 
+    def publish_once(self, info: CameraInfo) -> None:
+        """Publish a camera_info a single time, for subscribers that come later as well."""
+        self._latched = self._node.create_publisher(CameraInfo, 'camera_info', LATCHED)
+        self._latched.publish(info)
+
     def subscribe_late(self, topic: str) -> list:
         """What a subscriber that comes now receives."""
         messages: list = []

@@ -8,9 +8,10 @@ from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.camera import resample
 from caldiff_ros.ros.conversions.camera_info import (
+    camera_at,
     camera_from_info,
-    camera_of_map,
     info_from_camera,
 )
 
@@ -35,6 +36,15 @@ def info(model='plumb_bob', d=(), **changes) -> CameraInfo:
         ('plumb_bob', (-0.2, 0.05, 0.001, -0.002, 0.01)),
         ('rational_polynomial', (0.1, -0.05, 0.001, 0.002, 0.01, 0.2, -0.03, 0.004)),
         ('rational_polynomial', (0.1, -0.05, 0.001, 0.002, 0.01, 0.2, -0.03, 0.004, 0, 0, 0, 0)),
+        (
+            'rational_polynomial',
+            (0.1, 0, 0, 0, 0.01, 0.2, -0.03, 0, 0.01, 0.02, 0.03, -0.01),
+        ),
+        ('rational_polynomial', (0.1, 0, 0, 0, 0, 0.2, 0, 0, 0.01, 0, 0.03, 0, 0.02, -0.05)),
+        ('plumb_bob', (0.1, -0.05, 0.001, 0.002, 0.01, 0.2, -0.03, 0.004)),
+        ('', (-0.2, 0.05, 0.001, -0.002, 0.01)),
+        ('', (-0.2, 0.05, 0.001, -0.002)),
+        ('Brown Conrady', (-0.2, 0.05, 0.001, -0.002, 0.01)),
     ],
 )
 def test_projects_as_opencv_does_half_a_pixel_off(model, d):
@@ -46,13 +56,29 @@ def test_projects_as_opencv_does_half_a_pixel_off(model, d):
     np.testing.assert_allclose(actual, expected[:, 0] + 0.5, atol=1e-9)
 
 
-def test_equidistant_projects_as_opencv_does():
-    d = np.array([0.01, -0.002, 0.003, -0.001])
-    message = info('equidistant', d)
+@pytest.mark.parametrize('name', ['equidistant', 'fisheye', 'Kannala Brandt4', 'kannala_brandt'])
+@pytest.mark.parametrize('d', [(0.01, -0.002, 0.003, -0.001), (0.0,) * 4, ()])
+def test_equidistant_projects_as_opencv_does(name, d):
+    message = info(name, d)
     K, zero = message.k.reshape(3, 3), np.zeros(3)
-    expected, _ = cv2.fisheye.projectPoints(POINTS_CAM[:, None], zero, zero, K, d)
+    D = np.array(d or (0.0,) * 4)
+    expected, _ = cv2.fisheye.projectPoints(POINTS_CAM[:, None], zero, zero, K, D)
     actual = camera_from_info(message).project(POINTS_CAM)
     np.testing.assert_allclose(actual, expected[:, 0] + 0.5, atol=1e-9)
+
+
+def test_thin_prism_and_tilt_undistort_an_image_as_opencv_does():
+    d = (0.1, -0.05, 0.001, 0.002, 0.01, 0.2, -0.03, 0.004, 0.02, 0.01, -0.02, 0.01, 0.03, -0.02)
+    message = info('rational_polynomial', d)
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).random((480, 640, 3)), (0, 0), 8)
+    image = cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    expected = cv2.undistort(image, message.k.reshape(3, 3), np.array(d))
+    camera = camera_from_info(message)
+    actual, seen = resample(image, camera, camera.pinhole())
+    assert seen[100:380, 100:540].all()
+    difference = np.abs(actual.astype(int) - expected)[seen]
+    assert np.percentile(difference, 99) <= 2
+    assert np.abs(image.astype(int) - expected)[seen].mean() > 5  # the lens does distort
 
 
 def test_rectified_images_follow_p():
@@ -80,10 +106,16 @@ def test_binning_and_region():
     [
         (info(k=[0.0] * 9), r'K\[0\] = 0'),
         (info(k=[500.0, 0, 320.0, 0, float('nan'), 240.0, 0, 0, 1.0]), 'finite'),
-        (info(k=[-500.0, 0, 320.0, 0, 500.0, 240.0, 0, 0, 1.0]), 'focal lengths are -500'),
+        (
+            info(k=[-500.0, 0, 320.0, 0, 500.0, 240.0, 0, 0, 1.0]),
+            'are -500 and 500, expected',
+        ),
         (info('fancy', (0.1,)), "'fancy' is not known"),
         (info('plumb_bob', (0.1, 0.2, 0.3)), 'has 3 coefficients'),
-        (info(width=0), 'positive size'),
+        (info('plumb_bob', (0.1,) * 6), 'has 6 coefficients, expected 8 or 12 or 14'),
+        (info('fisheye', (0.1,) * 5), 'equidistant has 5 coefficients'),
+        (info('Inverse Brown Conrady', (0.1,) * 5), "'Inverse Brown Conrady' is not known"),
+        (info(width=0), '0x480 with numbers 500, 510, 320.5, 240.5, expected a positive size'),
         (info(roi=RegionOfInterest(x_offset=600, width=100, height=10)), 'leaves its 640x480'),
     ],
 )
@@ -102,8 +134,10 @@ def test_round_trip():
     assert camera_from_info(info_from_camera(camera, Header())) == camera
 
 
-def test_camera_of_map_scales_but_keeps_the_aspect_ratio():
-    camera = Camera(160, 120, 200.0, 200.0, 80.0, 60.0)
-    assert camera_of_map(camera, 320, 240) == Camera(320, 240, 400.0, 400.0, 160.0, 120.0)
-    with pytest.raises(CaldiffError, match='320x200 pixels'):
-        camera_of_map(camera, 320, 200)
+def test_camera_is_scaled_to_the_image_where_the_aspect_ratio_agrees():
+    camera = Camera(160, 120, 200.0, 200.0, 80.0, 60.0, 'plumb_bob', (0.1, 0.0, 0.0, 0.0, 0.0))
+    texts = {'source': 'the map', 'remedy': 'publish camera_info'}
+    doubled = Camera(320, 240, 400.0, 400.0, 160.0, 120.0, 'plumb_bob', (0.1, 0.0, 0.0, 0.0, 0.0))
+    assert camera_at(camera, 320, 240, **texts) == doubled
+    with pytest.raises(CaldiffError, match='320x200 pixels but the camera of the map is 160x120'):
+        camera_at(camera, 320, 200, **texts)

@@ -11,7 +11,7 @@ from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.ros.conversions import images
-from caldiff_ros.ros.conversions.images import image_to_rgb, rgb_to_image
+from caldiff_ros.ros.conversions.images import assumed_encoding, image_to_rgb, rgb_to_image
 
 #: Red, green, blue, and a dark grey pixel.
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [40, 40, 40]]], np.uint8)
@@ -99,6 +99,50 @@ def test_new_names_of_yuv_are_the_old_ones(encoding, old, monkeypatch):
     assert given.encoding == encoding  # the message is not ours to change
 
 
+@pytest.mark.parametrize(
+    ('encoding', 'pixels'),
+    [('8UC3', RGB[..., ::-1]), ('8UC4', with_alpha(RGB[..., ::-1]))],
+)
+def test_channels_without_a_meaning_are_in_the_order_of_opencv(encoding, pixels):
+    given = message(pixels, encoding)
+    np.testing.assert_array_equal(image_to_rgb(given), RGB)
+    assert given.encoding == encoding  # the message is not ours to change
+    assert assumed_encoding(encoding) in ('bgr8', 'bgra8')
+
+
+def test_one_channel_without_a_meaning_is_grey():
+    grey = np.array([[0, 100, 255]], np.uint8)
+    np.testing.assert_array_equal(image_to_rgb(message(grey, '8UC1'))[..., 2], grey)
+    assert assumed_encoding('8UC1') == 'mono8'
+    assert assumed_encoding('mono8') == ''
+
+
+def planar(u_first: bool, step: int, red: tuple[int, int, int] = (76, 84, 255)) -> bytes:
+    """4 x 2 pixels: the left half of that Y, U, V of BT.601, the right half middle grey."""
+    y, u, v = red
+    rows = np.full((3, step), 99, np.uint8)
+    rows[:2, :4] = [y, y, 126, 126]
+    rows[2, :4] = [*((u, v) if u_first else (v, u)), 128, 128]
+    return rows.tobytes()
+
+
+@pytest.mark.parametrize(('encoding', 'u_first'), [('nv12', True), ('nv21', False)])
+@pytest.mark.parametrize('step', [4, 7])
+def test_planes_of_brightness_and_colour(encoding, u_first, step):
+    data = planar(u_first, step)
+    fields = {'height': 2, 'width': 4, 'encoding': encoding, 'step': step, 'data': data}
+    rgb = image_to_rgb(Image(**fields)).astype(int)
+    assert rgb.shape == (2, 4, 3)
+    # BT.601 of video range: R = 1.164 (Y - 16) + 1.596 (V - 128), and so on
+    np.testing.assert_allclose(rgb[:, :2], np.full((2, 2, 3), (255, 0, 0)), atol=3)
+    np.testing.assert_allclose(rgb[:, 2:], np.full((2, 2, 3), 128), atol=3)
+
+    with pytest.raises(CaldiffError, match=f'expected {3 * step} .*3 rows'):
+        image_to_rgb(Image(**{**fields, 'data': data[:-1]}))
+    with pytest.raises(CaldiffError, match='expected even numbers'):
+        image_to_rgb(Image(**{**fields, 'width': 3}))
+
+
 def test_padding_of_the_rows_is_skipped():
     padded = np.full((2, 16), 99, np.uint8)
     padded[:, :6] = RGB.reshape(2, 6)
@@ -141,6 +185,11 @@ def test_png_comes_out_red_first():
     np.testing.assert_array_equal(image_to_rgb(compressed('png')), RGB)
 
 
+def test_webp_comes_out_red_first():
+    red = np.full((16, 16, 3), (200, 30, 40), np.uint8)
+    assert np.abs(image_to_rgb(compressed('webp', red)).astype(int) - red).max() < 5
+
+
 def test_jpeg_comes_out_red_first_also_with_padding():
     red = np.full((16, 16, 3), (200, 30, 40), np.uint8)
     message = compressed('jpg', red)
@@ -148,7 +197,7 @@ def test_jpeg_comes_out_red_first_also_with_padding():
     assert np.abs(image_to_rgb(message).astype(int) - red).max() < 5
 
 
-@pytest.mark.parametrize('suffix', ['png', 'jpg'])
+@pytest.mark.parametrize('suffix', ['png', 'jpg', 'webp'])
 @pytest.mark.parametrize('kept', [0.9, 0.5, 0.1])
 def test_files_that_were_cut_off_are_refused(suffix, kept):
     noise = np.random.default_rng(0).integers(0, 255, (80, 100, 3), np.uint8)
@@ -158,7 +207,7 @@ def test_files_that_were_cut_off_are_refused(suffix, kept):
         image_to_rgb(message)
 
 
-@pytest.mark.parametrize('data', [b'', b'GIF89a', bytes(12) + b'\x89PNG'])
+@pytest.mark.parametrize('data', [b'', b'GIF89a', bytes(12) + b'\x89PNG', b'RIFF\x04\0\0\0WAVE'])
 def test_other_files_are_refused(data):
-    with pytest.raises(CaldiffError, match='expected a JPEG or PNG'):
+    with pytest.raises(CaldiffError, match='expected a JPEG, PNG or WebP'):
         image_to_rgb(CompressedImage(format='16UC1; compressedDepth png', data=data))

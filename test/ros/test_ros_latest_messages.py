@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from demo_inputs import unread
 from sensor_msgs.msg import CameraInfo, Image
 
 from caldiff_ros.errors import CaldiffError
@@ -19,14 +20,14 @@ def later(action, *arguments) -> None:
 
 def test_waits_for_an_image_newer_than_the_request():
     latest = LatestMessages()
-    latest.put_image(Image(width=1))
-    later(latest.put_image, Image(width=2))
+    latest.put_image(unread(Image(width=1)))
+    later(latest.put_image, unread(Image(width=2)))
     assert latest.image_for(time.monotonic(), 5.0, NEVER).width == 2
 
 
 def test_takes_a_recent_image_if_no_newer_one_comes():
     latest = LatestMessages()
-    latest.put_image(Image(width=1))
+    latest.put_image(unread(Image(width=1)))
     requested_s = time.monotonic()
     assert latest.image_for(requested_s, 0.2, NEVER).width == 1
     assert time.monotonic() - requested_s >= 0.2
@@ -34,7 +35,7 @@ def test_takes_a_recent_image_if_no_newer_one_comes():
 
 def test_does_not_take_an_old_image():
     latest = LatestMessages()
-    latest.put_image(Image(width=1))
+    latest.put_image(unread(Image(width=1)))
     time.sleep(0.2)
     with pytest.raises(CaldiffError, match='the last image arrived'):
         latest.image_for(time.monotonic(), 0.1, NEVER)
@@ -42,7 +43,7 @@ def test_does_not_take_an_old_image():
 
 def test_start_takes_whatever_is_there():
     latest = LatestMessages()
-    latest.put_image(Image(width=1))
+    latest.put_image(unread(Image(width=1)))
     assert latest.image_for(float('-inf'), 5.0, NEVER).width == 1
 
 
@@ -54,7 +55,7 @@ def test_no_image_at_all():
 def test_waits_for_the_first_camera_info_only():
     latest = LatestMessages()
     assert not latest.has_info
-    later(latest.put_info, CameraInfo(width=3))
+    later(latest.put_info, unread(CameraInfo(width=3)))
     assert latest.info_for(time.monotonic(), 5.0, NEVER).width == 3
     assert latest.has_info
     assert latest.info_for(time.monotonic(), 0.0, NEVER).width == 3
@@ -71,8 +72,8 @@ def test_cancelling_ends_a_wait():
 
 def test_image_is_forgotten_without_its_calibration_or_with_it():
     latest = LatestMessages()
-    latest.put_image(Image(width=1))
-    latest.put_info(CameraInfo())
+    latest.put_image(unread(Image(width=1)))
+    latest.put_info(unread(CameraInfo()))
     latest.forget_image()
     assert latest.has_info and latest.image_received_s == float('-inf')
     latest.reset()

@@ -86,8 +86,9 @@ def test_a_map_that_was_given_up_is_not_kept_for_a_change():
 
     class Loaded:
         parameters = None
+        map = None
 
-        def changed(self, parameters):
+        def changed(self, parameters, read_again):
             return self
 
     rclpy.init()

@@ -30,6 +30,14 @@ def test_frame_may_have_the_slash_of_older_tools():
     assert prior_from_msg(prior(T, frame='/map'), 'map', np.eye(4)) is not None
 
 
+@pytest.mark.parametrize('norm', [0.991, 1.002, 1.009])
+def test_quaternion_that_is_nearly_of_norm_1_is_normalized(norm):
+    message = prior(T)
+    q = message.pose.pose.orientation
+    q.x, q.y, q.z, q.w = (norm * value for value in (q.x, q.y, q.z, q.w))
+    np.testing.assert_allclose(prior_from_msg(message, 'map', np.eye(4)).T_map_cam, T, atol=1e-12)
+
+
 def spoiled(**parts):
     message = prior(T)
     for name, value in parts.items():
@@ -52,7 +60,7 @@ def with_covariance(covariance):
         (spoiled(x=float('nan')), 'finite numbers'),
         (spoiled(qw=float('nan')), 'norm nan'),
         (spoiled(qx=0.0, qy=0.0, qz=0.0, qw=0.0), 'norm 0'),
-        (spoiled(qw=0.6), 'expected 1; normalize'),
+        (spoiled(qw=0.53), r'norm 1\.0\d+, expected 1; normalize'),
         (with_covariance(-np.eye(6)), 'without negative eigenvalues'),
         (with_covariance(np.triu(np.ones((6, 6)))), 'symmetric'),
         (with_covariance(np.full((6, 6), np.nan)), 'finite numbers'),

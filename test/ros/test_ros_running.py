@@ -7,6 +7,8 @@ import signal
 import time
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 from demo_inputs import compressed_image, good_image, good_info
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -46,6 +48,7 @@ def test_parameters_are_described(driver):
         ({'device': 'cpu'}, 'read-only'),
         ({'tf_mode': 'map_to_base'}, 'base_frame is empty'),
         ({'image_timeout': float('nan')}, 'image_timeout out of range'),
+        ({'mask': '/nowhere.png'}, 'the mask /nowhere.png cannot be read'),
         ({'map': '/nowhere'}, '/nowhere holds no map.yaml'),
         ({'seed': 'zero'}, 'Wrong parameter type'),
     ],
@@ -66,6 +69,38 @@ def test_damaged_map_is_refused_and_the_old_one_goes_on(driver, tiny_map, tmp_pa
     assert not result.successful and 'missing or damaged' in result.reason
     assert driver.relocalize().success
     assert driver.status('localization')[1]['map'] == 'tiny'
+
+
+def test_map_set_again_is_read_again_if_its_folder_changed(driver, tiny_map, tmp_path):
+    folder = tmp_path / 'edited'
+    shutil.copytree(tiny_map, folder)
+    assert driver.set(map=str(folder))[0].successful
+    driver.wait(lambda: driver.received['map_points'])
+    text = (folder / 'map.yaml').read_text()
+    (folder / 'map.yaml').write_text(text.replace('frame_id: map', 'frame_id: edited'))
+    assert driver.relocalize().success
+    assert driver.received['pose'][-1].header.frame_id == 'map'
+
+    assert driver.set(map=str(folder))[0].successful
+    assert driver.relocalize().success
+    driver.wait(lambda: driver.received['pose'][-1].header.frame_id == 'edited')
+
+    (folder / 'map.yaml').write_text(text.replace('scale: 1.0', 'scale: -1.0'))
+    [result] = driver.set(map=str(folder))
+    assert not result.successful and 'write a positive number' in result.reason
+    assert driver.relocalize().success
+    assert driver.set(map=str(tiny_map))[0].successful
+
+
+def test_mask_of_another_aspect_fails_until_it_is_taken_back(driver, tmp_path):
+    cv2.imwrite(str(tmp_path / 'mask.png'), np.full((20, 20), 255, np.uint8))
+    assert driver.set(mask=str(tmp_path / 'mask.png'))[0].successful
+    answer = driver.relocalize()
+    assert not answer.success and 'the mask is 20x20 pixels' in answer.message
+    cv2.imwrite(str(tmp_path / 'mask.png'), np.full((24, 32), 255, np.uint8))
+    assert driver.set(mask=str(tmp_path / 'mask.png'))[0].successful  # the same path, read again
+    assert driver.relocalize().success
+    assert driver.set(mask='')[0].successful
 
 
 def test_map_can_be_changed_while_it_runs(driver, tiny_map, other_map):

@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from demo_inputs import good_image, good_info
+from demo_inputs import changed, good_image, good_info, unread
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.answer import Answer, Cancelled, Particles, Status
+from caldiff_ros.ros.conversions.camera_info import camera_from_info
 from caldiff_ros.ros.diagnostics import Statistics
 from caldiff_ros.ros.latest_messages import LatestMessages
 from caldiff_ros.ros.localization_queue import Request
@@ -26,25 +27,26 @@ class World:
     """Everything around the worker; its parts do what a test says."""
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
         self.errors, self.published, self.sent, self.priors = [], [], [], []
         self.answer, self.tf_error, self.publish_error = FOUND, None, None
         self.while_it_localizes = lambda: None
         self.show_error = None
 
         log = SimpleNamespace(
-            error=self.errors.append, info=lambda text: None, warning=lambda text: None
+            error=self.errors.append, info=lambda text: None, warning=self.warnings.append
         )
         now = SimpleNamespace(to_msg=Time)
         clock = SimpleNamespace(now=lambda: now)
         node = SimpleNamespace(get_clock=lambda: clock, get_logger=lambda: log)
 
-        latest = LatestMessages()
-        latest.put_image(good_image())
-        latest.put_info(good_info())
+        self.latest = LatestMessages()
+        self.latest.put_image(unread(good_image()))
+        self.latest.put_info(unread(good_info()))
 
         self.statistics = Statistics()
         self.tf = SimpleNamespace(child_frame=self._child_frame, send=self._send)
-        self.worker = LocalizationWorker(node, latest, self.tf, self.statistics)
+        self.worker = LocalizationWorker(node, self.latest, self.tf, self.statistics)
         self.session = self.new_session()
 
     def new_session(self, **details) -> Session:
@@ -78,6 +80,7 @@ class World:
 
     def _localize(self, rgb, camera, observer, cancel, prior):
         self.priors.append(prior)
+        self.camera = camera
         self.while_it_localizes()
         observer(Particles('answer', 1, 1, np.eye(4)[None]))
         if isinstance(self.answer, Exception):
@@ -114,6 +117,49 @@ def test_answer_is_published_counted_and_sent(world):
     assert world.published == [answer] and world.sent == ['eye']
     assert world.statistics.last.status is Status.LOCALIZED
     assert not world.session.start_pending
+
+
+def test_camera_info_of_another_resolution_is_scaled_and_told_once(world):
+    full = good_info()
+    full.width, full.height = 2 * full.width, 2 * full.height
+    fx, _, cx, _, fy, cy, *_ = full.k
+    # ROS counts from the centre of the first pixel, so c + 0.5 doubles and not c
+    full.k = [2 * fx, 0.0, 2 * cx + 0.5, 0.0, 2 * fy, 2 * cy + 0.5, 0.0, 0.0, 1.0]
+    world.latest.put_info(unread(full))
+    assert world.run().status is Status.LOCALIZED
+    assert world.camera == camera_from_info(good_info())
+    world.run()
+    [warning] = world.warnings
+    assert 'camera_info is for 640x480 pixels but the image has 320x240' in warning
+
+
+def test_camera_info_of_another_aspect_is_refused(world):
+    world.latest.put_info(unread(changed(good_info(), height=180)))
+    answer = world.run()
+    assert answer.status is Status.FAILED
+    assert 'the image is 320x240 pixels but the camera of camera_info is 320x180' in answer.message
+
+
+def test_camera_info_of_another_frame_is_used_and_told(world):
+    image, info = good_image(), good_info()
+    image.header.frame_id, info.header.frame_id = '/left', 'right'
+    world.latest.put_image(unread(image))
+    world.latest.put_info(unread(info))
+    assert world.run().status is Status.LOCALIZED
+    [warning] = world.warnings
+    assert "camera_info has the frame 'right' but the image 'left'" in warning
+    info.header.frame_id = 'left'
+    world.latest.put_info(unread(info))
+    world.run()
+    assert len(world.warnings) == 1
+
+
+def test_encoding_without_a_meaning_is_used_and_told_once(world):
+    world.latest.put_image(unread(changed(good_image(), encoding='8UC3')))
+    assert world.run().status is Status.LOCALIZED
+    world.run()
+    [warning] = world.warnings
+    assert 'encoding 8UC3' in warning and 'taken as bgr8' in warning
 
 
 @pytest.mark.parametrize('status', [Status.AMBIGUOUS, Status.NOT_LOCALIZED])

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes import load_depth, open_scene
 
 
@@ -24,6 +25,18 @@ def test_global_intrinsics_and_depth_unit(nerfstudio):
 
 def test_the_file_itself_can_be_opened(nerfstudio):
     assert len(open_scene(nerfstudio / 'transforms.json').frames) == 4
+
+
+@pytest.mark.parametrize('metric', [True, False, None])
+def test_the_file_may_say_whether_it_is_in_metres(nerfstudio, edit_json, metric):
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(metric=metric))
+    assert open_scene(nerfstudio).metric is bool(metric)
+
+
+def test_metric_that_is_no_truth_value_is_refused(nerfstudio, edit_json):
+    edit_json(nerfstudio / 'transforms.json', lambda c: c.update(metric='no'))
+    with pytest.raises(CaldiffError, match=r'"metric" in .* is .no., expected true or false'):
+        open_scene(nerfstudio)
 
 
 def test_intrinsics_of_a_frame_override_those_of_the_file(nerfstudio, edit_json):

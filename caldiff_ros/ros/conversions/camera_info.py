@@ -14,6 +14,9 @@ from caldiff_ros.geometry.camera import DISTORTION_COEFFICIENTS
 #: sensor_msgs/CameraInfo counts image coordinates from the centre of the first pixel, we count
 #: from its corner.
 _HALF_PIXEL = 0.5
+#: Names of OpenCV's models, in small letters without what stands between them.
+_PERSPECTIVE_NAMES = ('', 'plumbbob', 'rationalpolynomial', 'thinprism', 'tilted', 'brownconrady')
+_FISHEYE_NAMES = ('equidistant', 'fisheye', 'kannalabrandt', 'kannalabrandt4')
 
 
 def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
@@ -28,10 +31,10 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
     """
     if rectified:
         name = 'P'
-        fx, fy, cx, cy = info.p[0], info.p[5], info.p[2], info.p[6]
+        fx, fy, cx, cy = (float(info.p[i]) for i in (0, 5, 2, 6))
     else:
         name = 'K'
-        fx, fy, cx, cy = info.k[0], info.k[4], info.k[2], info.k[5]
+        fx, fy, cx, cy = (float(info.k[i]) for i in (0, 4, 2, 5))
 
     if fx == 0:
         raise CaldiffError(
@@ -56,16 +59,23 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
     )
 
 
-def camera_of_map(camera: Camera, width: int, height: int) -> Camera:
-    """The camera that a map was trained with, for its images in another resolution.
+def camera_at(camera: Camera, width: int, height: int, *, source: str, remedy: str) -> Camera:
+    """A camera at the resolution of an image.
+
+    Args:
+        camera: at any resolution.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        source: where the camera is from, for the message.
+        remedy: what to do if it does not fit, for the message.
 
     Raises:
-        CaldiffError: if images of ``width`` x ``height`` pixels have another aspect ratio.
+        CaldiffError: if the image has another aspect ratio.
     """
     if abs(width * camera.height - height * camera.width) > max(camera.width, camera.height):
         raise CaldiffError(
-            f'the image is {width}x{height} pixels but the camera of the map is '
-            f'{camera.width}x{camera.height}, expected the same aspect ratio; publish camera_info'
+            f'the image is {width}x{height} pixels but the camera of {source} is '
+            f'{camera.width}x{camera.height}, expected the same aspect ratio; {remedy}'
         )
 
     return camera.resized(width, height)
@@ -106,14 +116,35 @@ def _region(info: CameraInfo) -> tuple[int, int, int, int]:
 
 
 def _distortion(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
-    """Model and coefficients; zeros that drivers append are dropped, no coefficients are none."""
-    model = info.distortion_model
-    coefficients = tuple(info.d)
+    """Model and coefficients; zeros that drivers append are dropped, no coefficients are none.
+
+    OpenCV tells its perspective models by the number of coefficients, and so do we: drivers name
+    them as they like, or not at all.
+    """
+    name = ''.join(letter for letter in info.distortion_model.lower() if letter.isalnum())
+    coefficients = tuple(float(value) for value in info.d)
+
+    if name in _FISHEYE_NAMES:
+        (count,) = DISTORTION_COEFFICIENTS['equidistant']
+        excess = coefficients[count:]
+        # without any coefficient it still bends directions, unlike the others
+        return 'equidistant', (coefficients or (0.0,) * count)[: None if any(excess) else count]
+
     if not any(coefficients):
         return 'none', ()
 
-    longest = max(DISTORTION_COEFFICIENTS.get(model, (len(coefficients),)))
-    if not any(coefficients[longest:]):
-        coefficients = coefficients[:longest]
+    if name not in _PERSPECTIVE_NAMES:
+        return info.distortion_model, coefficients  # which the camera refuses
 
-    return model, coefficients
+    return _perspective(coefficients)
+
+
+def _perspective(coefficients: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
+    """The smallest of OpenCV's perspective models that has the coefficients."""
+    n_used = 1 + max(i for i, value in enumerate(coefficients) if value)
+    for model in ('plumb_bob', 'rational_polynomial'):
+        for count in DISTORTION_COEFFICIENTS[model]:
+            if n_used <= count <= len(coefficients):
+                return model, coefficients[:count]
+
+    return 'rational_polynomial', coefficients
