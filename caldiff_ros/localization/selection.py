@@ -45,6 +45,9 @@ def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
         errors: their photometric errors (P,).
         config: how many, and how different from each other.
     """
+    device = errors.device
+    # one by one: on a GPU each question would keep the host waiting
+    poses, errors = poses.to('cpu'), errors.to('cpu')
     chosen: list[int] = []
     for i in errors.argsort(stable=True).tolist():
         if len(chosen) == config.count:
@@ -54,4 +57,4 @@ def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
         if not bool(copied.any()):
             chosen.append(i)
 
-    return torch.tensor(chosen, device=errors.device)
+    return torch.tensor(chosen, device=device)
