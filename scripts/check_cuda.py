@@ -61,6 +61,7 @@ def main() -> int:
         print('torch sees no GPU, expected one; give --device cpu', file=sys.stderr)
         return 2
 
+    start = time.perf_counter()
     device = torch.device(arguments.device)
     small = arguments.device == 'cpu'
     localization_map = LocalizationMap.load(ROOT / 'maps/diorama_room')
@@ -68,19 +69,22 @@ def main() -> int:
     frames = [Frame(image.path.name, image.path, camera, image.T_map_cam) for image in images]
     content = {'hardware': hardware(str(device)), 'versions': versions()}
 
+    def began(what: str) -> None:
+        print(f'{time.perf_counter() - start:5.0f} s  {what}', file=sys.stderr, flush=True)
+
+    began('renderer')
     content['renderer'] = check_renderer(device)
-    content['presets'] = [
-        measure_preset(localization_map, frames[:n], preset, device)
-        for preset, n in _presets(small, arguments.tiny)
-    ]
-    content['builds'] = [
-        measure_build(localization_map, size, count, device, share)
-        for size, count, share in _builds(small, arguments.tiny)
-    ]
-    at_once = (1, 2) if small else (1, 4, 16)
-    content['throughput'] = [
-        measure_throughput(localization_map, camera, images, n, device) for n in at_once
-    ]
+    content['presets'], content['throughput'], content['builds'] = [], [], []
+    for preset, n in _presets(small, arguments.tiny):
+        began(f'{preset}, {n} images')
+        content['presets'].append(measure_preset(localization_map, frames[:n], preset, device))
+    for n in (1, 2) if small else (1, 4, 16):
+        began(f'{n} at a time')
+        row = measure_throughput(localization_map, camera, images, n, device)
+        content['throughput'].append(row)
+    for size, count, share in _builds(small, arguments.tiny):
+        began(f'map of {count} images, {size[0]}x{size[1]}')
+        content['builds'].append(measure_build(localization_map, size, count, device, share))
     if device.type == 'cuda':
         content['peak_gpu_memory_mb'] = torch.cuda.max_memory_allocated(device) / 1e6
 
@@ -93,7 +97,7 @@ def main() -> int:
 def _presets(small: bool, tiny: bool) -> list[tuple[str, int]]:
     if tiny:
         return [('fast', 4)]
-    return [('fast', 20), ('accurate', 20), ('paper', 2 if small else 20)]
+    return [('fast', 20), ('accurate', 20), ('paper', 2 if small else 4)]
 
 
 def _builds(small: bool, tiny: bool) -> list[tuple[tuple[int, int], int, float]]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, Linearization, Target
+from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT
+from caldiff_ros.localization.comparison import Linearization, Target
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import Rendering
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.alignment import (
+from caldiff_ros.localization.comparison import (
     Level,
     Target,
     filled_depth,

@@ -48,7 +48,7 @@ class Localizer:
         self.seed = seed
         self.mask = mask if mask is None else checked_mask(mask, 'of the localizer')
         self.map = localization_map.to(self.device)
-        warm_up()
+        warm_up(self.device)
 
     def localize(
         self,

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -25,6 +28,8 @@ from caldiff_ros.localization.comparison_kernels import (
 )
 from caldiff_ros.nerf.field import RadianceField, pixel_directions, pose_batches
 from caldiff_ros.parallel import in_parallel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,10 @@ def fit_exposure(
     contrast: otherwise a flat wrong view could imitate anything.
     """
     given = torch.ones_like(target[:, :1]) if weight is None else weight
+    kernels = gpu_kernels(rgb.device) if rgb.is_cuda else None
+    if kernels is not None:
+        return kernels.fit_exposure(rgb, target, given[:, 0]).unbind(1)
+
     gain, offset = _least_squares_exposure(rgb, target, given[None])
 
     for _ in range(REWEIGHTINGS):
@@ -198,6 +207,24 @@ def _least_squares_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tupl
     return gain, (target_mean - gain * rgb_mean).clamp(*OFFSETS)
 
 
+@functools.cache
+def gpu_kernels(device: torch.device) -> ModuleType | None:
+    """`gpu_comparison`, if Triton can be had and compiles it; else None, and PyTorch takes longer.
+
+    It comes with PyTorch for CUDA on Linux, and needs a C compiler.
+    """
+    try:
+        from caldiff_ros.localization import gpu_comparison
+
+        grey = torch.full((1, 4, 3), 0.5, device=device)
+        gpu_comparison.fit_exposure(grey, grey[0], grey[0, :, 0])
+    except Exception as error:  # a compiler's errors are of any kind
+        logger.warning('Images are compared by PyTorch: Triton is of no use here (%s)', error)
+        return None
+
+    return gpu_comparison
+
+
 def robust_loss(squared: Tensor, scale: float) -> Tensor:
     """Geman-McClure's loss of squared colour differences: theirs if small, at most ``scale``²."""
     return scale**2 * squared / (scale**2 + squared)
@@ -208,10 +235,11 @@ def robust_weight(squared: Tensor, scale: float) -> Tensor:
     return (scale**2 / (scale**2 + squared)) ** 2
 
 
-def blur_kernel(sigma_px: float) -> Tensor:
-    """One axis of `blurred`'s kernel, (5,)."""
+@functools.lru_cache(maxsize=32)
+def blur_kernel(sigma_px: float, device: torch.device | str = 'cpu') -> Tensor:
+    """One axis of `blurred`'s kernel, (5,); shared: it must not be written to."""
     kernel = torch.exp(-(torch.arange(-2.0, 3.0) ** 2) / (2 * sigma_px**2))
-    return kernel / kernel.sum()
+    return (kernel / kernel.sum()).to(device)
 
 
 def blurred(images: Tensor, sigma_px: float) -> Tensor:
@@ -219,7 +247,7 @@ def blurred(images: Tensor, sigma_px: float) -> Tensor:
     if sigma_px == 0:
         return images
 
-    kernel = blur_kernel(sigma_px).to(images)
+    kernel = blur_kernel(sigma_px, images.device).to(images)
     planes = images.permute(0, 3, 1, 2)
     B, C, H, W = planes.shape
     flat = F.pad(planes.reshape(B * C, 1, H, W), (2, 2, 2, 2), mode='replicate')

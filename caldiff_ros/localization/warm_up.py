@@ -22,8 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 @functools.cache
-def warm_up() -> None:
-    """Compile the kernels, or load what an earlier process has compiled; once in a process."""
+def warm_up(device: torch.device) -> None:
+    """Compile a device's kernels, or load what an earlier process has compiled; once in a process.
+
+    Args:
+        device: where images are going to be localized.
+    """
     compiles = not is_kept(linearize)
     if compiles:
         logger.info('compiling kernels for this processor, once and for all')
@@ -32,21 +36,22 @@ def warm_up() -> None:
     camera = Camera(16, 16, 16.0, 16.0, 8.0, 8.0)
     config = GaussianConfig(count=1, sh_degree=0, near=0.1, focal_px=0.0)
     field = GaussianField(config, torch.zeros(2, 3), 'black').requires_grad_(False).eval()
+    field = field.to(device)
     query = Query(
         image=np.zeros((16, 16, 3), np.uint8),
         seen=np.ones((16, 16), bool),
         camera=camera,
-        device=torch.device('cpu'),
+        device=device,
         affine_exposure=True,
         robust_scale=0.3,
     )
-    pose = Pose.identity(1)
+    pose = Pose.identity(1, device=device)
     query.photometric_error(field, pose)
     align(field, query, pose, AlignmentConfig())
 
     # the gradient to a pose, which iNeRF descends along
-    shift = torch.zeros(1, 3, requires_grad=True)
-    pixels = torch.arange(4)
+    shift = torch.zeros(1, 3, device=device, requires_grad=True)
+    pixels = torch.arange(4, device=device)
     field.render_pixels(Pose(pose.R, pose.t + shift), camera, pixels).rgb.sum().backward()
     if compiles:
         logger.info('compiled in %.0f s', time.perf_counter() - began)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def rasterize(
     camera: tuple[Camera, float],
     places: Tensor | None,
 ) -> Tensor:
-    """See `splatting.splat`; all pixels, and nothing waits for the GPU.
+    """See `splatting.splat`; all pixels. gsplat waits for the GPU once, to count what to sort.
 
     Returns:
         (B, H * W, 5): colour and depth, weighted by the share of what shows them, and opacity.
@@ -72,36 +73,44 @@ def rasterize(
     means, scales, quaternions, opacities, harmonics = gaussians
     intrinsics, near = camera
     size = intrinsics.width, intrinsics.height
-    finite = T_norm_cam.R.isfinite().all((1, 2)) & T_norm_cam.t.isfinite().all(1)
-    # poses that are not finite see nothing: they are rendered from anywhere, and then blackened
-    pose = Pose(
-        torch.where(finite[:, None, None], T_norm_cam.R, torch.eye(3, device=finite.device)),
-        torch.where(finite[:, None], T_norm_cam.t, 0.0),
-    )
-    B = len(finite)
+    B = len(T_norm_cam)
+    if B == 0:
+        return means.new_zeros(0, intrinsics.width * intrinsics.height, 5)
+
+    K, nowhere = _constants(intrinsics, means.device)
 
     # 1. Project
-    K = torch.from_numpy(intrinsics.matrix()).to(means).expand(B, 3, 3).contiguous()
+    T_cam_norm = T_norm_cam.inverse()
+    views = torch.cat([T_cam_norm.R, T_cam_norm.t[..., None]], dim=-1)
+    views = torch.nn.functional.pad(views, (0, 0, 0, 1))
+    # a pose that is not finite looks from where nothing is in front of it
+    finite = (0 * views).sum((1, 2), keepdim=True) == 0
+    views = torch.where(finite, views, nowhere)
     radii, centers, depths, conics, shares = gsplat.fully_fused_projection(
         means,
         None,
-        torch.nn.functional.normalize(quaternions, dim=-1),
+        quaternions,
         scales,
-        pose.inverse().matrix(),
-        K,
+        views,
+        K.expand(B, 3, 3),
         *size,
         eps2d=FILTER_VARIANCE,
         near_plane=near,
         calc_compensations=True,
+        opacities=opacities,
     )
     if places is not None:
         centers = centers + places
 
-    # 2. Colours from there
+    # 2. Colours from there; view by view, as gsplat wants the harmonics of each view anew
     degree = round(harmonics.shape[1] ** 0.5) - 1
-    directions = means[None] - pose.t[:, None]
-    colors = gsplat.spherical_harmonics(
-        degree, directions, harmonics.expand(B, *harmonics.shape), masks=(radii > 0).all(-1)
+    directions = means[None] - T_norm_cam.t[:, None]
+    visible = (radii > 0).all(-1)
+    colors = torch.stack(
+        [
+            gsplat.spherical_harmonics(degree, *view)
+            for view in zip(directions, [harmonics] * B, visible, strict=True)
+        ]
     )
     values = torch.cat([(colors + 0.5).clamp_min(0), depths[..., None]], dim=-1)
 
@@ -120,5 +129,13 @@ def rasterize(
         flat,
     )
 
-    pixels = torch.cat([shown, opacity], dim=-1).flatten(1, 2)
-    return pixels * finite[:, None, None]
+    return torch.cat([shown, opacity], dim=-1).flatten(1, 2)
+
+
+@functools.lru_cache(maxsize=32)
+def _constants(camera: Camera, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Intrinsic matrix, and the view of a camera that has everything behind it."""
+    K = torch.from_numpy(camera.matrix()).to(device, torch.float32)
+    behind = torch.zeros(4, 4)
+    behind[2, 3] = -1
+    return K, behind.to(device)

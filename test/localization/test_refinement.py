@@ -7,23 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from wall import CAMERA, VIEW, Wall, moved, photograph
+from wall import CAMERA, Wall, moved, photograph
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import alignment, matching
-from caldiff_ros.localization.alignment import (
-    AlignmentConfig,
-    Level,
-    align,
-    align_level,
-    depth_edges,
-    image_gradient,
-    pixel_motion,
-)
+from caldiff_ros.localization import matching
+from caldiff_ros.localization.alignment import AlignmentConfig, align, align_level
+from caldiff_ros.localization.comparison import Level
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
-from caldiff_ros.nerf.field import Rendering
 
 LEVEL = Level(
     longer_side=100,
@@ -34,44 +26,6 @@ LEVEL = Level(
     mean_gradient=True,
     min_step_px=0.05,
 )
-
-
-def colour_jacobian(out, pose):
-    """Change of rendered colours (P, H, W) with the pose: (P, H * W, 3, 6)."""
-    motion = pixel_motion(out.depth.flatten(1, 2), CAMERA)
-    in_map = torch.cat([motion[..., :3] @ pose.R.mT[:, None], motion[..., 3:]], dim=-1)
-    return image_gradient(out.rgb).flatten(1, 2) @ in_map
-
-
-def test_jacobian_against_finite_differences():
-    """Of a wall with slow colours, so that the image gradient is nearly exact."""
-    field = Wall(cells=6)
-    pose = moved(VIEW, 0.02, 10, seed=1)
-    out = field.render(pose, CAMERA)
-    J = colour_jacobian(out, pose)[0].view(80, 100, 3, 6)
-    eps = 1e-3
-    for k in range(6):
-        delta = torch.zeros(1, 6)
-        delta[0, k] = eps
-        plus = field.render(pose.retract(delta), CAMERA).rgb[0]
-        minus = field.render(pose.retract(-delta), CAMERA).rgb[0]
-        expected = (plus - minus)[5:-5, 5:-5] / (2 * eps)
-        got = J[5:-5, 5:-5, :, k]
-        assert float((got - expected).norm() / expected.norm()) < 0.05
-
-
-def test_edges_are_where_the_depth_jumps_and_where_the_object_ends():
-    depth = torch.full((1, 6, 9), 2.0)
-    depth[..., 4:] = 2.1  # a step of 5 %
-    opacity = torch.ones(1, 6, 9)
-    opacity[..., 7:] = 0  # nothing to the right; what its depth says there does not count
-    depth[..., 7:] = 0
-    edges = depth_edges(Rendering(torch.zeros(1, 6, 9, 3), depth, opacity))
-    assert edges.shape == (1, 6, 9)
-    assert edges[0].tolist() == [[False] * 3 + [True, True, False, True, True, False]] * 6
-    tilted = 2 * 1.01 ** torch.arange(9).expand(1, 6, 9)  # 2 % from left to right neighbour
-    smooth = Rendering(torch.zeros(1, 6, 9, 3), tilted, torch.ones(1, 6, 9))
-    assert not bool(depth_edges(smooth).any())
 
 
 @pytest.mark.parametrize('seed', range(3))
@@ -240,15 +194,6 @@ def test_leap_finds_nothing_where_there_is_nothing(scene):
     assert match_and_solve_pnp(field, other, true, MatchingConfig()) == []
 
 
-def test_depth_of_the_render_matters():
-    """With depth doubled the same image motion is blamed on half the translation."""
-    out = Wall().render(VIEW, CAMERA)
-    J = colour_jacobian(out, VIEW)
-    far = colour_jacobian(Rendering(out.rgb, 2 * out.depth, out.opacity), VIEW)
-    torch.testing.assert_close(far[..., :3], J[..., :3] / 2)
-    torch.testing.assert_close(far[..., 3:], J[..., 3:], rtol=1e-4, atol=1e-4)
-
-
 def test_inerf_of_a_field_without_gradients_is_refused(scene):
     _, true, query = scene
 
@@ -272,14 +217,3 @@ def test_the_mean_gradient_takes_fewer_steps_near_the_end(scene):
     one_sided, mean = (align_level(field, query, start, level).T_norm_cam for level in levels)
     errors = [poses.translation_error(true).median() for poses in (one_sided, mean)]
     assert float(errors[1]) < 0.5 * float(errors[0])
-
-
-@pytest.mark.parametrize('level', [LEVEL, replace(LEVEL, mean_gradient=False, blur_px=0.8)])
-def test_the_compiled_comparison_is_that_of_the_tensors(scene, level):
-    field, true, query = scene
-    rendering = field.render(moved(true, 0.01, 1, seed=5, n=2), query.camera)
-    target = alignment.Target.of(query, level.blur_px)
-    compiled = alignment._compiled_comparison(rendering, target, level)
-    tensors = alignment._comparison(rendering, target, level)
-    for got, expected in zip(compiled, tensors, strict=True):
-        assert float((got - expected).norm() / expected.norm()) < 1e-4
