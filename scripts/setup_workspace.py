@@ -171,7 +171,11 @@ def build(distribution: str | None) -> None:
     )  # fmt: skip
     link_into_environment()
     # what is compiled here need not be when the first map is loaded
-    run(PYTHON, '-c', 'import torch; from caldiff_ros.localization.warm_up import warm_up; warm_up(torch.device("cpu"))')
+    compile_kernels = (
+        'import torch; from caldiff_ros.localization.warm_up import warm_up; '
+        'warm_up(torch.device("cpu"))'
+    )
+    run(PYTHON, '-c', compile_kernels)
     stamp.write_text(key)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from caldiff_ros.localization.query import (
 )
 from caldiff_ros.nerf.field import Rendering, pixel_directions
 from caldiff_ros.parallel import in_parallel
+
+if TYPE_CHECKING:  # Triton is not everywhere
+    from caldiff_ros.localization.gpu_comparison import Sums
 
 #: Blur by which depth is filled in where a ray hits nothing, in pixels.
 _FILLING_PX = 2.0
@@ -77,9 +81,9 @@ class Target:
     def of(cls, query: Query, blur_px: float) -> Target:
         """Prepare a query at its own resolution."""
         rgb = blurred(query.rgb[None], blur_px)
-        unseen = 1 - torch.from_numpy(query.seen)[None].float()
+        unseen = 1 - torch.from_numpy(query.seen).to(query.device)[None].float()
         seen = 1 - F.max_pool2d(unseen, 5, stride=1, padding=2)
-        return cls(query, blur_px, rgb, seen.to(query.device).view(1, -1, 1))
+        return cls(query, blur_px, rgb, seen.view(1, -1, 1))
 
 
 @dataclass(frozen=True)
@@ -163,10 +167,17 @@ def _gpu_comparison(
     rendering: Rendering, target: Target, level: Level
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `_comparison`; on a GPU that Triton compiles for."""
-    camera = target.query.camera
-    device = rendering.rgb.device
-    kernels = gpu_kernels(device)
+    return gpu_sums(rendering, target, level).totals
+
+
+def gpu_sums(rendering: Rendering, target: Target, level: Level) -> Sums:
+    """Compare what the query's camera sees from poses (P,), (P, H, W), with the query.
+
+    On a GPU that Triton compiles for, see `gpu_kernels`.
+    """
+    kernels = gpu_kernels(rendering.rgb.device)
     assert kernels is not None
+    camera, device = target.query.camera, rendering.rgb.device
     rgb, seen = rendering.rgb, target.seen[0, :, 0]
     if target.blur_px:
         rgb = kernels.blur(rgb, blur_kernel(target.blur_px, device))

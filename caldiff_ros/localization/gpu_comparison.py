@@ -8,6 +8,8 @@ that PyTorch needs for it, each of which costs the host more than it costs the G
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import triton
 import triton.language as tl
@@ -67,6 +69,27 @@ def blur(images: Tensor, kernel: Tensor) -> Tensor:
     return result
 
 
+@dataclass(frozen=True)
+class Sums:
+    """Comparison of renders from poses (P,) with the query, by blocks of pixels.
+
+    Attributes:
+        products: J^T W J and, as a seventh column, J^T W r, (P, rows, columns, 8, 8), translation
+            in the camera's frame; the rest is to be ignored.
+        costs: sum of the robust costs, and of what the pixels count, (P, rows, columns, 2).
+    """
+
+    products: Tensor
+    costs: Tensor
+
+    @property
+    def totals(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Curvature (P, 6, 6), J^T W r of each block (P, rows, columns, 6), cost per pixel (P,)."""
+        cost, compared = self.costs.sum((1, 2)).unbind(-1)
+        curvature = self.products.sum((1, 2))[:, :6, :6]
+        return curvature, self.products[..., :6, 6], cost / compared.clamp_min(1)
+
+
 def linearize(
     rendering: tuple[Tensor, Tensor, Tensor],
     query: tuple[Tensor, Tensor],
@@ -74,7 +97,7 @@ def linearize(
     camera: tuple[float, float, float, float],
     numbers: tuple[float, float, float],
     fill: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Sums:
     """Compare renders of poses (P,) with the query, and how that changes with the poses.
 
     Args:
@@ -84,41 +107,23 @@ def linearize(
         camera: fx, fy, cx, cy.
         numbers: robust scale, weight at edges, share of the query in the image gradients.
         fill: kernel that fills depths, (5,).
-
-    Returns:
-        Curvature J^T W J (P, 6, 6), J^T W r of each block of pixels (P, rows, columns, 6),
-        translation in the camera's frame, and the robust cost per pixel (P,).
     """
     rgb, depth, opacity = (values.contiguous() for values in rendering)
     target, seen = (values.contiguous() for values in query)
     P, height, width, _ = rgb.shape
     rows, columns = triton.cdiv(height, BLOCK_PX), triton.cdiv(width, BLOCK_PX)
-    sums = rgb.new_empty(P, rows, columns, 8, 8)
-    costs = rgb.new_empty(P, rows, columns, 2)
+    sums = Sums(rgb.new_empty(P, rows, columns, 8, 8), rgb.new_empty(P, rows, columns, 2))
     is_affine = exposure is not None
     exposure = exposure if is_affine else rgb  # unused then
     _linearize[(P * rows * columns,)](
-        (
-            rgb,
-            depth,
-            opacity,
-            target,
-            seen,
-            rgb if exposure is None else exposure,
-            fill,
-            sums,
-            costs,
-        ),
+        (rgb, depth, opacity, target, seen, exposure, fill, sums.products, sums.costs),
         height,
         width,
         camera,
         numbers,
         IS_AFFINE=is_affine,
     )
-    total = sums.sum((1, 2))
-    cost = costs.sum((1, 2))
-
-    return total[:, :6, :6], sums[..., :6, 6], cost[:, 0] / cost[:, 1].clamp_min(1)
+    return sums
 
 
 @triton.jit

@@ -74,8 +74,8 @@ def rasterize(
     intrinsics, near = camera
     size = intrinsics.width, intrinsics.height
     B = len(T_norm_cam)
-    if B == 0:
-        return means.new_zeros(0, intrinsics.width * intrinsics.height, 5)
+    if B == 0 or len(means) == 0:  # gsplat divides by their number
+        return means.new_zeros(B, intrinsics.width * intrinsics.height, 5)
 
     K, nowhere = _constants(intrinsics, means.device)
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from wall import CAMERA, VIEW, Wall, moved
 
-from caldiff_ros.localization import comparison
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization import comparison, levenberg_marquardt
 from caldiff_ros.localization import query as queries
 from caldiff_ros.localization.comparison import (
     Level,
@@ -153,3 +154,29 @@ def test_without_a_compiler_pytorch_compares(kernels, monkeypatch, caplog):
     assert queries.gpu_kernels(DEVICE) is None
     queries.gpu_kernels.cache_clear()
     assert 'compared by PyTorch: Triton is of no use here (no C compiler)' in caplog.text
+
+
+def test_the_gpu_takes_the_steps_that_the_cpu_does(scene, kernels):
+    """Some of the poses arrive early, and some start where nothing of the wall is seen."""
+    field, true, query = scene
+    start = Pose.cat([true, moved(true, 0.03, 4, seed=2, n=3), moved(true, 2.0, 90, seed=0, n=1)])
+    level = replace(LEVEL, blur_px=0.8, mean_gradient=False)
+    expected = levenberg_marquardt.align_level(field, query, start, level)
+    there = replace(query, device=DEVICE)
+    aligned = levenberg_marquardt._align_on_gpu(
+        OnDevice(field), there, start.to(DEVICE), level, lambda step, poses: None
+    )
+    poses = aligned.T_norm_cam.to('cpu')
+    assert float(poses.translation_error(expected.T_norm_cam).max()) < 1e-4
+    assert float(poses.rotation_error_deg(expected.T_norm_cam).max()) < 0.02
+    assert torch.allclose(aligned.cost.cpu(), expected.cost, rtol=1e-3, atol=1e-7)
+
+
+class OnDevice:
+    """A field of the CPU whose images are on another device."""
+
+    def __init__(self, field):
+        self._field = field
+
+    def render(self, poses, camera):
+        return on(DEVICE, self._field.render(poses.to('cpu'), camera))

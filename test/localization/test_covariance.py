@@ -12,13 +12,14 @@ import wall
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.alignment import AlignmentConfig, align_level
+from caldiff_ros.localization.alignment import AlignmentConfig
 from caldiff_ros.localization.correctness import nees
 from caldiff_ros.localization.covariance import (
     covariance_in_map,
     curvature_covariance,
     spread_covariance,
 )
+from caldiff_ros.localization.levenberg_marquardt import align_level
 
 
 @pytest.mark.parametrize('patch_px', [1, 6], ids=['pixel noise', 'patchy noise'])

@@ -12,9 +12,10 @@ from wall import CAMERA, Wall, moved, photograph
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization import matching
-from caldiff_ros.localization.alignment import AlignmentConfig, align, align_level
+from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.comparison import Level
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
+from caldiff_ros.localization.levenberg_marquardt import align_level
 from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
 
 LEVEL = Level(
