@@ -28,6 +28,7 @@ CALIBRATION = Calibration(
     error=Logistic(2 * math.log(0.005), 2.0),
     similarity=Logistic(20.0, 0.0),
     covariance_scale=3.0,
+    matching_scale=20.0,
     right_error=(0.0005, 0.001, 0.002),
     wrong_error=(0.01, 0.02, 0.05),
     right_similarity=(0.8, 0.9, 0.95),

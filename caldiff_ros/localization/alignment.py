@@ -88,6 +88,11 @@ class AlignmentConfig:
         """The same with other numbers of hypotheses that go on."""
         return replace(self, survivors=survivors)
 
+    def finer(self, longer_side: int) -> AlignmentConfig:
+        """The levels from a size on, for a single pose that is nearly right."""
+        levels = tuple(level for level in self.levels if level.longer_side >= longer_side)
+        return replace(self, levels=levels, survivors=(1,) * (len(levels) - 1))
+
     def select_survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""
         distinct = SelectionConfig(

@@ -17,11 +17,9 @@ from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.selection import SelectionConfig, near, select
+from caldiff_ros.localization.selection import SAME_PLACE, SelectionConfig, near, select
 from caldiff_ros.localization.stages import Refined
 
-#: Poses nearer than this (normalized units, and degrees) are one answer.
-_SAME_PLACE = (0.05, 10.0)
 #: Confidence from which a pose is rather right than wrong.
 _LIKELY = 0.5
 
@@ -66,7 +64,7 @@ def _distinct(refined: Refined, run: Run) -> list[Hypothesis]:
     """The refined poses without those that are near a better one."""
     poses = refined.T_norm_cam
     evidence = refined.evidence
-    distance, angle_deg = _SAME_PLACE
+    distance, angle_deg = SAME_PLACE
     distinct = SelectionConfig(count=len(poses), min_distance=distance, min_angle_deg=angle_deg)
     kept = select(poses, evidence.error, distinct)
     matrices, evidence = run.map.to_map(poses[kept]), evidence[kept]
@@ -83,10 +81,10 @@ def _covariance(refined: Refined, query: Query, run: Run) -> np.ndarray:
     poses = refined.T_norm_cam
     best = refined.T_norm_cam[0]
     scale = run.map.calibration.covariance_scale
-    here = near(poses, best, *_SAME_PLACE)
+    here = near(poses, best, *SAME_PLACE)
     n_observations = query.seen.sum() / (BLOCK_PX**2 * max(scale, 1.0))
     spread = spread_covariance(poses[here], refined.evidence.error[here], n_observations)
-    covariance = covariance_in_map(scale * refined.covariance + spread, best, run.map.unit)
+    covariance = covariance_in_map(refined.covariance + spread, best, run.map.unit)
     turn = torch.eye(6).double()
     turn[:3, :3] = turn[3:, 3:] = torch.as_tensor(run.map.T_map_scene[:3, :3])
 

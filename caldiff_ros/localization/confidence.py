@@ -26,6 +26,8 @@ _WINDOW_PX, _STRIDE_PX = 9, 3
 _NOISE = 1e-4
 #: Logit of what cannot be known.
 _NOTHING_IS_SURE = -50.0
+#: `Calibration.matching_scale` where it was not measured.
+USUAL_MATCHING_SCALE = 30.0
 #: With fewer right poses than this nothing says what a right answer looks like.
 FEWEST_RIGHT = 3
 
@@ -146,6 +148,7 @@ class Calibration:
         error: how sure a mean squared error makes, from minus its logarithm.
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
+        matching_scale: the same of the covariance of matches, see `Matched`.
         right_error, wrong_error: 5th, 50th and 95th percentile of the mean squared errors of
             right poses and of the most deceptive wrong ones; for people who look. None
             without any right ones.
@@ -157,6 +160,7 @@ class Calibration:
     error: Logistic
     similarity: Logistic
     covariance_scale: float
+    matching_scale: float
     right_error: Percentiles | None
     wrong_error: Percentiles
     right_similarity: Percentiles | None
@@ -167,9 +171,13 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls, right: Evidence, wrong: Evidence, covariance_scale: float, image: ImageQuality
+        cls,
+        right: Evidence,
+        wrong: Evidence,
+        scales: tuple[float, float],
+        image: ImageQuality,
     ) -> Calibration:
-        """From the evidence for right poses (R,) and for wrong ones (W,)."""
+        """From the evidence for right poses (R,) and for wrong ones (W,), and the scales."""
         errors, similarities = (
             [getattr(evidence, name).double().cpu().numpy() for evidence in (right, wrong)]
             for name in ('squared_error', 'similarity')
@@ -177,7 +185,8 @@ class Calibration:
         return cls(
             error=Logistic.fit(*map(_closeness, errors)),
             similarity=Logistic.fit(*map(_likeness, similarities)),
-            covariance_scale=covariance_scale,
+            covariance_scale=scales[0],
+            matching_scale=scales[1],
             right_error=_percentiles(errors[0]) if len(errors[0]) else None,
             wrong_error=_percentiles(errors[1]),
             right_similarity=_percentiles(similarities[0]) if len(similarities[0]) else None,
@@ -190,6 +199,8 @@ class Calibration:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Calibration:
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""
+        # maps were made before matches were calibrated
+        content = {'matching_scale': USUAL_MATCHING_SCALE} | content
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content.items()

@@ -40,6 +40,20 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
     return H_inv @ (blocks @ blocks.T + nothing**2 * torch.eye(6).double()) @ H_inv.T
 
 
+def fuse(a: Pose, covariance_a: Tensor, b: Pose, covariance_b: Tensor) -> tuple[Pose, Tensor]:
+    """Two estimates of a pose, (1,), each weighed by its information, and the covariance of that.
+
+    Their errors are taken to be independent.
+    """
+    information_a, information_b = map(torch.linalg.inv, (covariance_a, covariance_b))
+    covariance = torch.linalg.inv(information_a + information_b)
+    b = b.to('cpu', torch.float64)
+    to_a = b.offset_to(a.to('cpu', torch.float64))[0]
+    pose = b.retract((covariance @ information_a @ to_a)[None])
+
+    return pose.to(a.t), covariance
+
+
 def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:
     """Scatter of poses (P,) about the first of them, each as likely as its error says.
 

@@ -1,79 +1,170 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Render, match, PnP: reaches the query from where direct alignment does not."""
+"""Render, match, PnP, and again from there: reaches the query from where alignment does not.
+
+A render from a better pose looks more like the query and matches better, so it pays to repeat.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
-from caldiff_ros.geometry import Pose
+from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization.features import FeatureConfig, Features, detect, match
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField
+from caldiff_ros.nerf.field import RadianceField, Rendering
+from caldiff_ros.parallel import in_parallel
+
+#: Least standard deviation of a keypoint's place, in pixels: few inliers may agree by chance.
+_LEAST_NOISE_PX = 0.3
+#: How often the pose is solved for all its inliers, and these are collected anew.
+_COLLECTIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingConfig:
-    """SIFT between query and render, then PnP-RANSAC on the depth of the render."""
+    """Features matched between query and render, then PnP-RANSAC on the depth of the render."""
 
-    longer_side: int = 400
-    """Both images are enlarged to this before SIFT: keypoints of small images sit near the pixel
-    limit."""
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    """Of both images."""
     ratio: float = 0.85
     """A match must be this much nearer than the second nearest."""
+    near_ratio: float = 0.9
+    """The same from the second round on, where only features near each other are compared."""
+    window: float = 0.06
+    """What is near from the second round on, as a share of the longer side."""
+    rounds: int = 4
+    """Most renders from one starting pose."""
+    least_gain: float = 1.02
+    """A round that multiplies the inliers by less is the last."""
     threshold_px: float = 1.5
     """Reprojection error of an inlier, in pixels of the map's camera."""
     min_inliers: int = 8
     """Fewer make no pose."""
-    contrast_threshold: float = 0.01
-    """SIFT's: lower than its default, as renders are smooth."""
-    ransac_iterations: int = 300
+    ransac_iterations: int = 500
     """Most samples that RANSAC draws."""
     ransac_confidence: float = 0.999
     """Probability of a sample without outliers at which RANSAC stops."""
     min_opacity: float = 0.9
     """Keypoints of the render where it is less opaque have no depth."""
+    always_from: int = 240
+    """Longer side of the images from which what is trusted already is matched as well: smaller ones
+    have few features, which tell less than their pixels do."""
+    most_poses: int = 2
+    """Poses that are aligned after matching, those with the most inliers."""
+    aligned_from: int = 100
+    """Coarser levels would only lead away from matched poses."""
 
 
-_Features = tuple[np.ndarray, np.ndarray | None]
+@dataclass(frozen=True)
+class Matched:
+    """A pose that matches agree on.
+
+    Attributes:
+        T_norm_cam: the pose, (1,), on the CPU.
+        inliers: how many matches agree.
+        covariance: as if their errors were independent, in the parameters of `Pose.retract`,
+            float64 (6, 6).
+    """
+
+    T_norm_cam: Pose
+    inliers: int
+    covariance: Tensor
 
 
-def _features(image: np.ndarray, config: MatchingConfig) -> _Features:
-    """SIFT of uint8 RGB (H, W, 3): continuous image coordinates (N, 2), descriptors (N, 128)."""
-    scale = config.longer_side / max(image.shape[:2])
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+def match_and_solve_pnp(
+    field: RadianceField, query: Query, poses: Pose, config: MatchingConfig
+) -> list[Matched]:
+    """What matching finds from ``poses`` (P,), most inliers first; nothing where it fails."""
+    features = detect(query.image, config.features)
 
-    if scale > 1:
-        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    else:
-        scale = 1.0
+    # 1. From all poses
+    firsts = _round(field, query, features, poses, config=config, window_px=None)
+    found = sorted((m for m in firsts if m is not None), key=lambda m: -m.inliers)
+    if not found:
+        return []
 
-    sift = cv2.SIFT.create(contrastThreshold=config.contrast_threshold)
-    keypoints, descriptors = sift.detectAndCompute(gray, None)
-    points = np.array([keypoint.pt for keypoint in keypoints]).reshape(-1, 2)
+    # 2. From the best of them again, until it stands still: the others were farther away
+    best, *others = found
+    window_px = config.window * max(query.camera.width, query.camera.height)
+    for _ in range(config.rounds - 1):
+        [again] = _round(
+            field,
+            query,
+            features,
+            best.T_norm_cam.to(query.device),
+            config=config,
+            window_px=window_px,
+        )
+        if again is None or again.inliers < best.inliers:
+            break
 
-    return (points + 0.5) / scale, descriptors
+        gain = again.inliers / best.inliers
+        best = again
+        if gain < config.least_gain:
+            break
+
+    return [best, *others]
 
 
-def _matches(a: _Features, b: _Features, ratio: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points (M, 2) of a and of b that belong together."""
-    if a[1] is None or b[1] is None or len(b[1]) < 2:
-        return np.empty((0, 2)), np.empty((0, 2))
+def _round(
+    field: RadianceField,
+    query: Query,
+    features: Features,
+    poses: Pose,
+    config: MatchingConfig,
+    window_px: float | None,
+) -> Sequence[Matched | None]:
+    """Render from poses (P,), match, solve."""
+    out = field.render(poses, query.camera)
+    images = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    ratio = config.ratio if window_px is None else config.near_ratio
 
-    pairs = cv2.BFMatcher().knnMatch(a[1], b[1], k=2)
-    good = [first for first, second in pairs if first.distance < ratio * second.distance]
-    return a[0][[m.queryIdx for m in good]], b[0][[m.trainIdx for m in good]]
+    def solve(i: int) -> Matched | None:
+        # 1. Match
+        of_render = detect(images[i], config.features)
+        in_query, in_render = match(features, of_render, ratio, window_px)
+        uv = features.uv[in_query]
+
+        # 2. Lift the keypoints of the render by its depth
+        points, solid = _lifted(of_render.uv[in_render], out[i : i + 1], query.camera, config)
+        points = poses[i].to('cpu', torch.float64).transform(torch.from_numpy(points)).numpy()
+
+        # 3. Solve for the pose
+        return _pnp(points, uv[solid], query.camera, config)
+
+    return in_parallel(solve, [(i,) for i in range(len(poses))], torch.get_num_threads())
 
 
-def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfig) -> Pose | None:
-    """T_norm_cam, (1,), of the camera that sees points (M, 3) at uv (M, 2)."""
+def _lifted(
+    uv: np.ndarray, out: Rendering, camera: Camera, config: MatchingConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points (S, 3) in the camera's frame of keypoints (M, 2), and which have one, bool (M,)."""
+    u = np.floor(uv[:, 0]).astype(int).clip(0, camera.width - 1)
+    v = np.floor(uv[:, 1]).astype(int).clip(0, camera.height - 1)
+    solid = out.opacity[0].cpu().numpy()[v, u] > config.min_opacity
+    u, v, uv = u[solid], v[solid], uv[solid]
+    depth = out.depth[0].cpu().numpy()[v, u].astype(np.float64)
+    # the depth is that of the pixel, but the keypoint is not at its centre
+    x = (uv - [camera.cx, camera.cy]) / [camera.fx, camera.fy]
+
+    return np.column_stack([x * depth[:, None], depth]), solid
+
+
+def _pnp(
+    points: np.ndarray, uv: np.ndarray, camera: Camera, config: MatchingConfig
+) -> Matched | None:
+    """From which pose a camera sees points (M, 3), normalized coordinates, at uv (M, 2)."""
     if len(points) < config.min_inliers:
         return None
 
-    K = query.camera.matrix()
+    K = camera.matrix()
     try:
         found, rotvec, t, inliers = cv2.solvePnPRansac(
             points,
@@ -91,53 +182,50 @@ def _pnp(points: np.ndarray, uv: np.ndarray, query: Query, config: MatchingConfi
     if not found or inliers is None or len(inliers) < config.min_inliers:
         return None
 
-    rows = inliers[:, 0]
-    rotvec, t = cv2.solvePnPRefineLM(points[rows], uv[rows], K, None, rotvec, t)
-    T_cam_norm = Pose(
-        torch.from_numpy(cv2.Rodrigues(rotvec)[0]).float(), torch.from_numpy(t[:, 0]).float()
-    )
+    chosen = np.isin(np.arange(len(points)), inliers)
+    for _ in range(_COLLECTIONS):
+        # those of RANSAC are the inliers of a few noisy points
+        rotvec, t = cv2.solvePnPRefineLM(points[chosen], uv[chosen], K, None, rotvec, t)
+        T_cam_norm = Pose.from_matrix(np.column_stack([cv2.Rodrigues(rotvec)[0], t]))
+        seen = T_cam_norm.transform(torch.from_numpy(points)).numpy()
+        distance = np.linalg.norm(_projected(seen, camera) - uv, axis=1)
+        chosen = (seen[:, 2] > 0) & (distance < config.threshold_px)
+        if chosen.sum() < config.min_inliers:
+            return None
+
     pose = T_cam_norm.inverse()
+    covariance = _covariance(seen[chosen], uv[chosen], pose.R.numpy(), camera)
+    return Matched(Pose(pose.R[None].float(), pose.t[None].float()), int(chosen.sum()), covariance)
 
-    return Pose(pose.R[None], pose.t[None])
+
+def _projected(seen: np.ndarray, camera: Camera) -> np.ndarray:
+    """Where points (M, 3) of the camera's frame are seen, (M, 2); anywhere if behind it."""
+    depth = np.where(seen[:, 2:] > 0, seen[:, 2:], 1.0)
+    return seen[:, :2] / depth * [camera.fx, camera.fy] + [camera.cx, camera.cy]
 
 
-def match_and_solve_pnp(
-    field: RadianceField, query: Query, poses: Pose, config: MatchingConfig
-) -> list[Pose]:
-    """Poses, (1,) each, that PnP finds from renders at ``poses`` (P,), where matching succeeds."""
-    out = field.render(poses, query.camera)
-    images = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    depth = out.depth.cpu().numpy()
-    opacity = out.opacity.cpu().numpy()
-    height = query.camera.height
-    width = query.camera.width
-    directions = query.directions.cpu().view(height, width, 3).numpy()
-    query_features = _features(query.image, config)
-    found = []
+def _covariance(seen: np.ndarray, uv: np.ndarray, R: np.ndarray, camera: Camera) -> Tensor:
+    """Of the pose that sees points (M, 3), in the camera's frame, at uv (M, 2)."""
+    x, y, z = seen.T
+    zero = np.zeros_like(z)
+    by_point = np.stack(
+        [
+            np.stack([camera.fx / z, zero, -camera.fx * x / z**2], axis=-1),
+            np.stack([zero, camera.fy / z, -camera.fy * y / z**2], axis=-1),
+        ],
+        axis=1,
+    )
+    # a shift in the map's axes, and a turn about the camera's: x -> x - R^T d + x cross w
+    cross = np.stack(
+        [
+            np.stack([zero, -z, y], axis=-1),
+            np.stack([z, zero, -x], axis=-1),
+            np.stack([-y, x, zero], axis=-1),
+        ],
+        axis=1,
+    )
+    J = np.concatenate([by_point @ -R.T, by_point @ cross], axis=2).reshape(-1, 6)
+    noise_px = max(np.sqrt(((_projected(seen, camera) - uv) ** 2).mean()), _LEAST_NOISE_PX)
+    information = torch.from_numpy(J.T @ J / noise_px**2)
 
-    for i in range(len(poses)):
-        # 1. Match
-        render_features = _features(images[i], config)
-        uv_query, uv_render = _matches(query_features, render_features, config.ratio)
-
-        # 2. Lift the keypoints of the render by its depth
-        u, v = np.floor(uv_render).astype(int).T if len(uv_render) else np.empty((2, 0), int)
-        u = u.clip(0, width - 1)
-        v = v.clip(0, height - 1)
-        solid = opacity[i, v, u] > config.min_opacity
-        u = u[solid]
-        v = v[solid]
-
-        # the depth is that of the pixel, but the keypoint is not at its centre
-        offset = uv_render[solid] - np.stack([u + 0.5, v + 0.5], axis=-1)
-        rays = directions[v, u].copy()
-        rays[:, :2] += offset / (query.camera.fx, query.camera.fy)
-        points_cam = torch.from_numpy(rays * depth[i, v, u][:, None]).float()
-        points = poses[i].to('cpu').transform(points_cam).double().numpy()
-
-        # 3. Solve for the pose
-        pose = _pnp(points, uv_query[solid].astype(np.float64), query, config)
-        if pose is not None:
-            found.append(pose.to(query.device))
-
-    return found
+    return torch.linalg.inv(information + 1e-9 * torch.eye(6).double())

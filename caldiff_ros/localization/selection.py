@@ -11,6 +11,9 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Pose
 
+#: Poses nearer than this (normalized units, and degrees) are one answer.
+SAME_PLACE = (0.05, 10.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionConfig:

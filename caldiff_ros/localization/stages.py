@@ -15,7 +15,7 @@ from caldiff_ros.diffusion.vectors import pose_vectors, poses_of
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.confidence import Evidence
-from caldiff_ros.localization.covariance import curvature_covariance
+from caldiff_ros.localization.covariance import curvature_covariance, fuse
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.masks import seen_through, shown_pixels
 from caldiff_ros.localization.matching import match_and_solve_pnp
@@ -24,8 +24,7 @@ from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.selection import select
-from caldiff_ros.nerf.field import Rendering
+from caldiff_ros.localization.selection import SAME_PLACE, near, select
 
 #: Steps of the refinement from one that observers see to the next.
 _SHOWN_EVERY = 10
@@ -38,8 +37,7 @@ class Refined:
     Attributes:
         T_norm_cam: poses (B,).
         evidence: how well each explains the whole image, (B,).
-        covariance: of the best pose, see `curvature_covariance`; to be scaled by the map's
-            calibration.
+        covariance: of the best pose, in the parameters of `Pose.retract`, (6, 6) float64.
     """
 
     T_norm_cam: Pose
@@ -161,22 +159,74 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 
     rendering = run.field.render(refined, query.camera)
     evidence = Evidence.of(rendering, query)
+    covariances: dict[int, Tensor] = {}
 
-    alignment = config.refinement if isinstance(config.refinement, AlignmentConfig) else None
-    if alignment and config.matching and not _any_trusted(evidence, config, run):
-        matched = match_and_solve_pnp(run.field, query, poses, config.matching)
-        if matched:
-            further = _refine_aligned(Pose.cat(matched), query, alignment, config=config, run=run)
-            refined = Pose.cat([refined, further])
-            rendering = Rendering.cat([rendering, run.field.render(further, query.camera)])
+    if isinstance(config.refinement, AlignmentConfig) and config.matching:
+        trusted = _any_trusted(evidence, config, run)
+        longer_side = max(query.camera.width, query.camera.height)
+        if not trusted or longer_side >= config.matching.always_from:
+            # what is trusted is in its place, and only to be made exact
+            best = refined[evidence.error.argmin()[None]]
+            starts = best if trusted else Pose.cat([best, poses])
+            found = refine_by_matches(starts, query, config, run)
+            apart = ~_near_any(refined, [pose for pose, _ in found])
+            refined = Pose.cat([*(pose for pose, _ in found), refined[apart]])
+            covariances = {i: covariance for i, (_, covariance) in enumerate(found)}
+            rendering = run.field.render(refined, query.camera)
             evidence = Evidence.of(rendering, query)
 
     order = evidence.error.argsort(stable=True)
     refined, evidence = refined[order], evidence[order]
     run.notify('refinement', 2, 2, T_norm_cam=refined, errors=evidence.error)
-    covariance = curvature_covariance(rendering[order[:1]], query, refined[:1])
+    covariance = covariances.get(int(order[0]))
+    if covariance is None:
+        scale = run.map.calibration.covariance_scale
+        covariance = scale * curvature_covariance(rendering[order[:1]], query, refined[:1])
 
     return Refined(refined, evidence, covariance)
+
+
+def refine_by_matches(
+    starts: Pose, query: Query, config: LocalizerConfig, run: Run
+) -> list[tuple[Pose, Tensor]]:
+    """Poses, (1,), and their covariances, from matches of features and the photometric error.
+
+    Each is weighed by its information: where walls are bare the photometric error knows more, and
+    where the field is weak the matches do.
+    """
+    matching, alignment = config.matching, config.refinement
+    assert matching is not None and isinstance(alignment, AlignmentConfig)
+    calibration = run.map.calibration
+    fused: list[tuple[Pose, Tensor]] = []
+    found = match_and_solve_pnp(run.field, query, starts, matching)
+
+    for matched in found:
+        if len(fused) == matching.most_poses:
+            break
+        pose = matched.T_norm_cam.to(query.device)
+        if bool(_near_any(pose, [other for other, _ in fused])[0]):
+            continue
+
+        aligned = align(run.field, query, pose, config=alignment.finer(matching.aligned_from))
+        photometric = aligned.T_norm_cam[:1]
+        rendering = run.field.render(photometric, query.camera)
+        covariance = calibration.covariance_scale * curvature_covariance(
+            rendering, query, photometric
+        )
+        if bool(near(photometric, pose[0], *SAME_PLACE)[0]):
+            of_matches = calibration.matching_scale * matched.covariance
+            photometric, covariance = fuse(photometric, covariance, pose, of_matches)
+        fused.append((photometric, covariance))
+
+    return fused
+
+
+def _near_any(poses: Pose, others: list[Pose]) -> Tensor:
+    """Which of poses (P,) are in the place of one of others, (1,) each, bool (P,)."""
+    found = torch.zeros(len(poses), dtype=torch.bool, device=poses.t.device)
+    for other in others:
+        found |= near(poses, other[0], *SAME_PLACE)
+    return found
 
 
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:

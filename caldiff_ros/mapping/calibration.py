@@ -14,10 +14,16 @@ from caldiff_ros.diffusion.vectors import poses_of
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, align
-from caldiff_ros.localization.confidence import FEWEST_RIGHT, Calibration, Evidence
+from caldiff_ros.localization.confidence import (
+    FEWEST_RIGHT,
+    USUAL_MATCHING_SCALE,
+    Calibration,
+    Evidence,
+)
 from caldiff_ros.localization.correctness import is_wrong, nees
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.image_quality import ImageQuality
+from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.selection import SelectionConfig, select
@@ -89,7 +95,8 @@ def calibrate(
     true = held_out.T_norm_cam.to(field.aabb.device)
     right: list[Evidence] = []
     wrong: list[Evidence] = []
-    nees_values: list[float] = []
+    nees_aligned: list[float] = []
+    nees_matched: list[float] = []
 
     for i, query in enumerate(queries_of(held_out, field)):
         # 1. Right: refined from near the truth
@@ -102,8 +109,10 @@ def calibrate(
             rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
             covariance = curvature_covariance(rendering, query, found)
-            error = found[0].to('cpu', torch.float64).offset_to(truth[0].to('cpu', torch.float64))
-            nees_values.append(nees(error, covariance))
+            nees_aligned.append(_nees(found, truth, covariance))
+            for matched in match_and_solve_pnp(field, query, starts[:1], MatchingConfig()):
+                if not is_wrong(matched.T_norm_cam, truth[0].to('cpu'))[0]:
+                    nees_matched.append(_nees(matched.T_norm_cam, truth, matched.covariance))
 
         # 2. Wrong: the most deceptive of random poses
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
@@ -121,10 +130,19 @@ def calibrate(
         wrong.append(Evidence.of(field.render(deceived, query.camera), nowhere))
         context.progress('calibration', i + 1, len(held_out))
 
-    scale = covariance_scale(np.array(nees_values)) if right else 1.0
+    scale = covariance_scale(np.array(nees_aligned)) if right else 1.0
+    matching_scale = USUAL_MATCHING_SCALE
+    if len(nees_matched) >= FEWEST_RIGHT:
+        matching_scale = covariance_scale(np.array(nees_matched))
     all_wrong = Evidence.cat(wrong)
     all_right = Evidence.cat(right) if right else all_wrong[:0]
-    return Calibration.fit(all_right, all_wrong, scale, quality)
+    return Calibration.fit(all_right, all_wrong, (scale, matching_scale), quality)
+
+
+def _nees(found: Pose, truth: Pose, covariance: Tensor) -> float:
+    """Of a pose, (1,), whose truth, (1,), is known, see `nees`."""
+    error = found[0].to('cpu', torch.float64).offset_to(truth[0].to('cpu', torch.float64))
+    return nees(error, covariance)
 
 
 def check_agreement(calibration: Calibration, held_out: int, psnr_db: float) -> None:

@@ -92,10 +92,10 @@ def test_the_covariance_is_scaled_and_turned_into_the_map():
     true = ring(8)[2:3]
     query = photograph(place.field, true, CAMERA)
     config = replace(configuration('fast'), matching=None)
-    # one pose, so that nothing comes from the spread of several
-    refined = refine(true, query, config, Run(place, torch.Generator().manual_seed(0)))
 
     def covariance() -> np.ndarray:
+        # one pose, so that nothing comes from the spread of several
+        refined = refine(true, query, config, Run(place, torch.Generator().manual_seed(0)))
         return conclude(refined, query, config, Run(place, torch.Generator())).covariance
 
     before = covariance()

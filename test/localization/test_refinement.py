@@ -7,16 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from wall import CAMERA, Wall, moved, photograph
+from wall import Wall, moved
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import matching
 from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.comparison import Level
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.levenberg_marquardt import align_level
-from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
 
 LEVEL = Level(
     longer_side=100,
@@ -134,11 +132,6 @@ def test_copies_do_not_crowd_out_another_place(scene):
         assert len(align(field, query, starts, config, ratio).cost) == n
 
 
-def test_matches_of_one_and_the_same_point_make_no_pose(scene):
-    _, _, query = scene
-    assert matching._pnp(np.zeros((20, 3)), np.zeros((20, 2)), query, MatchingConfig()) is None
-
-
 def inverse_problem(field, query) -> InverseProblem:
     return InverseProblem(
         field=field,
@@ -175,24 +168,6 @@ def test_inerf_moves_along_the_gradient_of_equation_5(scene):
         minus = query.mean_squared_difference(field, pose.retract(-step), pixels)
         numeric = float(plus - minus) / (2 * eps)
         assert float(delta.grad[0, k]) == pytest.approx(numeric, rel=0.05, abs=2e-3)
-
-
-def test_leap_finds_the_pose_from_far_away(scene):
-    field, true, query = scene
-    start = moved(true, 0.08, 15, seed=5, n=2)
-    found = match_and_solve_pnp(field, query, start, MatchingConfig())
-    assert len(found) == 2
-    for pose in found:
-        assert float(pose.translation_error(true)[0]) < 0.01
-        assert float(pose.rotation_error_deg(true)[0]) < 1.0
-
-
-def test_leap_finds_nothing_where_there_is_nothing(scene):
-    field, true, query = scene
-    blank = type(query)(np.full_like(query.image, 127), query.seen, query.camera, query.device)
-    assert match_and_solve_pnp(field, blank, true, MatchingConfig()) == []
-    other = photograph(Wall(seed=9), true, CAMERA)
-    assert match_and_solve_pnp(field, other, true, MatchingConfig()) == []
 
 
 def test_inerf_of_a_field_without_gradients_is_refused(scene):

@@ -1,0 +1,111 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Render, match, PnP, and how sure that makes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from wall import CAMERA, VIEW, Wall, moved, photograph
+
+from caldiff_ros.geometry import Pose
+from caldiff_ros.localization import matching
+from caldiff_ros.localization.correctness import nees
+from caldiff_ros.localization.covariance import fuse
+from caldiff_ros.localization.features import FeatureConfig, Features, detect, match
+from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
+
+CONFIG = MatchingConfig()
+
+
+def test_matching_finds_the_pose_from_far_away(scene):
+    field, true, query = scene
+    start = moved(true, 0.08, 15, seed=5, n=2)
+    found = match_and_solve_pnp(field, query, start, CONFIG)
+    assert found
+    for matched in found:
+        assert float(matched.T_norm_cam.translation_error(true)[0]) < 0.01
+        assert float(matched.T_norm_cam.rotation_error_deg(true)[0]) < 1.0
+
+
+def test_another_round_finds_more(scene):
+    """A render from a better pose matches better."""
+    field, true, query = scene
+    start = moved(true, 0.08, 20, seed=1)
+    [first] = match_and_solve_pnp(field, query, start, replace(CONFIG, rounds=1))
+    [last] = match_and_solve_pnp(field, query, start, CONFIG)
+    assert last.inliers > first.inliers
+    errors = [float(found.T_norm_cam.translation_error(true)[0]) for found in (first, last)]
+    assert errors[1] < errors[0]
+
+
+def test_nothing_is_found_where_there_is_nothing(scene):
+    field, true, query = scene
+    blank = type(query)(np.full_like(query.image, 127), query.seen, query.camera, query.device)
+    assert match_and_solve_pnp(field, blank, true, CONFIG) == []
+    other = photograph(Wall(seed=9), true, CAMERA)
+    assert match_and_solve_pnp(field, other, true, CONFIG) == []
+
+
+def test_matches_of_one_and_the_same_point_make_no_pose():
+    assert matching._pnp(np.zeros((20, 3)), np.zeros((20, 2)), CAMERA, CONFIG) is None
+
+
+def projected(points: np.ndarray, pose: Pose) -> np.ndarray:
+    seen = pose.inverse().to(torch.float64).transform(torch.from_numpy(points)[:, None])[:, 0]
+    return (seen[:, :2] / seen[:, 2:]).numpy() * [CAMERA.fx, CAMERA.fy] + [CAMERA.cx, CAMERA.cy]
+
+
+def test_the_covariance_is_that_of_many_noisy_trials():
+    random = np.random.default_rng(0)
+    depth = random.uniform(0.5, 3, 80)
+    x, y = random.uniform(-0.4, 0.4, (2, 80))
+    seen = torch.from_numpy(np.column_stack([x * depth, y * depth, depth]))
+    points = VIEW[0].to(torch.float64).transform(seen).numpy()
+    uv = projected(points, VIEW)
+    values = []
+    for _ in range(100):
+        found = matching._pnp(points, uv + random.normal(0, 0.5, uv.shape), CAMERA, CONFIG)
+        error = found.T_norm_cam[0].to(torch.float64).offset_to(VIEW[0].to(torch.float64))
+        values.append(nees(error, found.covariance))
+    # 6 on average, with a standard deviation of sqrt(12 / 100); RANSAC leaves some inliers out,
+    # and the noise is measured on the others
+    assert np.mean(values) == pytest.approx(6, abs=2)
+
+
+def test_matches_are_mutual_distinct_and_near():
+    eye = np.eye(128, dtype=np.float32)
+    a = Features(np.array([[10.0, 10], [50, 50], [90, 20]]), eye[:3])
+    b = Features(np.array([[12.0, 10], [80, 80], [91, 20]]), eye[:3])
+    for window_px, expected in ((None, [0, 1, 2]), (5.0, [0, 2])):
+        of_a, of_b = match(a, b, 0.8, window_px)
+        assert of_a.tolist() == of_b.tolist() == expected
+    # two that look alike are no match, unless one of them is too far away to be meant
+    twice = Features(np.vstack([b.uv, [[60.0, 60]]]), np.vstack([b.descriptors, eye[:1]]))
+    assert match(a, twice, 0.8)[0].tolist() == [1, 2]
+    assert match(a, twice, 0.8, window_px=20.0)[0].tolist() == [0, 2]
+    assert len(match(a, Features(b.uv[:1], b.descriptors[:1]), 0.8)[0]) == 0
+
+
+def test_keypoints_of_a_larger_copy_are_in_the_same_place(scene):
+    _, _, query = scene
+    small = detect(query.image, FeatureConfig(longer_side=1))
+    large = detect(query.image, FeatureConfig(longer_side=400))
+    of_small, of_large = match(small, large, 0.8)
+    assert len(of_small) > 20
+    distance = np.linalg.norm(small.uv[of_small] - large.uv[of_large], axis=1)
+    assert np.median(distance) < 0.3
+    assert np.abs(np.median(small.uv[of_small] - large.uv[of_large], axis=0)).max() < 0.1
+
+
+def test_what_is_known_better_counts_more():
+    """Of two estimates, the one that is sure of a direction decides there."""
+    a, b = VIEW, VIEW.retract(torch.tensor([[0.01, 0.02, 0, 0.01, 0, 0]]))
+    sure_of_x = torch.diag(torch.tensor([1e-8, 1.0, 1, 1, 1, 1])).double()
+    sure_of_y = torch.diag(torch.tensor([1.0, 1e-8, 1, 1, 1, 1])).double()
+    pose, covariance = fuse(a, sure_of_x, b, sure_of_y)
+    offset = a[0].to(torch.float64).offset_to(pose[0].to(torch.float64))
+    assert offset[:2].tolist() == pytest.approx([0.0, 0.02], abs=1e-6)
+    assert float(offset[3]) == pytest.approx(0.005, abs=1e-5)
+    assert covariance.diagonal().tolist() == pytest.approx([1e-8, 1e-8] + [0.5] * 4, rel=1e-3)
