@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Features:
-    """Keypoints of an image.
+    """Keypoints of an image, those with the highest contrast first.
 
     Attributes:
         uv: continuous image coordinates, float64 (N, 2).
@@ -55,7 +55,9 @@ def detect(image: np.ndarray, config: FeatureConfig) -> Features:
     if descriptors is None:
         return Features(np.empty((0, 2)), np.empty((0, 128), np.float32))
 
-    uv = (np.array([keypoint.pt for keypoint in keypoints]) + 0.5) / scale
+    order = np.argsort([-keypoint.response for keypoint in keypoints], kind='stable')
+    uv = (np.array([keypoint.pt for keypoint in keypoints])[order] + 0.5) / scale
+    descriptors = descriptors[order]
     total = descriptors.sum(axis=1, keepdims=True)
     return Features(uv, np.sqrt(descriptors / np.maximum(total, 1e-9)))
 

@@ -27,6 +27,7 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization, Pose, checked_pose
 from caldiff_ros.geometry.camera import resample
 from caldiff_ros.localization.confidence import Calibration
+from caldiff_ros.localization.landmarks import Landmarks
 from caldiff_ros.localization.masks import read_mask, write_mask
 from caldiff_ros.nerf.field import RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS
@@ -34,7 +35,7 @@ from caldiff_ros.nerf.kinds import FIELD_KINDS
 FORMAT_VERSION = 2
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
-_MASK = 'mask.png'
+_LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'
 
 
 @dataclass
@@ -54,6 +55,8 @@ class LocalizationMap:
         frame_id: name of the map frame.
         scale: map units (metres) per unit of the training poses.
         T_map_scene: (4, 4), turns the scaled coordinates of the training poses into the map's.
+        landmarks: features of rendered views, which propose poses where the search finds none; None
+            for small images, which have too few.
         mask: pixels of every query that show the place and not the robot, bool (H, W) at any
             resolution of the query's aspect; None for all. In the folder, mask.png is black at the
             others, and may be put there or changed by hand.
@@ -72,6 +75,7 @@ class LocalizationMap:
     frame_id: str = 'map'
     scale: float = 1.0
     T_map_scene: np.ndarray = dataclass_field(default_factory=lambda: np.eye(4))
+    landmarks: Landmarks | None = None
     mask: np.ndarray | None = None
     provenance: dict[str, Any] = dataclass_field(default_factory=dict)
 
@@ -147,7 +151,10 @@ class LocalizationMap:
                 write_mask(partial / _MASK, self.mask)
 
             content = self._content()
-            written = (_FIELD, _DIFFUSION, _CALIBRATION, _CAMERAS)
+            written = [_FIELD, _DIFFUSION, _CALIBRATION, _CAMERAS]
+            if self.landmarks is not None:
+                self.landmarks.save(partial / _LANDMARKS)
+                written.append(_LANDMARKS)
             content['sha256'] = {name: _sha256(partial / name) for name in written}
             (partial / _MAP).write_text(yaml.safe_dump(content, sort_keys=False))
             partial.chmod(0o755)
@@ -218,6 +225,9 @@ class LocalizationMap:
                 frame_id=content['frame_id'],
                 scale=_checked_scale(content['scale'], path / _MAP),
                 T_map_scene=checked_pose(content['T_map_scene'], f'T_map_scene in {path / _MAP}'),
+                landmarks=Landmarks.load(path / _LANDMARKS)
+                if _LANDMARKS in content['sha256']
+                else None,
                 mask=read_mask(path / _MASK) if (path / _MASK).exists() else None,
                 provenance=content['provenance'],
             )

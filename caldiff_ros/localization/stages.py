@@ -15,16 +15,16 @@ from caldiff_ros.diffusion.vectors import pose_vectors, poses_of
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.confidence import Evidence
-from caldiff_ros.localization.covariance import curvature_covariance, fuse
+from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.masks import seen_through, shown_pixels
-from caldiff_ros.localization.matching import match_and_solve_pnp
+from caldiff_ros.localization.match_refinement import refine_by_matches
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.presets import LocalizerConfig
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.selection import SAME_PLACE, near, select
+from caldiff_ros.localization.selection import select
 
 #: Steps of the refinement from one that observers see to the next.
 _SHOWN_EVERY = 10
@@ -165,13 +165,11 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
         trusted = _any_trusted(evidence, config, run)
         longer_side = max(query.camera.width, query.camera.height)
         if not trusted or longer_side >= config.matching.always_from:
+            refined = refined[evidence.error.argsort(stable=True)]
             # what is trusted is in its place, and only to be made exact
-            best = refined[evidence.error.argmin()[None]]
-            starts = best if trusted else Pose.cat([best, poses])
-            found = refine_by_matches(starts, query, config, run)
-            apart = ~_near_any(refined, [pose for pose, _ in found])
-            refined = Pose.cat([*(pose for pose, _ in found), refined[apart]])
-            covariances = {i: covariance for i, (_, covariance) in enumerate(found)}
+            found = refine_by_matches(refined, None if trusted else poses, query, config, run)
+            refined = Pose.cat([*found.poses, *found.unrefuted(refined)])
+            covariances = dict(enumerate(found.covariances))
             rendering = run.field.render(refined, query.camera)
             evidence = Evidence.of(rendering, query)
 
@@ -184,49 +182,6 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
         covariance = scale * curvature_covariance(rendering[order[:1]], query, refined[:1])
 
     return Refined(refined, evidence, covariance)
-
-
-def refine_by_matches(
-    starts: Pose, query: Query, config: LocalizerConfig, run: Run
-) -> list[tuple[Pose, Tensor]]:
-    """Poses, (1,), and their covariances, from matches of features and the photometric error.
-
-    Each is weighed by its information: where walls are bare the photometric error knows more, and
-    where the field is weak the matches do.
-    """
-    matching, alignment = config.matching, config.refinement
-    assert matching is not None and isinstance(alignment, AlignmentConfig)
-    calibration = run.map.calibration
-    fused: list[tuple[Pose, Tensor]] = []
-    found = match_and_solve_pnp(run.field, query, starts, matching)
-
-    for matched in found:
-        if len(fused) == matching.most_poses:
-            break
-        pose = matched.T_norm_cam.to(query.device)
-        if bool(_near_any(pose, [other for other, _ in fused])[0]):
-            continue
-
-        aligned = align(run.field, query, pose, config=alignment.finer(matching.aligned_from))
-        photometric = aligned.T_norm_cam[:1]
-        rendering = run.field.render(photometric, query.camera)
-        covariance = calibration.covariance_scale * curvature_covariance(
-            rendering, query, photometric
-        )
-        if bool(near(photometric, pose[0], *SAME_PLACE)[0]):
-            of_matches = calibration.matching_scale * matched.covariance
-            photometric, covariance = fuse(photometric, covariance, pose, of_matches)
-        fused.append((photometric, covariance))
-
-    return fused
-
-
-def _near_any(poses: Pose, others: list[Pose]) -> Tensor:
-    """Which of poses (P,) are in the place of one of others, (1,) each, bool (P,)."""
-    found = torch.zeros(len(poses), dtype=torch.bool, device=poses.t.device)
-    for other in others:
-        found |= near(poses, other[0], *SAME_PLACE)
-    return found
 
 
 def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:

@@ -34,6 +34,7 @@ from caldiff_ros.mapping.diffusion_training import DiffusionTraining, train_diff
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
 from caldiff_ros.mapping.fields import BakingConfig, BuiltField, build_field
 from caldiff_ros.mapping.gaussian_training import GaussianTraining
+from caldiff_ros.mapping.landmark_views import build_landmarks
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
@@ -124,7 +125,7 @@ def build_map(
         config: see `BUILD_PRESETS`.
         context: seed, device and work folder, in which a stopped build resumes; receives the
             progress of all stages: calibration field, calibration, field, views, features,
-            diffusion.
+            diffusion, landmarks.
         built: the field, if there is one already.
 
     Raises:
@@ -139,6 +140,8 @@ def build_map(
     diffusion = build_diffusion(data, built.field, config, context)
 
     localization_map = _assemble(data, built, diffusion, calibration)
+    cameras = data.views.T_norm_cam
+    localization_map.landmarks = build_landmarks(built.field, cameras, data.camera, context)
     localization_map.provenance = _provenance(data, built, config, context) | held_out
 
     # of the last run, where a build was stopped and resumed

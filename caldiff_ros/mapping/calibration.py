@@ -23,7 +23,7 @@ from caldiff_ros.localization.confidence import (
 from caldiff_ros.localization.correctness import is_wrong, nees
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.image_quality import ImageQuality
-from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
+from caldiff_ros.localization.matching import Matcher, MatchingConfig
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.selection import SelectionConfig, select
@@ -110,7 +110,8 @@ def calibrate(
             right.append(Evidence.of(rendering, query))
             covariance = curvature_covariance(rendering, query, found)
             nees_aligned.append(_nees(found, truth, covariance))
-            for matched in match_and_solve_pnp(field, query, starts[:1], MatchingConfig()):
+            matcher = Matcher(field, query, MatchingConfig())
+            for matched in map(matcher.until_still, matcher.match(starts[:1])):
                 if not is_wrong(matched.T_norm_cam, truth[0].to('cpu'))[0]:
                     nees_matched.append(_nees(matched.T_norm_cam, truth, matched.covariance))
 
