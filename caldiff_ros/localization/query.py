@@ -178,18 +178,36 @@ def fit_exposure(
     contrast: otherwise a flat wrong view could imitate anything.
     """
     given = torch.ones_like(target[:, :1]) if weight is None else weight
-    kernels = gpu_kernels(rgb.device) if rgb.is_cuda else None
+    if rgb.is_cpu:
+        return _compiled_exposure(rgb, target, given)
+
+    kernels = gpu_kernels(rgb.device)
     if kernels is not None:
         return kernels.fit_exposure(rgb, target, given[:, 0]).unbind(1)
 
-    gain, offset = _least_squares_exposure(rgb, target, given[None])
+    return fit_exposure_by_tensors(rgb, target, given)
+
+
+def _compiled_exposure(rgb: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fit_exposure`; on a CPU."""
+    arrays = [values.detach().contiguous().numpy() for values in (rgb, target, weight[:, 0])]
+    exposure = np.ones((2, len(rgb), 3), arrays[0].dtype)
+    parts = [(pose, *arrays[1:], *exposure[:, i]) for i, pose in enumerate(arrays[0])]
+    in_parallel(comparison_kernels.fit_exposure, parts, torch.get_num_threads())
+    gain, offset = torch.from_numpy(exposure)[:, :, None]
+    return gain, offset
+
+
+def fit_exposure_by_tensors(rgb: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """See `fit_exposure`; where nothing can be compiled."""
+    gain, offset = _least_squares_exposure(rgb, target, weight[None])
 
     for _ in range(REWEIGHTINGS):
         exposed = gain * rgb + offset
         clipped = (exposed >= 1) & (target >= WHITE) | (exposed <= 0) & (target <= 1 - WHITE)
         squared = ((exposed.clamp(0, 1) - target) ** 2).sum(-1, keepdim=True)
         robust = robust_weight(squared, ROBUST_SCALE)
-        gain, offset = _least_squares_exposure(rgb, target, given * robust * ~clipped)
+        gain, offset = _least_squares_exposure(rgb, target, weight * robust * ~clipped)
 
     return gain, offset
 
