@@ -45,7 +45,7 @@ def idle_share(process: LocalizerProcess) -> float:
     camera = Driver(period_s=_FAST_PERIOD_S)
     camera.image, camera.info = good_image(), good_info()
     camera.wait_for_node(process)
-    time.sleep(2 + _IDLE_S / 5)  # the picture of the map is drawn, and all have found each other
+    camera.wait(lambda: camera.received['map_points'])  # nothing is drawn any more
     before_s, start_s = process.cpu_s(), time.perf_counter()
     time.sleep(_IDLE_S)
     share = (process.cpu_s() - before_s) / (time.perf_counter() - start_s)

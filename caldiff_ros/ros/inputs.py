@@ -154,7 +154,10 @@ class Inputs:
             callback,
             qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
+            # not those of rclpy as well: Fast DDS reports no other type, and each costs at every image
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=on_incompatible, use_default_callbacks=False
+            ),
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
             raw=raw,
         )
