@@ -154,7 +154,7 @@ class Inputs:
             callback,
             qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
-            # not those of rclpy as well: Fast DDS reports no other type, and each costs at every image
+            # none of rclpy's own: Fast DDS reports no wrong type, and each costs at every image
             event_callbacks=SubscriptionEventCallbacks(
                 incompatible_qos=on_incompatible, use_default_callbacks=False
             ),
