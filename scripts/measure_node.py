@@ -8,7 +8,8 @@ The images are those of the demo, and the map is the shipped one unless another 
 
 Prints how much longer than the localization the service takes, how soon a second request is told
 that the node is busy, how soon a cancelled goal has ended, and the resident memory after a tenth of
-the requests (300 unless given) and after all of them.
+the requests (300 unless given) and after all of them. Before all that, how much of a core the node
+takes while images arrive at 100 Hz and nothing is localized.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from demo_inputs import IMAGES, good_image, good_info  # noqa: E402
 from node_driver import Driver, LocalizerProcess  # noqa: E402
 
 _CANCELLED, _BUSY_PER_GOAL = 10, 3
+_FAST_PERIOD_S, _IDLE_S = 0.01, 10.0
 
 
 def seconds(action) -> float:
@@ -36,6 +38,19 @@ def seconds(action) -> float:
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
+
+
+def idle_share(process: LocalizerProcess) -> float:
+    """Share of a core that the node takes while images only arrive."""
+    camera = Driver(period_s=_FAST_PERIOD_S)
+    camera.image, camera.info = good_image(), good_info()
+    camera.wait_for_node(process)
+    camera.wait(lambda: camera.received['map_points'])  # nothing is drawn any more
+    before_s, start_s = process.cpu_s(), time.perf_counter()
+    time.sleep(_IDLE_S)
+    share = (process.cpu_s() - before_s) / (time.perf_counter() - start_s)
+    camera.close()
+    return share
 
 
 def localized(driver: Driver) -> tuple[float, float]:
@@ -63,6 +78,7 @@ def busy_and_cancelled(driver: Driver, rng: random.Random) -> tuple[list[float],
 def main(n_requests: int = 300, **parameters: str) -> None:
     """Print the figures."""
     process, rng = LocalizerProcess(localize_on_start=False, **parameters), random.Random(0)
+    print(f'idle: {100 * idle_share(process):.1f} % of a core, with images at 100 Hz')
     driver = Driver()
     driver.image, driver.info = good_image(), good_info()
     driver.wait_for_node(process)

@@ -21,8 +21,8 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.msg import Localization
+from caldiff_ros.ros.latched import LATCHED
 from caldiff_ros.ros.lifecycle import present
-from caldiff_ros.ros.outputs import LATCHED
 
 #: Longest wait for a localization, and for a message about one that has ended.
 LOCALIZATION_TIMEOUT_S = 600.0

@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.ros.loaded_map import LoadedMap, map_path
+from caldiff_ros.ros.map_health import map_problem, map_summary, map_values
 
 #: Answers whose latency is kept.
 _KEPT = 200
@@ -79,15 +80,28 @@ class Statistics:
         return values
 
 
+@dataclass(frozen=True)
+class CameraState:
+    """How the images arrive.
+
+    Attributes:
+        problem: why they cannot be localized; empty if they can.
+        values: what is known about them.
+    """
+
+    problem: str
+    values: dict[str, str]
+
+
 def diagnostics(
     header: Header,
     node_name: str,
     state: str,
     loaded_map: LoadedMap | None,
     statistics: Statistics,
-    camera_problem: str,
+    camera: CameraState | None,
 ) -> DiagnosticArray:
-    """The message: one status for the localization, one for the camera.
+    """The message: one status each for the localization, the camera and the map.
 
     Args:
         header: with the time.
@@ -95,14 +109,11 @@ def diagnostics(
         state: label of the lifecycle, such as 'active'.
         loaded_map: None while no map is loaded.
         statistics: of the answers.
-        camera_problem: why images cannot be localized; empty if they can.
+        camera: None while the node is not active.
     """
-    active = state == 'active'
     last = statistics.last
-    inactive = f'the node is {state}'
-
-    if not active:
-        level, message = DiagnosticStatus.STALE, inactive
+    if state != 'active':
+        level, message = DiagnosticStatus.STALE, f'the node is {state}'
     elif last is None:
         level, message = DiagnosticStatus.STALE, 'nothing was localized yet'
     else:
@@ -110,17 +121,28 @@ def diagnostics(
 
     values = {'lifecycle state': state, **_map_values(loaded_map), **statistics.values()}
     localization = _status(f'{node_name}: localization', level, message, values=values)
+    others = [_camera_status(node_name, state, camera), _map_status(node_name, loaded_map)]
+    return DiagnosticArray(header=header, status=[localization, *others])
 
-    if not active:
-        camera = (DiagnosticStatus.STALE, inactive)
-    elif camera_problem:
-        camera = (DiagnosticStatus.WARN, camera_problem)
-    else:
-        camera = (DiagnosticStatus.OK, 'images arrive')
 
-    return DiagnosticArray(
-        header=header, status=[localization, _status(f'{node_name}: camera', *camera, values={})]
-    )
+def _camera_status(node_name: str, state: str, camera: CameraState | None) -> DiagnosticStatus:
+    name = f'{node_name}: camera'
+    if camera is None:
+        return _status(name, DiagnosticStatus.STALE, f'the node is {state}', values={})
+
+    level = DiagnosticStatus.WARN if camera.problem else DiagnosticStatus.OK
+    return _status(name, level, camera.problem or 'images arrive', values=camera.values)
+
+
+def _map_status(node_name: str, loaded_map: LoadedMap | None) -> DiagnosticStatus:
+    name = f'{node_name}: map'
+    if loaded_map is None:
+        return _status(name, DiagnosticStatus.STALE, 'no map is loaded', values={})
+
+    problem = map_problem(loaded_map.map)
+    level = DiagnosticStatus.WARN if problem else DiagnosticStatus.OK
+    message = problem or map_summary(loaded_map.map)
+    return _status(name, level, message, values=map_values(loaded_map.map))
 
 
 def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:

@@ -20,14 +20,16 @@ def leave_on_signals() -> None:
     """Leave the process at once with status 0, as long as it has nothing open.
 
     An exception in the midst of the initialization of ROS would unwind through libraries that are
-    half made, and they crash at the end of the process.
+    half made, and they crash at the end of the process. An exception in an import may be lost: the
+    interpreter ignores what is raised where it drops a module's lock, for one, and the process
+    would go on for ever.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 def end_on_signals() -> None:
-    """End the process with status 0 from now on, also while libraries and the map are loading."""
+    """End the process with status 0 from now on, with what is open closed, as while a map loads."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
 
@@ -43,7 +45,13 @@ def spare_the_garbage_collector() -> None:
 
 
 def spin_until_end(executor: Executor) -> None:
-    """Serve the nodes of an executor until the process is asked to end."""
+    """Serve the nodes of an executor until the process is asked to end, if it was not before.
+
+    It may have been without anybody noticing: what is raised in a destructor is ignored.
+    """
+    if _asked_to_end:
+        return
+
     from rclpy.executors import ExternalShutdownException
 
     try:

@@ -64,6 +64,7 @@ class Inputs:
         self._latest = latest
         self._on_arrival = on_arrival
         self._problem = ''
+        self._counted = (time.monotonic(), latest.images_received)
         self.expect_again()
 
         compressed = parameters.image_transport == 'compressed'
@@ -101,6 +102,24 @@ class Inputs:
         self._problem = problem
         return problem
 
+    def values(self, parameters: LocalizerParameters) -> dict[str, str]:
+        """What arrives, by what it is called in /diagnostics; rates are since the last call."""
+        before_s, before = self._counted
+        now_s, count = self._counted = time.monotonic(), self._latest.images_received
+        calibration = 'of the map' if parameters.use_map_camera else 'missing'
+
+        values = {
+            'image topic': self._image_topic,
+            'publishers of images': str(self._node.count_publishers(self._image_topic)),
+            'images per second': f'{(count - before) / max(now_s - before_s, 1e-3):.1f}',
+            'camera_info topic': self._info_topic,
+            'camera_info': 'received' if self._latest.has_info else calibration,
+        }
+        if self._latest.image_received_s > float('-inf'):
+            values['age of last image in s'] = f'{now_s - self._latest.image_received_s:.1f}'
+
+        return values
+
     def _find_problem(self, parameters: LocalizerParameters) -> str:
         timeout_s = max(1.0, parameters.image_timeout)
         now_s = time.monotonic()
@@ -135,7 +154,10 @@ class Inputs:
             callback,
             qos_profile=QoSProfile(**qos),  # of its own, as the overrides are written into it
             callback_group=self._group,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible),
+            # none of rclpy's own: Fast DDS reports no wrong type, and each costs at every image
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=on_incompatible, use_default_callbacks=False
+            ),
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
             raw=raw,
         )
@@ -158,8 +180,8 @@ class Inputs:
             self._on_info,
             qos_profile=latched,
             callback_group=self._group,
-            # most publishers do not keep the past: the other subscription hears them
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda _: None),
+            # most publishers do not keep the past: the other subscription hears them, and warns
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
             raw=True,
         )
 

@@ -45,6 +45,7 @@ class LatestMessages:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self._images_received = 0
         self.reset()
 
     def reset(self) -> None:
@@ -64,6 +65,7 @@ class LatestMessages:
         with self._changed:
             self._image = image
             self._image_received_s = time.monotonic()
+            self._images_received += 1
             self._changed.notify_all()
 
     def put_info(self, info: Unread[CameraInfo]) -> None:
@@ -86,6 +88,11 @@ class LatestMessages:
     def image_received_s(self) -> float:
         """When the last image arrived, of `time.monotonic`; minus infinity without one."""
         return self._image_received_s
+
+    @property
+    def images_received(self) -> int:
+        """How many images arrived since the node was made."""
+        return self._images_received
 
     @property
     def image_frame(self) -> str:

@@ -72,6 +72,14 @@ class LoadedMap:
         return self.parameters.map_frame or self.map.frame_id
 
     @property
+    def description(self) -> str:
+        """Where it is from and what it is used with, as a clause."""
+        return (
+            f'map {self.map.name} loaded from {map_path(self.parameters)}, frame {self.frame}, '
+            f'computing on {self.localizer.device}'
+        )
+
+    @property
     def frustum_depth(self) -> float:
         """Length of a camera frustum, in map units."""
         return self.parameters.marker_size or FRUSTUM_FRACTION * self.map.unit

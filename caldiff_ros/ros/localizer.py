@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import sys
 
-from caldiff_ros.ros.ending import end_on_signals, spare_the_garbage_collector, spin_until_end
+from caldiff_ros.ros.ending import (
+    end_on_signals,
+    leave_on_signals,
+    spare_the_garbage_collector,
+    spin_until_end,
+)
 
 
 def main() -> int:
     """Run the node until it is asked to end; the exit status is 0 then."""
-    end_on_signals()  # before torch is imported
+    leave_on_signals()  # before torch is imported
 
     import rclpy
     from rclpy.exceptions import ParameterException
@@ -27,6 +32,7 @@ def main() -> int:
         return 1
 
     try:
+        end_on_signals()
         if not node.autostart():
             return 1
 
@@ -34,12 +40,13 @@ def main() -> int:
         _serve(node)
     finally:
         node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
 
     return 0
 
 
 def _serve(node) -> None:
-    import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
     executor = SingleThreadedExecutor()
@@ -47,10 +54,8 @@ def _serve(node) -> None:
     try:
         spin_until_end(executor)
     finally:
-        node.close()
+        node.close()  # what runs, before those who wait for it are left alone
         executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

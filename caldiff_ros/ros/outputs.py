@@ -5,37 +5,31 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from geometry_msgs.msg import PoseArray, PoseStamped, PoseWithCovarianceStamped
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile
-from sensor_msgs.msg import Image, PointCloud2
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.localization.answer import Answer, CancelToken, Particles, Status
+from caldiff_ros.localization.answer import Answer, Particles, Status
 from caldiff_ros.msg import Localization
-from caldiff_ros.nerf.surface import surface_points
 from caldiff_ros.ros.conversions.answers import localization_msg
-from caldiff_ros.ros.conversions.clouds import cloud_msg, cloud_origin
 from caldiff_ros.ros.conversions.images import rgb_to_image
-from caldiff_ros.ros.conversions.markers import answer_marker, camera_markers, particle_markers
+from caldiff_ros.ros.conversions.markers import answer_marker, particle_markers
 from caldiff_ros.ros.conversions.poses import (
     pose_array,
     pose_stamped,
     pose_with_covariance_stamped,
-    transform_stamped,
 )
+from caldiff_ros.ros.latched import latched_publisher
 from caldiff_ros.ros.lifecycle import present
 from caldiff_ros.ros.loaded_map import LoadedMap
+from caldiff_ros.ros.map_output import MapOutput
 from caldiff_ros.ros.tf import TransformOutput
 
-#: Reliable, and the last message also reaches whoever subscribes later.
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 #: Shortest time between two refreshes of the particles; the last of a stage always goes out.
 REFRESH_S = 0.01
 
@@ -48,8 +42,8 @@ class ParticleOutput:
     """
 
     def __init__(self, node: LifecycleNode) -> None:
-        self._poses = node.create_lifecycle_publisher(PoseArray, 'particles', LATCHED)
-        self._markers = node.create_lifecycle_publisher(MarkerArray, 'particle_markers', LATCHED)
+        self._poses = latched_publisher(node, PoseArray, 'particles')
+        self._markers = latched_publisher(node, MarkerArray, 'particle_markers')
 
         self._header = Header()
         self._shape: dict = {}
@@ -110,7 +104,7 @@ class AnswerOutput:
 
     def __init__(self, node: LifecycleNode) -> None:
         self.publishers = [
-            node.create_lifecycle_publisher(kind, topic, LATCHED)
+            latched_publisher(node, kind, topic)
             for kind, topic in (
                 (Localization, 'localization'),
                 (PoseStamped, 'pose'),
@@ -140,91 +134,27 @@ class AnswerOutput:
         self._overlay.publish(rgb_to_image(rgb, header))
 
 
-class MapOutput:
-    """Topics ``map_cameras`` and ``map_points``: the map itself, for people.
+@dataclass(frozen=True)
+class Outputs:
+    """What a configured node publishes.
 
-    The points of a map far from its origin are published in a frame of their own, ``MAP_points``,
-    which TF puts beside them: their messages hold single precision.
-
-    Args:
-        node: publishes, while it is active.
-        tf: sends where that frame is.
+    Attributes:
+        particles: while a localization runs.
+        answers: when it ends.
+        map: once, and again when it is another one.
     """
 
-    def __init__(self, node: LifecycleNode, tf: TransformOutput) -> None:
-        self._clock = node.get_clock()
-        self._log = node.get_logger()
-        self._tf = tf
-        self._cameras = node.create_lifecycle_publisher(MarkerArray, 'map_cameras', LATCHED)
-        self._points = node.create_lifecycle_publisher(PointCloud2, 'map_points', LATCHED)
-        self._cameras_msg: MarkerArray | None = None
-        self._points_msg: PointCloud2 | None = None
+    particles: ParticleOutput
+    answers: AnswerOutput
+    map: MapOutput
 
-    @property
-    def publishers(self) -> list:
-        """All of them."""
-        return [self._cameras, self._points]
+    @classmethod
+    def create(cls, node: LifecycleNode, tf: TransformOutput) -> Outputs:
+        """Offer the topics; ``tf`` sends where the points of the map are."""
+        return cls(ParticleOutput(node), AnswerOutput(node), MapOutput(node, tf))
 
-    def make(self, loaded_map: LoadedMap, cancel: CancelToken) -> None:
-        """Compute and publish what a map looks like, in a few seconds at most.
-
-        Raises:
-            Cancelled: if ``cancel`` was used.
-        """
-        localization_map = loaded_map.map
-        header = Header(frame_id=loaded_map.frame, stamp=self._clock.now().to_msg())
-
-        self._cameras_msg = camera_markers(
-            localization_map.to_map(localization_map.training_cameras),
-            header,
-            localization_map.camera,
-            depth=loaded_map.frustum_depth,
-        )
-        self._points_msg = None
-        self.show()
-
-        if loaded_map.parameters.map_points > 0:
-            points_norm, rgb = surface_points(
-                localization_map.field,
-                localization_map.training_cameras.to(localization_map.field.aabb.device),
-                localization_map.camera,
-                n_points=loaded_map.parameters.map_points,
-                check=cancel.raise_if_cancelled,
-            )
-            cancel.raise_if_cancelled()  # what was drawn too late belongs to another map
-            points = _points_map(localization_map, points_norm)
-            self._points_msg = self._cloud(points, rgb, header)
-            self.show()
-
-    def _cloud(self, points: np.ndarray, rgb: np.ndarray, header: Header) -> PointCloud2:
-        """The message of points (N, 3) in the map."""
-        origin = cloud_origin(points)
-        if not origin.any():
-            return cloud_msg(points, rgb, header)
-
-        T_map_points = np.eye(4)
-        T_map_points[:3, 3] = origin
-        frame = f'{header.frame_id}_points'
-        if self._tf.send_static(transform_stamped(T_map_points, header, frame)):
-            header = Header(frame_id=frame, stamp=header.stamp)
-            return cloud_msg(points - origin, rgb, header)
-
-        self._log.warning(
-            'the points on map_points are coarse, as the map is far from its origin and without '
-            'tf2_ros they cannot have a frame of their own'
-        )
-        return cloud_msg(points, rgb, header)
-
-    def show(self) -> None:
-        """Publish what there is, again after an activation."""
-        if self._cameras_msg is not None:
-            self._cameras.publish(self._cameras_msg)
-
-        if self._points_msg is not None:
-            self._points.publish(self._points_msg)
-
-
-def _points_map(localization_map: LocalizationMap, points_norm: np.ndarray) -> np.ndarray:
-    """Points (N, 3) of the field's coordinates in the map."""
-    R = torch.eye(3).expand(len(points_norm), 3, 3)
-    return localization_map.to_map(Pose(R, torch.from_numpy(points_norm)))[:, :3, 3]
+    def destroy(self, node: LifecycleNode) -> None:
+        """Offer them no more."""
+        for output in (self.particles, self.answers, self.map):
+            for publisher in output.publishers:
+                node.destroy_lifecycle_publisher(publisher)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import PoseWithCovarianceStamped
+from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry.transforms import mounted_camera
@@ -18,6 +19,7 @@ from caldiff_ros.localization.answer import Answer
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.ros.conversions.poses import pose_from_msg
 from caldiff_ros.ros.lifecycle import present
+from caldiff_ros.ros.loaded_map import LoadedMap
 
 #: Largest deviation from 1 of the norm of a quaternion that is no mistake, as in AMCL.
 QUATERNION_TOLERANCE = 1e-2
@@ -108,3 +110,21 @@ def read_saved_pose(path: Path, localization_map: LocalizationMap) -> Prior | No
         raise CaldiffError(
             f'{path} holds no saved pose ({error}), expected what the node wrote; delete it'
         ) from error
+
+
+def prior_of_the_start(loaded_map: LoadedMap, log: RcutilsLogger) -> Prior | None:
+    """The pose that was saved before a restart, if it is asked for; a damaged file is logged."""
+    if not loaded_map.parameters.saved_pose_path:
+        return None
+
+    path = Path(loaded_map.parameters.saved_pose_path).expanduser()
+    try:
+        prior = read_saved_pose(path, loaded_map.map)
+    except CaldiffError as error:
+        log.warning(str(error))
+        return None
+
+    if prior is not None:
+        log.info(f'the pose saved in {path} is the prior of the start')
+
+    return prior

@@ -31,7 +31,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from caldiff_ros.ros.outputs import LATCHED
+from caldiff_ros.ros.latched import LATCHED
 
 LOCALIZER = Path(get_package_prefix('caldiff_ros')) / 'lib/caldiff_ros/localizer'
 TYPES = {
@@ -72,6 +72,11 @@ class LocalizerProcess(subprocess.Popen):
         pages = int(Path(f'/proc/{self.pid}/statm').read_text().split()[1])
         return pages * os.sysconf('SC_PAGE_SIZE') / 1e6
 
+    def cpu_s(self) -> float:
+        """Processor time that it has used, of all its threads."""
+        fields = Path(f'/proc/{self.pid}/stat').read_text().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
     def end(self, number: int = signal.SIGINT, timeout_s: float = 60) -> int:
         """Send a signal and wait; the exit status."""
         self.send_signal(number)
@@ -82,9 +87,9 @@ class LocalizerProcess(subprocess.Popen):
 
 
 class Driver:
-    """Publishes an image and its camera_info at 10 Hz and keeps what the localizer publishes."""
+    """Publishes an image and its camera_info (at 10 Hz) and keeps what the localizer publishes."""
 
-    def __init__(self, namespace: str = '/') -> None:
+    def __init__(self, namespace: str = '/', period_s: float = 0.1) -> None:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         node = rclpy.create_node('driver', namespace=namespace, context=self._context)
@@ -120,7 +125,7 @@ class Driver:
             }.items()
         }
         self._action = ActionClient(node, Localize, 'localize')
-        node.create_timer(0.1, self._publish)
+        node.create_timer(period_s, self._publish)
         executor = SingleThreadedExecutor(context=self._context)
         executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, args=(executor,), daemon=True)

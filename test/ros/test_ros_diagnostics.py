@@ -6,12 +6,12 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from std_msgs.msg import Header
 
 from caldiff_ros.localization.answer import Answer, Status
-from caldiff_ros.ros.diagnostics import Statistics, diagnostics, memory_bytes
+from caldiff_ros.ros.diagnostics import CameraState, Statistics, diagnostics, memory_bytes
 
 
 def statuses(statistics: Statistics, state: str = 'active', problem: str = ''):
-    array = diagnostics(Header(), '/ns/localizer', state, None, statistics, problem)
-    return array.status
+    camera = CameraState(problem, {'images per second': '10.0'}) if state == 'active' else None
+    return diagnostics(Header(), '/ns/localizer', state, None, statistics, camera).status
 
 
 def answer(status: Status, seconds: float = 1.0) -> Answer:
@@ -31,7 +31,7 @@ def test_level_is_that_of_the_last_answer(status, level):
     statistics = Statistics()
     statistics.record(answer(Status.LOCALIZED))
     statistics.record(answer(status))
-    localization, camera = statuses(statistics)
+    localization, camera, _ = statuses(statistics)
     assert localization.level == level
     assert localization.name == '/ns/localizer: localization'
     assert localization.message == f'{status.name}: because'
@@ -50,7 +50,7 @@ def test_counts_and_percentiles():
 
 
 def test_what_is_not_known_is_stale():
-    assert [s.level for s in statuses(Statistics(), 'inactive')] == [DiagnosticStatus.STALE] * 2
+    assert [s.level for s in statuses(Statistics(), 'inactive')] == [DiagnosticStatus.STALE] * 3
     assert statuses(Statistics())[0].level == DiagnosticStatus.STALE
     assert statuses(Statistics())[0].message == 'nothing was localized yet'
 
@@ -58,6 +58,13 @@ def test_what_is_not_known_is_stale():
 def test_missing_images_are_a_warning():
     camera = statuses(Statistics(), problem='no image arrived')[1]
     assert (camera.level, camera.message) == (DiagnosticStatus.WARN, 'no image arrived')
+    assert [(pair.key, pair.value) for pair in camera.values] == [('images per second', '10.0')]
+
+
+def test_without_a_map_its_status_is_stale():
+    status = statuses(Statistics())[2]
+    assert (status.level, status.message) == (DiagnosticStatus.STALE, 'no map is loaded')
+    assert status.name == '/ns/localizer: map' and not status.values
 
 
 def test_memory_is_that_of_a_process_with_torch():

@@ -1,6 +1,8 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -43,3 +45,43 @@ def test_error_that_nobody_asked_for_is_raised():
 
     with pytest.raises(RuntimeError, match='fell over'):
         ending.spin_until_end(Converting(fail))
+
+
+class Dropped:
+    """What the interpreter ignores an exception of, as it does where a module was imported."""
+
+    def __init__(self, happens) -> None:
+        self.happens = happens
+
+    def __del__(self) -> None:
+        self.happens()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_signal_whose_exception_was_lost_ends_the_node_before_it_serves():
+    dropped = Dropped(lambda: signal.raise_signal(signal.SIGINT))
+    del dropped  # and nothing is raised here
+
+    served = []
+    ending.spin_until_end(Converting(lambda: served.append(True)))
+    assert not served
+
+
+IMPORT = """
+import signal, sys
+from caldiff_ros.ros.ending import leave_on_signals
+leave_on_signals()
+class Dropped:
+    def __del__(self):
+        signal.raise_signal(signal.{})
+Dropped()
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM'])
+def test_signal_in_an_import_is_never_lost(name):
+    ended = subprocess.run(
+        [sys.executable, '-c', IMPORT.format(name)], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, '')

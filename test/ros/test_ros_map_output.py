@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 
 from caldiff_ros.localization.answer import CancelToken
 from caldiff_ros.ros.conversions.poses import matrix_from_transform
-from caldiff_ros.ros.outputs import MapOutput
+from caldiff_ros.ros.map_output import MapOutput
 from caldiff_ros.ros.parameters import LocalizerParameters
 from maps import make_map
 
@@ -23,7 +23,7 @@ class Node:
     def __init__(self):
         self.published, self.warnings = {}, []
 
-    def create_lifecycle_publisher(self, message, topic, qos):
+    def create_lifecycle_publisher(self, message, topic, qos, **_):
         return types.SimpleNamespace(publish=self.published.setdefault(topic, []).append)
 
     def get_clock(self):

@@ -147,7 +147,15 @@ def test_diagnostics_tell_how_it_is(driver):
     assert values['device'] == 'cpu' and values['last status'] == 'LOCALIZED'
     assert int(values['count LOCALIZED']) > 0 and float(values['seconds, 50 %']) > 0
     assert float(values['memory in MB']) > 50
-    assert driver.status('camera')[0].level == DiagnosticStatus.OK
+
+
+def test_diagnostics_tell_what_arrives(driver):
+    driver.wait(lambda: float(driver.status('camera')[1]['images per second']) > 3)  # of 10
+    status, values = driver.status('camera')
+    assert (status.level, status.message) == (DiagnosticStatus.OK, 'images arrive')
+    assert (values['image topic'], values['camera_info topic']) == ('/image', '/camera_info')
+    assert (values['publishers of images'], values['camera_info']) == ('1', 'received')
+    assert float(values['images per second']) < 20 and float(values['age of last image in s']) < 1
 
 
 def test_missing_images_are_told_once_and_when_they_come_back(driver, localizer):
