@@ -65,10 +65,7 @@ def check_capture(scene: Scene, convention: ConventionRule = 'auto') -> CaptureR
 
 
 def with_convention(scene: Scene, convention: Convention) -> Scene:
-    """The dataset with its poses read in another convention; unchanged if it is its own.
-
-    Sparse points are dropped then, as they may have been put into the frame of the wrong poses.
-    """
+    """The dataset with its poses read in another convention; unchanged if it is its own."""
     if convention == scene.convention:
         return scene
 
@@ -76,7 +73,7 @@ def with_convention(scene: Scene, convention: Convention) -> Scene:
         replace(frame, T_map_cam=convention.read(scene.convention.write(frame.T_map_cam)))
         for frame in scene.frames
     ]
-    return replace(scene, frames=frames, points=None, convention=convention)
+    return replace(scene, frames=frames, convention=convention)
 
 
 def _spread(frames: Sequence[Frame]) -> list[Frame]:
