@@ -39,8 +39,9 @@ class BuildArguments:
     """Arguments of build-map, train-nerf and train-diffusion."""
 
     data: OptionalDataPath = None
-    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes. Default, with --nerf:
-    what the run was trained on."""
+    """Dataset with known poses, of COLMAP, nerfstudio, Blender, Polycam, Record3D, INRIA or
+    7-Scenes; for build-map also a video or a folder of photos. Default, with --nerf: what the run
+    was trained on."""
 
     output: Path
     """Folder of the map; checkpoints go to a folder beside it, where a stopped run resumes."""
