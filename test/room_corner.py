@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from caldiff_ros.geometry import Camera
+from caldiff_ros.geometry.similarity import Similarity
 
 CAMERA = Camera(320, 240, 300.0, fy=300.0, cx=160.0, cy=120.0)
 #: Up in the room is z; the walls are x = 0 and y = 0, the floor z = 0; metres.
@@ -68,6 +69,16 @@ def arc(n):
         [2.8 * np.cos(angles), 2.8 * np.sin(angles), 1.5 + 0.3 * np.sin(5 * angles)], -1
     )
     return [look_at(eye, [0.6, 0.6, 1.0]) for eye in eyes]
+
+
+def compare(scene, poses):
+    """Similarity to the true poses, distances in metres and angles in degrees that remain."""
+    true = np.array([poses[frame.image_path.name] for frame in scene.frames])
+    found = np.array([frame.T_map_cam for frame in scene.frames])
+    fitted = Similarity.fit(true[:, :3, 3], found[:, :3, 3])
+    off = np.linalg.norm(fitted.transform(found[:, :3, 3]) - true[:, :3, 3], axis=1)
+    chords = np.linalg.norm(fitted.R @ found[:, :3, :3] - true[:, :3, :3], axis=(1, 2))
+    return fitted, off, 2 * np.degrees(np.arcsin(chords / np.sqrt(8)))
 
 
 def write_jpeg(path, rgb, quality=97):

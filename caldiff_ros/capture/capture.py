@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from caldiff_ros.capture.cameras import calibrated_cameras
 from caldiff_ros.capture.config import EXTRA, CaptureConfig
 from caldiff_ros.capture.gravity import find_gravity
 from caldiff_ros.capture.keypoints import Workplace, tolerance_of
@@ -31,6 +34,7 @@ from caldiff_ros.capture.writing import (
     write_dataset,
 )
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
 from caldiff_ros.mapping.context import Report, TimedReport, digest, no_report
 from caldiff_ros.packages import load_pycolmap
 
@@ -47,6 +51,8 @@ class Capture:
         output: folder of the dataset; what is unfinished is in a folder beside it.
         config: what the poses depend on.
         scale: what is known of the size of the place, if anything.
+        calibration: of the camera that took all pictures, see `read_calibration`; None where it
+            is to be found out.
         threads: number of threads; -1 for one per core.
         report: receives the progress.
     """
@@ -55,6 +61,7 @@ class Capture:
     output: Path
     config: CaptureConfig = field(default_factory=CaptureConfig)
     scale: ScaleSource | None = None
+    calibration: Mapping[str, Any] | None = None
     threads: int = -1
     report: Report = no_report
 
@@ -84,6 +91,7 @@ class Capture:
         at = Workplace(
             self.work / 'database.db', images, self.config,
             threads=self.threads, report=report, tolerance=tolerance_of(taken.pictures),
+            cameras=self._known_cameras(taken, images),
         )  # fmt: skip
         run_apart(find_poses, taken, at)
         models = load_models(len(taken.pictures), at)
@@ -103,9 +111,14 @@ class Capture:
             self.source.resolve()
         )
 
+    def _known_cameras(self, taken: Pictures, images: Path) -> dict[str, Camera]:
+        if self.calibration is None:
+            return {}
+        return calibrated_cameras(taken.pictures, self.calibration, images)
+
     def _take_pictures(self, report: Report) -> Pictures:
         """Photos or frames, or those that an earlier run has taken from the same source."""
-        identity = digest(_fingerprint(self.source), asdict(self.config))
+        identity = digest(_fingerprint(self.source), asdict(self.config), self.calibration)
         remembered = self.work / 'pictures.json'
         taken = _load_pictures(remembered, identity)
         if taken is not None:

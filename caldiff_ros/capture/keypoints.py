@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caldiff_ros.capture.cameras import colmap_camera_of
 from caldiff_ros.capture.config import EXTRA, CaptureConfig
 from caldiff_ros.capture.pictures import Picture
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
 from caldiff_ros.packages import load_pycolmap
 
 if TYPE_CHECKING:
@@ -24,17 +26,12 @@ NamePair = tuple[str, str]
 #: Work is handed to COLMAP in portions, between which progress is told and Ctrl-C is heard.
 _IMAGES_AT_ONCE = 8
 _PAIRS_AT_ONCE = 64
-#: Focal length in longer sides of the picture, where the camera did not write it.
-_USUAL_FOCAL = 1.2
 #: Longer side in pixels from which on COLMAP's tolerances fit, and the least share of them.
 _FULL_TOLERANCE_SIZE = 960
 _LEAST_TOLERANCE = 0.4
 #: Contrast of the weakest keypoints, a seventh of COLMAP's default: at that, dim rooms and plain
 #: walls fall to pieces.
 _PEAK_THRESHOLD = 1e-3
-#: One focal length and radial coefficients: a second focal length and tangential coefficients are
-#: not determined by a few small images, and bend the poses.
-_MODELS = {'perspective': 'RADIAL', 'fisheye': 'OPENCV_FISHEYE'}
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,8 @@ class Workplace:
         threads: number of threads; -1 for one per core.
         report: receives the progress.
         tolerance: COLMAP's tolerances in pixels, which are made for large images, times this.
+        cameras: calibrated ones, which are kept, by `Picture.camera`; empty where they are to be
+            found out.
     """
 
     database: Path
@@ -56,6 +55,7 @@ class Workplace:
     threads: int
     report: Report
     tolerance: float
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
 
     @contextmanager
     def opened(self) -> Iterator[Any]:
@@ -148,7 +148,6 @@ def _unmatched(pairs: Sequence[NamePair], at: Workplace) -> list[NamePair]:
 
 def _write_cameras(pictures: Sequence[Picture], at: Workplace) -> dict[str, int]:
     """Number of every camera in the database, into which they are written."""
-    pycolmap = load_pycolmap(EXTRA)
     numbers: dict[str, int] = {}
     for picture in pictures:
         numbers.setdefault(picture.camera, len(numbers) + 1)
@@ -157,12 +156,8 @@ def _write_cameras(pictures: Sequence[Picture], at: Workplace) -> dict[str, int]
         for picture in pictures:
             number = numbers[picture.camera]
             if not database.exists_camera(number):
-                usual = _USUAL_FOCAL * max(picture.width, picture.height)
-                camera = pycolmap.Camera.create_from_model_name(
-                    number, _MODELS[at.config.lens], picture.focal_px or usual,
-                    picture.width, picture.height,
-                )  # fmt: skip
-                camera.has_prior_focal_length = picture.focal_px is not None
+                known = at.cameras.get(picture.camera)
+                camera = colmap_camera_of(picture, number, at.config.lens, known)
                 database.write_camera(camera, use_camera_id=True)
 
     return numbers

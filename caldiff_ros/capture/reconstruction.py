@@ -170,6 +170,10 @@ def _options(at: Workplace) -> Any:
     options.num_threads = at.threads
     options.random_seed = at.config.seed
     options.min_model_size = _MIN_IMAGES
+    if at.cameras:
+        options.ba_refine_focal_length = options.ba_refine_extra_params = False
+        options.mapper.abs_pose_refine_focal_length = False
+        options.mapper.abs_pose_refine_extra_params = False
 
     for part, name in (
         (options.mapper, 'init_max_error'),
@@ -184,7 +188,7 @@ def _options(at: Workplace) -> Any:
 
 
 def _refine(model: Any, at: Workplace) -> None:
-    """Adjust all poses, points and cameras once more, with a loss that outliers weigh less in.
+    """Adjust poses, points and unknown cameras once more, with a loss that outliers weigh less in.
 
     Against known poses of rendered rooms this takes a fifth off the errors.
     """
@@ -193,6 +197,8 @@ def _refine(model: Any, at: Workplace) -> None:
     options.print_summary = False
     options.ceres.loss_function_type = pycolmap.LossFunctionType.SOFT_L1
     options.ceres.solver_options.num_threads = at.threads
+    if at.cameras:
+        options.refine_focal_length = options.refine_extra_params = False
 
     # not pycolmap.bundle_adjustment, which writes to the terminal
     problem = pycolmap.BundleAdjustmentConfig()

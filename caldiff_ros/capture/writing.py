@@ -19,6 +19,7 @@ from caldiff_ros.capture.scale import Scale, Solved
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import optical_to_opengl
 from caldiff_ros.packages import load_pycolmap
+from caldiff_ros.scenes.intrinsics import COLMAP_PARAMETERS
 
 REPORT_FILE = 'capture.json'
 
@@ -101,20 +102,21 @@ def transforms_of(solved: Solved) -> dict[str, Any]:
 
 def intrinsics(camera: Any) -> dict[str, Any]:
     """A camera of COLMAP under nerfstudio's names."""
-    model = camera.model_name
-    fisheye = model == 'OPENCV_FISHEYE'
-    names = ('k1', 'k2', 'k3', 'k4') if fisheye else ('k1', 'k2', 'p1', 'p2')
-    n_pinhole = len(camera.focal_length_idxs()) + len(camera.principal_point_idxs())
-    distortion = [float(value) for value in camera.params[n_pinhole:]]
-    distortion += [0.0] * (4 - len(distortion))
+    names = COLMAP_PARAMETERS[camera.model_name]
+    numbers = dict(zip(names, map(float, camera.params), strict=True))
+    if 'f' in numbers:
+        numbers['fl_x'] = numbers['fl_y'] = numbers.pop('f')
+
+    fisheye = camera.model_name == 'OPENCV_FISHEYE'
+    usual = ('k1', 'k2', 'k3', 'k4') if fisheye else ('k1', 'k2', 'p1', 'p2')
+    # nerfstudio has no rational model
+    rational = not fisheye and any(numbers.get(key) for key in ('k4', 'k5', 'k6'))
+    perspective = 'FULL_OPENCV' if rational else 'OPENCV'
 
     return {
-        'camera_model': 'OPENCV_FISHEYE' if fisheye else 'OPENCV',
+        'camera_model': 'OPENCV_FISHEYE' if fisheye else perspective,
         'w': camera.width,
         'h': camera.height,
-        'fl_x': camera.focal_length_x,
-        'fl_y': camera.focal_length_y,
-        'cx': camera.principal_point_x,
-        'cy': camera.principal_point_y,
-        **dict(zip(names, distortion, strict=True)),
+        **dict.fromkeys(usual, 0.0),
+        **{key: value for key, value in numbers.items() if value or key in usual},
     }

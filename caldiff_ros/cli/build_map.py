@@ -48,7 +48,7 @@ def run(arguments: Arguments) -> int:
 
     arguments.save(built)
     shutil.rmtree(arguments.work)
-    console = plain_console()
+    console = plain_console(soft_wrap=True)
     console.print(f'map of {len(data.views)} images written to {arguments.output}')
     console.print(_quality(built))
 

@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 from tyro import MISSING
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
 
+from caldiff_ros.cli.checked import RememberedCheck
 from caldiff_ros.cli.common import Device, OptionalDataPath
 from caldiff_ros.devices import pick_device
 from caldiff_ros.errors import CaldiffError
@@ -27,8 +28,8 @@ from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
 from caldiff_ros.mapping.resolution import working_resolution
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
-from caldiff_ros.scenes import Frame, Scene, open_scene
-from caldiff_ros.scenes.checking import ConventionRule, check_capture
+from caldiff_ros.scenes import Frame, open_scene
+from caldiff_ros.scenes.checking import CaptureReport, ConventionRule
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ class BuildArguments:
     """Arguments of build-map, train-nerf and train-diffusion."""
 
     data: OptionalDataPath = None
-    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes. Default, with --nerf:
-    what the run was trained on."""
+    """Dataset with known poses, of COLMAP, nerfstudio, Blender, Polycam, Record3D, INRIA or
+    7-Scenes; for build-map also a video or a folder of photos. Default, with --nerf: what the run
+    was trained on."""
 
     output: Path
     """Folder of the map; checkpoints go to a folder beside it, where a stopped run resumes."""
@@ -114,7 +116,12 @@ class BuildArguments:
                 'no dataset is given, expected the folder of one; give it after the verb, or --nerf'
             )
 
-        scene = self._checked(open_scene(path))
+        scene = open_scene(path)
+        check = RememberedCheck(scene, 'strict' if self.run else self.convention, self.work)
+        report = self._accepted(check.run()) if self.check else None
+        if report is not None:
+            scene = report.scene
+
         train, test = scene.split(self.split, self.variant)
         background = self.config.background
         if self.run is not None and background == 'auto':
@@ -123,14 +130,13 @@ class BuildArguments:
         factor = self._chosen_factor(train)
         data = TrainingData.load(scene, train, test, factor, background)
         self.work.mkdir(parents=True, exist_ok=True)
+        if report is not None:
+            check.remember(report)
+
         return data
 
-    def _checked(self, scene: Scene) -> Scene:
-        """The dataset, its poses read as its images say."""
-        if not self.check:
-            return scene
-
-        report = check_capture(scene, 'strict' if self.run else self.convention)
+    def _accepted(self, report: CaptureReport) -> CaptureReport:
+        """What was found, told; refused if it spoils a map, unless that is forced."""
         if report.findings and not self.force:
             reasons = '; '.join(row.text for row in report.findings)
             raise CaldiffError(f'{report.verdict}: {reasons}; or build all the same with --force')
@@ -139,7 +145,7 @@ class BuildArguments:
             if row.level in ('note', 'finding'):
                 logger.warning('%s: %s', row.check, row.text)
 
-        return report.scene
+        return report
 
     def _chosen_factor(self, train: Sequence[Frame]) -> float:
         """The downscale factor, which is told with the time that the build will take."""

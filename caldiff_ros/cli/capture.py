@@ -26,6 +26,7 @@ from caldiff_ros.capture.targets import Charuco, TagFamily, Tags, TargetScale
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.scenes.calibration import read_calibration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,11 @@ class Arguments:
     output: Path
     """Folder of the dataset; what is unfinished is in a folder beside it, where a stopped run
     resumes."""
+
+    camera: str | None = None
+    """Calibration of the camera that took all pictures, which is then not estimated:
+    fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a camera_info .yaml of ROS, or a .json file
+    with the keys of nerfstudio."""
 
     distance: tuple[str, str, float] | None = None
     """Metres between the places of two pictures: file names, or times of the video in seconds."""
@@ -65,9 +71,10 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Make the dataset and tell what it is like."""
     scale = scale_source(arguments)
+    calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     make_dataset(Capture(
         arguments.source, arguments.output, arguments.config,
-        scale=scale, threads=arguments.threads,
+        scale=scale, calibration=calibration, threads=arguments.threads,
     ))  # fmt: skip
 
     return 0

@@ -15,11 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from caldiff_ros.cli.common import DataPath
+from caldiff_ros.console import plain_console
 from caldiff_ros.scenes import open_scene
 from caldiff_ros.scenes.checking import CaptureReport, ConventionRule, check_capture
 
@@ -41,9 +40,9 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Check and print what was found."""
     report = check_capture(open_scene(arguments.data), arguments.convention)
-    console = Console()
+    console = plain_console()
     console.print(_table(report))
-    console.print(report.verdict, markup=False, soft_wrap=True)
+    console.print(report.verdict, soft_wrap=True)
 
     return _FINDINGS if report.findings else 0
 
@@ -52,6 +51,6 @@ def _table(report: CaptureReport) -> Table:
     table = Table('check', 'verdict', 'what was found', box=SIMPLE_HEAD)
     style = {'fine': '', 'unknown': 'dim', 'note': 'yellow', 'finding': 'bold red'}
     for row in report.rows:
-        table.add_row(row.check, row.level, escape(row.text), style=style[row.level])
+        table.add_row(row.check, row.level, row.text, style=style[row.level])
 
     return table

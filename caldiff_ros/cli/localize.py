@@ -33,10 +33,9 @@ from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.masks import read_mask
 from caldiff_ros.localization.overlay import draw_overlay
 from caldiff_ros.scenes import read_image
+from caldiff_ros.scenes.calibration import read_calibration
 from caldiff_ros.scenes.images import fitted_camera, shows_upright
 from caldiff_ros.scenes.intrinsics import read_camera
-from caldiff_ros.scenes.pixels import image_size
-from caldiff_ros.scenes.reading import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,8 @@ class Arguments(LocalizerArguments):
     """Images in the formats of OpenCV: PNG, JPEG and so on."""
 
     camera: str | None = None
-    """Intrinsics of the images, fx,fy,cx,cy or a JSON file."""
+    """Calibration of the images' camera: fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a
+    camera_info .yaml of ROS, or a .json file with the keys of nerfstudio."""
 
     mask: Path | None = None
     """Image that is black where the camera sees the robot itself, at any resolution; default, the
@@ -68,12 +68,15 @@ def run(arguments: Arguments) -> int:
         arguments.save_overlay.mkdir(parents=True, exist_ok=True)
 
     mask = None if arguments.mask is None else read_mask(arguments.mask)
+    calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     loaded, localizer = arguments.load(mask)
     answers = []
 
     for number, path in enumerate(arguments.images):
         try:
-            given = _given_camera(path, arguments.camera) or loaded.camera
+            given = loaded.camera
+            if calibration is not None:
+                given = read_camera(calibration, path, 'the calibration')
             image = read_image(path, loaded.background, shows_upright(path, given))
             camera = fitted_camera(given, image, path)
             answer = localizer.localize(image, camera)
@@ -94,25 +97,6 @@ def run(arguments: Arguments) -> int:
         print(f'caldiff localize: {answer.message}', file=sys.stderr)
 
     return 2 if failures else 0
-
-
-def _given_camera(path: Path, given: str | None) -> Camera | None:
-    """Intrinsics that the user gives for an image; None for those of the map."""
-    if given is None:
-        return None
-    if given.endswith('.json'):
-        return read_camera(read_json(Path(given)), path, given)
-
-    try:
-        fx, fy, cx, cy = (float(number) for number in given.split(','))
-    except ValueError as error:
-        raise CaldiffError(
-            f'the camera is {given!r}, expected a .json file or four numbers fx,fy,cx,cy in '
-            'pixels; check --camera'
-        ) from error
-
-    width, height = image_size(path, upright=True)
-    return Camera(width, height, fx, fy=fy, cx=cx, cy=cy)
 
 
 def _save_overlay(

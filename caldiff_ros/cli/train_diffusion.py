@@ -38,5 +38,6 @@ def run(arguments: Arguments) -> int:
         built = build_map(data, arguments.build, arguments.context(report), field)
 
     arguments.save(built)
-    plain_console().print(f'map of {len(data.views)} images written to {arguments.output}')
+    console = plain_console(soft_wrap=True)
+    console.print(f'map of {len(data.views)} images written to {arguments.output}')
     return 0

@@ -16,7 +16,7 @@ from caldiff_ros.geometry import Camera, Normalization
 from caldiff_ros.mapping.bounds import scene_bounds
 from caldiff_ros.mapping.field_training import FieldViews
 from caldiff_ros.mapping.sparse_points import SparsePoints
-from caldiff_ros.mapping.views import Views, without_blank
+from caldiff_ros.mapping.views import Views, read_frames
 from caldiff_ros.scenes.scene import Frame, Scene
 
 Background = Literal['auto', 'white', 'black', 'none']
@@ -63,25 +63,24 @@ class TrainingData:
             CaldiffError: if there are too few frames, or an image or pose cannot be used.
         """
         trained = {frame.name for frame in train}
-        unseen = without_blank([frame for frame in test if frame.name not in trained])
-        train = without_blank(train)
-        if len(train) < 2:
-            raise CaldiffError(
-                f'{scene.name} has {len(train)} training frames, expected at least 2 and better '
-                '15 or more; take more images'
-            )
-
+        unseen = [frame for frame in test if frame.name not in trained]
+        _check_number(scene, len(train))
         camera = train[0].camera.pinhole().downscaled(downscale_factor)
-        centers = np.stack([frame.T_map_cam[:3, 3] for frame in train])
+        read = read_frames(train, camera)
+        _check_number(scene, len(read))
+
+        centers = np.stack([each.frame.T_map_cam[:3, 3] for each in read])
         normalization = Normalization.from_camera_centers(centers)
-        views = Views.load(train, camera, normalization)
-        held_out = Views.load(unseen, camera, normalization) if unseen else None
+        views = Views.of(read, camera, normalization)
+        judged = read_frames(unseen, camera)
+        held_out = Views.of(judged, camera, normalization) if judged else None
         # photographs with an opaque alpha channel stand before nothing
         behind = 'none' if views.alpha is None else scene.background
-        points = None
-        if scene.points is not None:
-            names = [frame.name for frame in train]
-            points = SparsePoints.of(scene.points, names, normalization)
+        points = scene.sparse_points()
+        sparse = None
+        if points is not None:
+            names = [each.frame.name for each in read]
+            sparse = SparsePoints.of(points, names, normalization)
 
         return cls(
             scene=scene,
@@ -89,10 +88,10 @@ class TrainingData:
             normalization=normalization,
             views=views,
             held_out=held_out,
-            aabb=scene_bounds(views, normalization, scene.aabb, points),
+            aabb=scene_bounds(views, normalization, scene.aabb, sparse),
             background=behind if background == 'auto' else background,
             downscale_factor=downscale_factor,
-            points=points,
+            points=sparse,
         )
 
     @property
@@ -105,4 +104,12 @@ class TrainingData:
             held_out=self.held_out,
             normalization=self.normalization,
             points=self.points,
+        )
+
+
+def _check_number(scene: Scene, n_training: int) -> None:
+    if n_training < 2:
+        raise CaldiffError(
+            f'{scene.name} has {n_training} training frames, expected at least 2 and better 15 or '
+            'more; take more images'
         )

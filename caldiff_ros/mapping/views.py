@@ -13,15 +13,32 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Normalization, Pose
-from caldiff_ros.geometry.camera import resample
-from caldiff_ros.scenes.images import load_alpha, load_depth, load_mask, read_frame
-from caldiff_ros.scenes.pixels import has_alpha, read_pixels
+from caldiff_ros.scenes.images import load_depth, load_layers, load_mask
 from caldiff_ros.scenes.scene import Frame
 
 logger = logging.getLogger(__name__)
 
 #: Blank images that a warning names.
 _MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class ReadFrame:
+    """A frame as the camera of a map would have seen it.
+
+    Attributes:
+        frame: of the dataset.
+        rgb: colours on black, uint8 (H, W, 3); what a mask hides has the mean colour of the rest.
+        seen: pixels that the photograph covers and no mask hides, bool (H, W).
+        alpha: opacity in 0..1, float32 (H, W); None for a photograph.
+        depth: z-depth in map units, 0 where unknown, float32 (H, W); None without.
+    """
+
+    frame: Frame
+    rgb: np.ndarray
+    seen: np.ndarray
+    alpha: np.ndarray | None
+    depth: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -46,22 +63,25 @@ class Views:
 
     @classmethod
     def load(cls, frames: Sequence[Frame], camera: Camera, normalization: Normalization) -> Views:
-        """Read frames as ``camera`` would have seen them.
+        """Read frames as ``camera`` would have seen them; see `read_frames`."""
+        return cls.of(read_frames(frames, camera), camera, normalization)
 
-        What a mask hides takes the mean colour of the rest of its image. Frames without depth among
-        those that have it have an unknown one; those without alpha among silhouettes are opaque.
+    @classmethod
+    def of(cls, read: Sequence[ReadFrame], camera: Camera, normalization: Normalization) -> Views:
+        """Views of the frames that were read with ``camera``.
+
+        Frames without depth among those that have it have an unknown one; those without alpha
+        among silhouettes are opaque.
         """
-        read = [_read(frame, camera) for frame in frames]
-        colors, seen, alpha, depth = zip(*read, strict=True)
-        T_map_cam = Pose.from_matrix(np.stack([frame.T_map_cam for frame in frames]))
-        z = _stack(depth, missing=0.0)
+        T_map_cam = Pose.from_matrix(np.stack([each.frame.T_map_cam for each in read]))
+        z = _stack([each.depth for each in read], missing=0.0)
 
         return cls(
             camera=camera,
             T_norm_cam=normalization.to_norm(T_map_cam).to(torch.float32),
-            rgb=torch.from_numpy(np.stack(colors)).float() / 255,
-            alpha=_stack(alpha, missing=1.0),
-            seen=torch.from_numpy(np.stack(seen)),
+            rgb=torch.from_numpy(np.stack([each.rgb for each in read])).float() / 255,
+            alpha=_stack([each.alpha for each in read], missing=1.0),
+            seen=torch.from_numpy(np.stack([each.seen for each in read])),
             depth=None if z is None else z / normalization.side,
         )
 
@@ -106,41 +126,35 @@ class Views:
         return self.rgb + (1 - self.alpha[..., None]) * color
 
 
-def without_blank(frames: Sequence[Frame]) -> list[Frame]:
-    """The frames whose image shows anything; others, with nothing but transparent pixels, are told.
+def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
+    """Read frames whose image shows anything; others, transparent everywhere, are told.
 
     Such an image is a failure of what removed the background. Taken at its word, it would carve the
     scene away.
     """
-    blank = {frame.name for frame in frames if _is_blank(frame)}
-    if not blank:
-        return list(frames)
+    read = [_read(frame, camera) for frame in frames]
+    shown = [each for each in read if each is not None]
+    if len(shown) < len(frames):
+        pairs = zip(frames, read, strict=True)
+        blank = sorted(frame.name for frame, each in pairs if each is None)
+        logger.warning(
+            '%d of %d images are not used because they are transparent everywhere: %s',
+            len(blank),
+            len(frames),
+            ', '.join(blank[:_MOST_NAMED]) + (', ...' if len(blank) > _MOST_NAMED else ''),
+        )
 
-    logger.warning(
-        '%d of %d images are not used because they are transparent everywhere: %s',
-        len(blank),
-        len(frames),
-        ', '.join(sorted(blank)[:_MOST_NAMED]) + (', ...' if len(blank) > _MOST_NAMED else ''),
-    )
-    return [frame for frame in frames if frame.name not in blank]
-
-
-def _is_blank(frame: Frame) -> bool:
-    if not has_alpha(frame.image_path):
-        return False
-
-    pixels = read_pixels(frame.image_path)
-    return pixels.shape[2] == 4 and not pixels[..., 3].any()
+    return shown
 
 
-def _read(
-    frame: Frame, camera: Camera
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Colour on black, what is seen, alpha and depth of a frame, each (H, W, ...)."""
-    image, source = read_frame(frame, background='black', target=camera)
-    color, seen = resample(image, source, camera)
-    alpha, depth = load_alpha(frame, camera), load_depth(frame, camera)
+def _read(frame: Frame, camera: Camera) -> ReadFrame | None:
+    """A frame as the camera would have seen it; None if it shows nothing."""
+    layers = load_layers(frame, camera)
+    if layers is None:
+        return None
 
+    color, seen, alpha = layers
+    depth = load_depth(frame, camera)
     unmasked = load_mask(frame, camera)
     if unmasked is not None:
         seen = seen & unmasked  # maps of a resampling are kept, so not in place
@@ -150,7 +164,7 @@ def _read(
         if depth is not None:
             depth[~unmasked] = 0
 
-    return color, seen, alpha, depth
+    return ReadFrame(frame, color, seen, alpha, depth)
 
 
 def _stack(images: Sequence[np.ndarray | None], missing: float) -> Tensor | None:

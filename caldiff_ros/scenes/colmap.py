@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from caldiff_ros.scenes.conventions import COLMAP
 from caldiff_ros.scenes.finding import expected_path, find_files, normalized_name
 from caldiff_ros.scenes.intrinsics import colmap_camera
 from caldiff_ros.scenes.reading import fitted_to_files, read_splits, warn_skipped
-from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.scenes.scene import Frame, Scene, ScenePoints
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +94,16 @@ def read_colmap(root: Path, folder: Path) -> Scene:
         root=base,
         frames=fitted_to_files(frames, as_stored=True),  # COLMAP does not look at EXIF orientations
         splits=read_splits(base, name_of),
-        points=points_of(model, names),
+        find_points=partial(_points, model, names),
         convention=COLMAP,
     )
+
+
+def _points(
+    model: ColmapModel, names: Mapping[str, str], frames: Sequence[Frame]
+) -> ScenePoints | None:
+    """The points of a model, which are where they are however its poses are to be read."""
+    return points_of(model, names)
 
 
 def _cameras(model: ColmapModel, folder: Path) -> dict[int, Camera]:

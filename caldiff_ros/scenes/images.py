@@ -16,6 +16,7 @@ from caldiff_ros.scenes.pixels import (
     exif_orientation,
     has_alpha,
     image_size,
+    on_background,
     possible_reduction,
     read_image,
     read_pixels,
@@ -43,13 +44,17 @@ def read_frame(
     Raises:
         CaldiffError: if the image cannot be read or is not one of the frame's camera.
     """
+    image = on_background(_read_pixels(frame, target), background)
+    return image, _camera_of(frame, image)
+
+
+def _read_pixels(frame: Frame, target: Camera | None) -> np.ndarray:
     reduction = 1
     if target is not None:
         shrinks = min(frame.camera.fx / target.fx, frame.camera.fy / target.fy)
         reduction = possible_reduction(frame.image_path, shrinks / _SPARE)
 
-    image = read_image(frame.image_path, background, frame.upright, reduction)
-    return image, _camera_of(frame, image)
+    return read_pixels(frame.image_path, frame.upright, reduction)
 
 
 def _camera_of(frame: Frame, image: np.ndarray) -> Camera:
@@ -79,12 +84,34 @@ def load_alpha(frame: Frame, camera: Camera | None = None) -> np.ndarray | None:
         return None
 
     pixels = read_pixels(frame.image_path, frame.upright)
+    target = camera or frame.camera.pinhole()
+    return _alpha_in(pixels, _camera_of(frame, pixels), target)
+
+
+def load_layers(
+    frame: Frame, camera: Camera
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
+    """Colour and opacity of a frame as ``camera`` would have seen it; the file is decoded once.
+
+    Returns:
+        Colour on black, uint8 RGB (H, W, 3); which pixels the image covers, bool (H, W); and the
+        opacity of `load_alpha`. None for an image that is transparent everywhere.
+    """
+    pixels = _read_pixels(frame, camera)
+    if pixels.shape[2] == 4 and not pixels[..., 3].any():
+        return None
+
+    source = _camera_of(frame, pixels)
+    color, covered = resample(on_background(pixels, 'black'), source, camera)
+    return color, covered, _alpha_in(pixels, source, camera)
+
+
+def _alpha_in(pixels: np.ndarray, source: Camera, target: Camera) -> np.ndarray | None:
+    """See `load_alpha`."""
     if pixels.shape[2] == 3 or (pixels[..., 3] == 255).all():
         return None
 
-    alpha = np.repeat(pixels[..., 3:], 3, axis=2)
-    alpha, _ = resample(alpha, _camera_of(frame, alpha), camera or frame.camera.pinhole())
-
+    alpha, _ = resample(np.repeat(pixels[..., 3:], 3, axis=2), source, target)
     return alpha[..., 0].astype(np.float32) / 255
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def read_nerfstudio(path: Path) -> Scene:
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
         metric=_metric(content, path),
-        points=None if model is None else points_of_frames(model, frames),
+        find_points=None if model is None else partial(points_of_frames, model),
         convention=OPENGL,
     )
 

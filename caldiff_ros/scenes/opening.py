@@ -36,7 +36,8 @@ def open_scene(path: str | Path) -> Scene:
             f'{path} holds no dataset, expected transforms_train.json or transforms_test.json '
             '(Blender), transforms.json (nerfstudio), a COLMAP model in sparse/0, cameras.json '
             '(INRIA), keyframes (raw data of Polycam), metadata.json beside rgb (Record3D) or '
-            'seq-XX folders (7-Scenes); check the path'
+            'seq-XX folders (7-Scenes); check the path, or make a dataset of photos with caldiff '
+            'capture'
         )
 
     if not scene.frames:
@@ -53,7 +54,10 @@ def _read(path: Path) -> Scene | None:
     if path.suffix == '.json' and path.is_file():
         return read_inria(path) if path.name == 'cameras.json' else read_nerfstudio(path)
     if not path.is_dir():
-        raise CaldiffError(f'{path} is not a folder, expected a dataset; check the path')
+        raise CaldiffError(
+            f'{path} is not a folder, expected a dataset; check the path, or make a dataset of a '
+            'video with caldiff capture'
+        )
 
     if subset_files(path):
         return read_blender(path)

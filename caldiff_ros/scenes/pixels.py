@@ -93,7 +93,11 @@ def read_image(
     Raises:
         CaldiffError: if it is no image.
     """
-    pixels = read_pixels(path, upright, reduction)
+    return on_background(read_pixels(path, upright, reduction), background)
+
+
+def on_background(pixels: np.ndarray, background: str) -> np.ndarray:
+    """Pixels (H, W, 3 or 4) of `read_pixels` as uint8 RGB (H, W, 3); see `read_image`."""
     rgb = pixels[..., :3]
     if pixels.shape[2] == 3:
         return rgb

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,7 +83,8 @@ class Scene:
         background: 'white' where images with alpha belong on white, 'none' for photographs.
         metric: whether the unit of the map is the metre.
         aabb: (2, 3) lower and upper corner of the scene in map units, where the dataset says so.
-        points: the sparse points of structure from motion, where the dataset has them.
+        find_points: gives the sparse points of structure from motion in the map of the frames it
+            is given, where the dataset has points.
         convention: how the dataset writes poses, as its reader took it.
     """
 
@@ -93,8 +95,16 @@ class Scene:
     background: str = 'none'
     metric: bool = False
     aabb: np.ndarray | None = None
-    points: ScenePoints | None = None
+    find_points: Callable[[Sequence[Frame]], ScenePoints | None] | None = None
     convention: Convention = OPENCV
+
+    def sparse_points(self) -> ScenePoints | None:
+        """The points of structure from motion, in the map of the frames; None without.
+
+        They are found when they are asked for, as only then is it known how the poses are to be
+        read.
+        """
+        return None if self.find_points is None else self.find_points(self.frames)
 
     def split(self, name: str | None, variant: int = 0) -> tuple[list[Frame], list[Frame]]:
         """Training and test frames.

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from room_corner import CAMERA, arc, printed, write_jpeg, write_video
+from room_corner import CAMERA, arc, compare, printed, write_jpeg, write_video
 
 from caldiff_ros.capture.capture import Capture
 from caldiff_ros.capture.config import CaptureConfig
@@ -45,16 +45,6 @@ def few(photos, tmp_path):
     for name in sorted(photos[1])[:5]:
         shutil.copy(photos[0] / name, folder)
     return folder
-
-
-def compare(scene, poses):
-    """Similarity to the true poses, distances in metres and angles in degrees that remain."""
-    true = np.array([poses[frame.image_path.name] for frame in scene.frames])
-    found = np.array([frame.T_map_cam for frame in scene.frames])
-    fitted = Similarity.fit(true[:, :3, 3], found[:, :3, 3])
-    off = np.linalg.norm(fitted.transform(found[:, :3, 3]) - true[:, :3, 3], axis=1)
-    chords = np.linalg.norm(fitted.R @ found[:, :3, :3] - true[:, :3, :3], axis=(1, 2))
-    return fitted, off, 2 * np.degrees(np.arcsin(chords / np.sqrt(8)))
 
 
 def test_photos_become_a_dataset_with_the_poses_they_were_taken_from(captured, photos):

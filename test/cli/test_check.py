@@ -14,6 +14,7 @@ from textured_room import walk, write_room
 from caldiff_ros.cli import main
 from caldiff_ros.cli.evaluate import _read_as_for_map
 from caldiff_ros.scenes import open_scene
+from caldiff_ros.scenes.checking import check_capture
 from caldiff_ros.scenes.conventions import OPENCV, OPENGL
 
 #: A training that does next to nothing.
@@ -94,6 +95,26 @@ def test_poses_in_another_convention_are_read_as_the_images_say(copy, tmp_path, 
         message.startswith('training on 24 images of 160x120 pixels: about 1 min for the radiance')
         for message in messages
     )
+
+
+def test_a_build_in_two_halves_checks_once(copy, tmp_path, monkeypatch, caplog):
+    checked = []
+    monkeypatch.setattr(
+        'caldiff_ros.cli.checked.check_capture',
+        lambda scene, rule: checked.append(rule) or check_capture(scene, rule),
+    )
+    data = copy(in_opencv)
+    argv = ['--output', str(tmp_path / 'map'), *NOTHING]
+    assert main(['train-nerf', str(data), *argv]) == 0
+    caplog.clear()
+    assert main(['train-nerf', str(data), *argv]) == 0
+    # what was found is told and used all the same: the field was not trained again
+    assert any(f'agree with {OPENCV}, and' in record.message for record in caplog.records)
+    assert checked == ['auto']
+    assert main(['train-nerf', str(data), *argv, '--convention', 'strict']) == 2
+    (data / 'images/03.png').touch()
+    assert main(['train-nerf', str(data), *argv]) == 0
+    assert checked == ['auto', 'strict', 'auto']
 
 
 def test_poses_in_another_convention_can_be_refused(copy, tmp_path, capsys):

@@ -4,6 +4,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -81,6 +82,15 @@ def test_opaque_alpha_is_no_silhouette(blender):
     alpha_of(blender, lambda i, alpha: np.pad(alpha[:, 4:], ((0, 0), (4, 0))))
     data = TrainingData.load(scene, *scene.split(None), 1.0)
     assert (data.views.alpha is not None, data.background) == (True, 'white')
+
+
+def test_each_image_is_decoded_once(blender, monkeypatch):
+    decoded = []
+    decode = cv2.imdecode
+    monkeypatch.setattr(cv2, 'imdecode', lambda *args: decoded.append(args) or decode(*args))
+    scene = open_scene(blender)
+    data = TrainingData.load(scene, *scene.split(None), 1.0)
+    assert (len(data.views), len(data.held_out), len(decoded)) == (2, 2, 4)
 
 
 def test_an_opaque_image_among_silhouettes_is_opaque(blender):

@@ -62,6 +62,13 @@ def test_a_good_capture_has_no_findings(room):
     assert report.verdict == 'room can become a map'
 
 
+def test_one_image_makes_no_map(room):
+    report = check_capture(replace(room, frames=room.frames[:1]))
+    assert found(report) == {
+        'images': 'only one, and a map needs at least 2, better 15 or more; take more'
+    }
+
+
 @pytest.mark.parametrize('written', [c for c in CONVENTIONS if c != OPENGL], ids=str)
 def test_poses_in_another_convention_are_read_as_the_images_say(room, written):
     wrong = with_poses(room, lambda i, T: OPENGL.read(written.write(T)))

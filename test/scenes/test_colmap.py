@@ -113,7 +113,7 @@ def test_images_show_the_plane_where_the_poses_say(colmap):
 
 
 def test_points_and_which_images_show_them(colmap):
-    points = open_scene(colmap).points
+    points = open_scene(colmap).sparse_points()
     np.testing.assert_array_equal(points.xyz, POINTS)
     np.testing.assert_array_equal(points.rgb, [[10, 20, 1], [10, 20, 2], [10, 20, 3]])
     shown = {name: indices.tolist() for name, indices in points.seen_by.items()}
@@ -199,7 +199,7 @@ def test_a_model_without_points_is_one_of_known_poses(colmap):
     for path in (colmap / 'sparse/0').glob('points3D.*'):
         path.unlink()
     scene = open_scene(colmap)
-    assert (len(scene.frames), scene.points) == (4, None)
+    assert (len(scene.frames), scene.sparse_points()) == (4, None)
 
 
 #: Models of COLMAP with parameters after the size 60x40, and ours with the coefficients of OpenCV.

@@ -10,6 +10,8 @@ from plane_world import write_nerfstudio
 from scipy.spatial.transform import Rotation
 
 from caldiff_ros.scenes import open_scene
+from caldiff_ros.scenes.checking import with_convention
+from caldiff_ros.scenes.conventions import OPENCV
 
 POINTS = np.array([[0.0, 0.0, 0.0], [0.5, 0.25, 0.0], [-0.5, 0.25, 0.125]])
 #: What the other tool did to COLMAP's coordinates.
@@ -59,12 +61,30 @@ def processed(tmp_path):
 
 
 def test_points_come_into_the_map_of_the_frames(processed):
-    points = open_scene(processed).points
+    points = open_scene(processed).sparse_points()
     expected = SCALE * TURN.apply(POINTS) + SHIFT
     np.testing.assert_allclose(points.xyz, expected, atol=1e-12)
     assert points.rgb.tolist() == [[1, 2, 3]] * 3
     shown = {name: indices.tolist() for name, indices in points.seen_by.items()}
     assert shown == {'images/0.png': [0, 1, 2], 'images/2.png': [0, 1, 2]}
+
+
+def test_points_follow_poses_that_are_read_in_another_convention(processed, edit_json):
+    def in_opencv(content):
+        for frame in content['frames']:
+            for row in frame['transform_matrix']:
+                row[1:3] = -row[1], -row[2]
+
+    edit_json(processed / 'transforms.json', in_opencv)
+    points = with_convention(open_scene(processed), OPENCV).sparse_points()
+    np.testing.assert_allclose(points.xyz, SCALE * TURN.apply(POINTS) + SHIFT, atol=1e-12)
+    assert points.seen_by['images/2.png'].tolist() == [0, 1, 2]
+
+
+def test_points_of_a_model_stay_where_they_are(processed):
+    (processed / 'transforms.json').unlink()
+    points = with_convention(open_scene(processed), OPENCV).sparse_points()
+    np.testing.assert_array_equal(points.xyz, POINTS)
 
 
 def test_points_of_other_poses_are_told_and_not_used(processed, edit_json, caplog):
@@ -73,14 +93,14 @@ def test_points_of_other_poses_are_told_and_not_used(processed, edit_json, caplo
         first['file_path'], second['file_path'] = second['file_path'], first['file_path']
 
     edit_json(processed / 'transforms.json', swap)
-    assert open_scene(processed).points is None
+    assert open_scene(processed).sparse_points() is None
     assert 'are not used' in caplog.text
 
 
 def test_a_damaged_model_does_not_refuse_the_dataset(processed, caplog):
     (processed / 'colmap/sparse/0/cameras.txt').write_text('1 PINHOLE')
     scene = open_scene(processed)
-    assert (len(scene.frames), scene.points) == (4, None)
+    assert (len(scene.frames), scene.sparse_points()) == (4, None)
     assert 'are not used' in caplog.text
 
 
@@ -88,4 +108,4 @@ def test_two_images_in_common_are_too_few(processed):
     content = json.loads((processed / 'transforms.json').read_text())
     content['frames'] = content['frames'][:2]
     (processed / 'transforms.json').write_text(json.dumps(content))
-    assert open_scene(processed).points is None
+    assert open_scene(processed).sparse_points() is None

@@ -9,14 +9,11 @@ from std_msgs.msg import Header
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
-from caldiff_ros.geometry.camera import DISTORTION_COEFFICIENTS
+from caldiff_ros.geometry.distortion import named_distortion
 
 #: sensor_msgs/CameraInfo counts image coordinates from the centre of the first pixel, we count
 #: from its corner.
 _HALF_PIXEL = 0.5
-#: Names of OpenCV's models, in small letters without what stands between them.
-_PERSPECTIVE_NAMES = ('', 'plumbbob', 'rationalpolynomial', 'thinprism', 'tilted', 'brownconrady')
-_FISHEYE_NAMES = ('equidistant', 'fisheye', 'kannalabrandt', 'kannalabrandt4')
 
 
 def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
@@ -43,7 +40,9 @@ def camera_from_info(info: CameraInfo, *, rectified: bool = False) -> Camera:
         )
 
     x0, y0, width, height = _region(info)
-    model, coefficients = ('none', ()) if rectified else _distortion(info)
+    model, coefficients = (
+        ('none', ()) if rectified else named_distortion(info.distortion_model, info.d)
+    )
     bin_x = max(1, info.binning_x)
     bin_y = max(1, info.binning_y)
 
@@ -113,38 +112,3 @@ def _region(info: CameraInfo) -> tuple[int, int, int, int]:
         )
 
     return roi.x_offset, roi.y_offset, roi.width, roi.height
-
-
-def _distortion(info: CameraInfo) -> tuple[str, tuple[float, ...]]:
-    """Model and coefficients; zeros that drivers append are dropped, no coefficients are none.
-
-    OpenCV tells its perspective models by the number of coefficients, and so do we: drivers name
-    them as they like, or not at all.
-    """
-    name = ''.join(letter for letter in info.distortion_model.lower() if letter.isalnum())
-    coefficients = tuple(float(value) for value in info.d)
-
-    if name in _FISHEYE_NAMES:
-        (count,) = DISTORTION_COEFFICIENTS['equidistant']
-        excess = coefficients[count:]
-        # without any coefficient it still bends directions, unlike the others
-        return 'equidistant', (coefficients or (0.0,) * count)[: None if any(excess) else count]
-
-    if not any(coefficients):
-        return 'none', ()
-
-    if name not in _PERSPECTIVE_NAMES:
-        return info.distortion_model, coefficients  # which the camera refuses
-
-    return _perspective(coefficients)
-
-
-def _perspective(coefficients: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
-    """The smallest of OpenCV's perspective models that has the coefficients."""
-    n_used = 1 + max(i for i, value in enumerate(coefficients) if value)
-    for model in ('plumb_bob', 'rational_polynomial'):
-        for count in DISTORTION_COEFFICIENTS[model]:
-            if n_used <= count <= len(coefficients):
-                return model, coefficients[:count]
-
-    return 'rational_polynomial', coefficients

@@ -42,7 +42,7 @@ def check_capture(scene: Scene, convention: ConventionRule = 'auto') -> CaptureR
 
     images = checked_images(_spread(fitting))
     if len(images) < 2:
-        return CaptureReport(scene, (*rows, Finding('images', 'too few to check', 'unknown')))
+        return CaptureReport(scene, (*rows, _too_few(scene)))
 
     # 1. How the poses are to be read
     T_map_cam = np.stack([image.frame.T_map_cam for image in images])
@@ -65,10 +65,7 @@ def check_capture(scene: Scene, convention: ConventionRule = 'auto') -> CaptureR
 
 
 def with_convention(scene: Scene, convention: Convention) -> Scene:
-    """The dataset with its poses read in another convention; unchanged if it is its own.
-
-    Sparse points are dropped then, as they may have been put into the frame of the wrong poses.
-    """
+    """The dataset with its poses read in another convention; unchanged if it is its own."""
     if convention == scene.convention:
         return scene
 
@@ -76,12 +73,20 @@ def with_convention(scene: Scene, convention: Convention) -> Scene:
         replace(frame, T_map_cam=convention.read(scene.convention.write(frame.T_map_cam)))
         for frame in scene.frames
     ]
-    return replace(scene, frames=frames, points=None, convention=convention)
+    return replace(scene, frames=frames, convention=convention)
 
 
 def _spread(frames: Sequence[Frame]) -> list[Frame]:
     n = min(len(frames), _MOST_IMAGES)
     return [frames[i] for i in np.linspace(0, len(frames) - 1, n).round().astype(int)]
+
+
+def _too_few(scene: Scene) -> Finding:
+    if len(scene.frames) > 1:
+        return Finding('images', 'too few to check', 'unknown')
+
+    text = 'only one, and a map needs at least 2, better 15 or more; take more'
+    return Finding('images', text, 'finding')
 
 
 def _pose_convention(declared: Convention, readings: Readings, rule: ConventionRule) -> Finding:
