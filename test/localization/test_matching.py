@@ -2,27 +2,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render, match, PnP, and how sure that makes."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization import matching
 from caldiff_ros.localization.correctness import nees
 from caldiff_ros.localization.covariance import fuse
 from caldiff_ros.localization.features import FeatureConfig, Features, detect, match
-from caldiff_ros.localization.matching import MatchingConfig, match_and_solve_pnp
+from caldiff_ros.localization.matching import Matcher, MatchingConfig
+from caldiff_ros.localization.pnp import PnpConfig, solve_pnp
 
 CONFIG = MatchingConfig()
+PNP = PnpConfig()
+
+
+def found_from(field, query, start):
+    matcher = Matcher(field, query, CONFIG)
+    return [matcher.until_still(matched) for matched in matcher.match(start)]
 
 
 def test_matching_finds_the_pose_from_far_away(scene):
     field, true, query = scene
     start = moved(true, 0.08, 15, seed=5, n=2)
-    found = match_and_solve_pnp(field, query, start, CONFIG)
+    found = found_from(field, query, start)
     assert found
     for matched in found:
         assert float(matched.T_norm_cam.translation_error(true)[0]) < 0.01
@@ -33,8 +37,9 @@ def test_another_round_finds_more(scene):
     """A render from a better pose matches better."""
     field, true, query = scene
     start = moved(true, 0.08, 20, seed=1)
-    [first] = match_and_solve_pnp(field, query, start, replace(CONFIG, rounds=1))
-    [last] = match_and_solve_pnp(field, query, start, CONFIG)
+    matcher = Matcher(field, query, CONFIG)
+    [first] = matcher.match(start)
+    last = matcher.until_still(first)
     assert last.inliers > first.inliers
     errors = [float(found.T_norm_cam.translation_error(true)[0]) for found in (first, last)]
     assert errors[1] < errors[0]
@@ -43,13 +48,13 @@ def test_another_round_finds_more(scene):
 def test_nothing_is_found_where_there_is_nothing(scene):
     field, true, query = scene
     blank = type(query)(np.full_like(query.image, 127), query.seen, query.camera, query.device)
-    assert match_and_solve_pnp(field, blank, true, CONFIG) == []
+    assert found_from(field, blank, true) == []
     other = photograph(Wall(seed=9), true, CAMERA)
-    assert match_and_solve_pnp(field, other, true, CONFIG) == []
+    assert found_from(field, other, true) == []
 
 
 def test_matches_of_one_and_the_same_point_make_no_pose():
-    assert matching._pnp(np.zeros((20, 3)), np.zeros((20, 2)), CAMERA, CONFIG) is None
+    assert solve_pnp(np.zeros((20, 3)), np.zeros((20, 2)), CAMERA, PNP) is None
 
 
 def projected(points: np.ndarray, pose: Pose) -> np.ndarray:
@@ -66,7 +71,7 @@ def test_the_covariance_is_that_of_many_noisy_trials():
     uv = projected(points, VIEW)
     values = []
     for _ in range(100):
-        found = matching._pnp(points, uv + random.normal(0, 0.5, uv.shape), CAMERA, CONFIG)
+        found = solve_pnp(points, uv + random.normal(0, 0.5, uv.shape), CAMERA, PNP)
         error = found.T_norm_cam[0].to(torch.float64).offset_to(VIEW[0].to(torch.float64))
         values.append(nees(error, found.covariance))
     # 6 on average, with a standard deviation of sqrt(12 / 100); RANSAC leaves some inliers out,
