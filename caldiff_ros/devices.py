@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -56,3 +58,16 @@ def pick_device(name: str = 'auto') -> torch.device:
     if name == 'auto':
         name = 'cuda' if torch.cuda.is_available() else 'cpu'
     return torch.device(name)
+
+
+def turn_on(device: torch.device) -> AbstractContextManager:
+    """Held while a device works on an image: a GPU takes one at a time, a CPU several.
+
+    Python gives a GPU its work, and its threads would only wait for each other.
+    """
+    return _gpu_lock(device) if device.type == 'cuda' else nullcontext()
+
+
+@functools.cache
+def _gpu_lock(device: torch.device) -> threading.Lock:
+    return threading.Lock()

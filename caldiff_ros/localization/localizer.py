@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import threading
-
 import numpy as np
 import torch
 
-from caldiff_ros.devices import pick_device
+from caldiff_ros.devices import pick_device, turn_on
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
@@ -52,7 +48,6 @@ class Localizer:
         self.seed = seed
         self.mask = mask if mask is None else checked_mask(mask, 'of the localizer')
         self.map = localization_map.to(self.device)
-        self._turn = _gpu_lock(self.device) if self.device.type == 'cuda' else _NO_LOCK
         warm_up(self.device)
 
     def localize(
@@ -77,7 +72,7 @@ class Localizer:
             Cancelled: if ``cancel`` was used.
         """
         run = Run(self.map, torch.Generator().manual_seed(self.seed), observer, cancel, self.mask)
-        with self._turn:
+        with turn_on(self.device):
             return self._localize(image, camera, prior, run)
 
     def _localize(self, image: np.ndarray, camera: Camera, prior: Prior | None, run: Run) -> Answer:
@@ -101,16 +96,3 @@ class Localizer:
             refined = refine(subset, query, self.config, run)
 
         return conclude(refined, query, self.config, run)
-
-
-#: On a CPU several images are localized at the same time.
-_NO_LOCK = contextlib.nullcontext()
-
-
-@functools.cache
-def _gpu_lock(device: torch.device) -> threading.Lock:
-    """One image at a time: Python gives a GPU its work, and its threads only wait for each other.
-
-    On an H100 16 threads localized fewer images a second than one, see `scripts/check_cuda.py`.
-    """
-    return threading.Lock()

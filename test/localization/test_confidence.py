@@ -42,7 +42,7 @@ def test_confidence_needs_both_error_and_similarity():
 def test_fit_separates_what_can_be_separated():
     rng = np.random.default_rng(0)
     right, wrong = drawn(rng, 16, 0.001, 0.85), drawn(rng, 150, 0.02, 0.1)
-    calibration = Calibration.fit(right, wrong, 1.0, IMAGE)
+    calibration = Calibration.fit(right, wrong, (1.0, 1.0), IMAGE)
 
     confidences = calibration.confidences
     assert min(confidences(right)) > 0.6
