@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rich.table import Table
+from rich.text import Text
 
 from caldiff_ros.demo.data import DemoImage
 from caldiff_ros.evaluation.metrics import pose_errors
@@ -79,8 +80,8 @@ def results_table(results: list[Result]) -> Table:
             result.name,
             'not localized' if estimate is None else _position(estimate),
             _position(result.T_true),
-            f'[{color}]{result.translation_norm:.4f}',
-            f'[{color}]{result.rotation_deg:.2f}',
+            Text(f'{result.translation_norm:.4f}', style=color),
+            Text(f'{result.rotation_deg:.2f}', style=color),
             f'{result.seconds:.1f}',
         )
 

@@ -13,10 +13,11 @@ from ament_index_python import get_package_prefix
 from geometry_msgs.msg import PoseStamped
 from visualization_msgs.msg import Marker
 
+from caldiff_ros.console import plain_console
 from caldiff_ros.demo.data import DemoImage, read_demo, shipped_folder
 from caldiff_ros.demo.figure import choose_panels
 from caldiff_ros.demo.holdout import write_demo
-from caldiff_ros.demo.results import Result, compare, verdict
+from caldiff_ros.demo.results import Result, compare, results_table, verdict
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes import open_scene
 from caldiff_ros.scenes.images import load_image
@@ -61,6 +62,14 @@ def test_no_pose_is_never_right():
 )
 def test_all_must_be_right_and_four_of_five_precise(results, right):
     assert verdict(results)[0] is right
+
+
+def test_the_table_prints_numbers_and_no_markup():
+    console = plain_console(width=120, record=True)
+    console.print(results_table([Result('a.png', np.eye(4), np.eye(4), 0.00061, 0.06, 0.7)]))
+    shown = console.export_text()
+    assert '│ 0.0006 ' in shown.replace('       ', ' ').replace('  ', ' ')
+    assert '[' not in shown
 
 
 def test_shipped_images_have_the_size_of_their_camera():
