@@ -66,9 +66,17 @@ def test_all_must_be_right_and_four_of_five_precise(results, right):
 
 def test_the_table_prints_numbers_and_no_markup():
     console = plain_console(width=120, record=True)
-    console.print(results_table([Result('a.png', np.eye(4), np.eye(4), 0.00061, 0.06, 0.7)]))
+    result = Result(
+        name='a.png',
+        T_true=np.eye(4),
+        T_estimate=np.eye(4),
+        translation_norm=0.00061,
+        rotation_deg=0.06,
+        seconds=0.7,
+    )
+    console.print(results_table([result]))
     shown = console.export_text()
-    assert '│ 0.0006 ' in shown.replace('       ', ' ').replace('  ', ' ')
+    assert {'0.0006', '0.06', '0.7'} <= set(shown.split())
     assert '[' not in shown
 
 
