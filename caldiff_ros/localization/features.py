@@ -86,14 +86,24 @@ def match(
     of_a = np.arange(len(a))
     of_b = likeness.argmax(axis=1)
     mutual = likeness.argmax(axis=0)[of_b] == of_a
-    best = likeness[of_a, of_b]
-    likeness[of_a, of_b] = -1
-    second = likeness.max(axis=1)
-    # of vectors of norm 1
-    distance, second_distance = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, second))
-    good = mutual & (best > 0) & (distance < ratio * second_distance)
-
+    good = mutual & are_distinct(likeness, of_b, ratio)
     return of_a[good], of_b[good]
+
+
+def are_distinct(likeness: np.ndarray, nearest: np.ndarray, ratio: float) -> np.ndarray:
+    """Whether what is nearest is much nearer than the second nearest (Lowe 2004).
+
+    Args:
+        likeness: scalar products of descriptors, (..., N); those of the nearest are overwritten.
+        nearest: indices of the largest of them, (...).
+        ratio: most distance of the nearest, as a share of that of the second nearest.
+    """
+    at = nearest[..., None]
+    best = np.take_along_axis(likeness, at, axis=-1)[..., 0]
+    np.put_along_axis(likeness, at, -1, axis=-1)
+    # of vectors of norm 1
+    distance, second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, likeness.max(axis=-1)))
+    return (best > 0) & (distance < ratio * second)
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -23,6 +23,13 @@ from caldiff_ros.localization.comparison import (
     pixel_motion,
     weighted_gradients,
 )
+from caldiff_ros.localization.levenberg_marquardt import (
+    DAMPING_FALL,
+    DAMPING_RISE,
+    FIRST_DAMPING,
+    FLOOR,
+    LEAST_CURVATURE,
+)
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import RadianceField, pixel_directions
 
@@ -44,8 +51,7 @@ _SUSPECT = 0.02
 #: most, and the focal length changed by less than 4 %.
 _CONTRADICTS = 0.04
 _CONTRADICTING_RATIO = 0.97
-#: As in `align_level`: first damping, its fall and its rise; and the longest step.
-_DAMPING, _DAMPING_FALL, _DAMPING_RISE = 1e-5, 4, 16
+#: The longest step.
 _MAX_STEP = 0.15
 
 
@@ -76,7 +82,7 @@ def fit_focal_length(field: RadianceField, query: Query, T_norm_cam: Pose) -> Fo
     pose, log_factor = T_norm_cam, 0.0
     H, g, given = _normal_equations(field, target, pose, factor=1.0)
     cost = given
-    damping = _DAMPING
+    damping = FIRST_DAMPING
     delta = _solve(H, g, damping)
     if not abs(float(delta[6])) >= _SUSPECT:  # also if it is NaN
         return FocalFit(factor=1.0, cost_ratio=1.0)
@@ -91,9 +97,9 @@ def fit_focal_length(field: RadianceField, query: Query, T_norm_cam: Pose) -> Fo
         if equations[2] < cost:
             pose, log_factor = trial, trial_log_factor
             H, g, cost = equations
-            damping /= _DAMPING_FALL
+            damping /= DAMPING_FALL
         else:
-            damping *= _DAMPING_RISE
+            damping *= DAMPING_RISE
 
         # 3. Solve for the next one
         delta = _solve(H, g, damping)
@@ -127,7 +133,7 @@ def _normal_equations(
 def _solve(H: Tensor, g: Tensor, damping: float) -> Tensor:
     """Levenberg-Marquardt step (7,), bounded."""
     diagonal = H.diagonal()
-    damped = H + torch.diag(damping * diagonal + 1e-9 * diagonal.max().clamp_min(1e-12))
+    damped = H + torch.diag(damping * diagonal + FLOOR * diagonal.max().clamp_min(LEAST_CURVATURE))
     delta = -torch.linalg.solve(damped, g)
     return delta / (delta.abs().max() / _MAX_STEP).clamp_min(1)
 

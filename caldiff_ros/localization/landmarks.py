@@ -14,7 +14,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from caldiff_ros.geometry import Camera
-from caldiff_ros.localization.features import Features
+from caldiff_ros.localization.features import Features, are_distinct
 from caldiff_ros.localization.pnp import Matched, PnpConfig, solve_pnp
 
 #: A match must be this much nearer than the second nearest in its view.
@@ -70,18 +70,14 @@ class Landmarks:
         # 1. Each feature votes for the views in which it has one clear match
         vectors = self.descriptors.reshape(V * F, -1).astype(np.float32) / _STEPS
         likeness = (voters.descriptors @ vectors.T).reshape(len(voters), V, F)
-        nearest = likeness.argmax(axis=2)[..., None]
-        best = np.take_along_axis(likeness, nearest, axis=2)[..., 0]
-        np.put_along_axis(likeness, nearest, -1, axis=2)
-        # of vectors of norm 1
-        distance, second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, likeness.max(2)))
-        voted = (best > 0) & (distance < _RATIO * second)
+        nearest = likeness.argmax(axis=2)
+        voted = are_distinct(likeness, nearest, _RATIO)
 
         # 2. Solve for the pose in the views with the most votes
         found = []
         for view in np.argsort(-voted.sum(axis=0), kind='stable')[:_VIEWS]:
             rows = voted[:, view]
-            points = self.points[view, nearest[rows, view, 0]].astype(np.float64)
+            points = self.points[view, nearest[rows, view]].astype(np.float64)
             matched = solve_pnp(points, voters.uv[rows], camera, config)
             if matched is not None:
                 found.append(matched)

@@ -128,7 +128,7 @@ class LocalizationMap:
     def render(self, T_map_cam: np.ndarray) -> np.ndarray:
         """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""
         out = self.field.render(self.to_norm(T_map_cam[None]), self.camera)
-        return (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        return out.rgb_uint8[0].cpu().numpy()
 
     def save(self, path: str | Path) -> None:
         """Write the folder; an existing map is replaced only once the new one is whole.

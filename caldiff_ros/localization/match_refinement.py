@@ -71,13 +71,14 @@ def refine_by_matches(
     matcher = Matcher(run.field, query, matching)
     finer = alignment.finer(matching.aligned_from)
     scales = run.map.calibration.covariance_scale, run.map.calibration.matching_scale
-    fused = Fused([], [], sure=False)
+    poses: list[Pose] = []
+    covariances: list[Tensor] = []
     most_inliers = 0
 
     for matched in _found(matcher, aligned, further, matching, run):
-        if len(fused.poses) == matching.most_poses or 2 * matched.inliers < most_inliers:
+        if len(poses) == matching.most_poses or 2 * matched.inliers < most_inliers:
             break
-        if bool(in_place_of(matched.T_norm_cam.to(query.device), fused.poses)[0]):
+        if bool(in_place_of(matched.T_norm_cam.to(query.device), poses)[0]):
             continue
 
         # 1. What the matches say
@@ -93,10 +94,10 @@ def refine_by_matches(
         # 3. Both, if they speak of the same place
         if bool(near(pose, of_matches[0], *SAME_PLACE)[0]):
             pose, covariance = fuse(pose, covariance, of_matches, scales[1] * matched.covariance)
-        fused.poses.append(pose)
-        fused.covariances.append(covariance)
+        poses.append(pose)
+        covariances.append(covariance)
 
-    return Fused(fused.poses, fused.covariances, most_inliers >= matching.sure_inliers)
+    return Fused(poses, covariances, most_inliers >= matching.sure_inliers)
 
 
 def _found(

@@ -98,7 +98,7 @@ class Matcher:
         """Render from poses (P,), match, solve."""
         query, config = self._query, self._config
         out = self._field.render(poses, query.camera)
-        images = (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        images = out.rgb_uint8.cpu().numpy()
         ratio = config.ratio if window_px is None else config.near_ratio
 
         def solve(i: int) -> Matched | None:

@@ -12,12 +12,11 @@ from caldiff_ros.localization.features import detect
 from caldiff_ros.localization.landmarks import Landmarks
 from caldiff_ros.localization.matching import MatchingConfig, lifted
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.rendered_views import RADIAN
 from caldiff_ros.nerf.field import RadianceField
 
 #: Training cameras, at most, and features of what is rendered from each.
 _VIEWS, _FEATURES = 64, 500
-#: How far a turn by one radian counts, in normalized units, in telling cameras apart.
-_RADIAN = 0.5
 
 
 def build_landmarks(
@@ -42,7 +41,7 @@ def build_landmarks(
     chosen = spread_out(cameras, _VIEWS)
     for i, pose in enumerate(chosen.split(1)):
         out = field.render(cameras[pose].to(field.aabb.device), camera)
-        image = (out.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        image = out.rgb_uint8[0].cpu().numpy()
         features = detect(image, config.features)
         points, solid = lifted(features.uv, out, camera, config.min_opacity)
         in_map = cameras[int(pose)].to('cpu', torch.float64).transform(torch.from_numpy(points))
@@ -60,7 +59,7 @@ def spread_out(cameras: Pose, most: int) -> torch.Tensor:
     while len(chosen) < min(most, len(cameras)):
         last = cameras[chosen[-1]]
         angle = torch.deg2rad(cameras.rotation_error_deg(last))
-        nearest = torch.minimum(nearest, cameras.translation_error(last) + _RADIAN * angle)
+        nearest = torch.minimum(nearest, cameras.translation_error(last) + RADIAN * angle)
         chosen.append(int(nearest.argmax()))
 
     return torch.tensor(chosen)

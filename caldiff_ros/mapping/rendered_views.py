@@ -15,8 +15,8 @@ from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.rendering import RenderingJob, render_job
 from caldiff_ros.nerf.field import RadianceField, Rendering
 
-#: How far a turn by one radian counts, in normalized units, when neighbours are sought.
-_RADIAN = 0.5
+#: How far a turn by one radian counts, in normalized units, in telling cameras apart.
+RADIAN = 0.5
 _RENDERED_AT_ONCE = 4
 _CHECKPOINT_INTERVAL = 500
 #: The distance to what a camera shows is the mean of this much smaller an image.
@@ -70,7 +70,7 @@ def poses_around(
         distances: from each camera to what it shows, (V,); without, no camera is led around it.
     """
     angle = torch.deg2rad(cameras[:, None].rotation_error_deg(cameras[None]))
-    distance = torch.cdist(cameras.t, cameras.t) + _RADIAN * angle
+    distance = torch.cdist(cameras.t, cameras.t) + RADIAN * angle
     k = min(config.neighbors + 1, len(cameras))
     nearest = distance.topk(k, largest=False).indices
     first = torch.randint(len(cameras), (n,), generator=generator)
@@ -131,7 +131,7 @@ def render_views(
 
     def keep(out: Rendering) -> dict[str, Tensor]:
         return {
-            'images': (out.rgb.clamp(0, 1) * 255).round().to(torch.uint8),
+            'images': out.rgb_uint8,
             'good': _shows_enough(out, config) & (_distance(out) >= nearest),
         }
 

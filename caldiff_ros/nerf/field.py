@@ -45,6 +45,11 @@ class Rendering:
     depth: Tensor
     opacity: Tensor
 
+    @property
+    def rgb_uint8(self) -> Tensor:
+        """The colours as a camera stores them, uint8."""
+        return (self.rgb.clamp(0, 1) * 255).round().to(torch.uint8)
+
     @classmethod
     def cat(cls, parts: Sequence[Rendering]) -> Rendering:
         """Concatenate along the first dimension."""
