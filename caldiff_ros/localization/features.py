@@ -9,6 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from caldiff_ros.localization.matching_kernels import (
+    likeness_within,
+    nearest_of_columns,
+    nearest_two,
+)
+from caldiff_ros.parallel import in_parallel, ranges
+
 
 @dataclass(frozen=True)
 class Features:
@@ -79,34 +86,37 @@ def match(
     if len(a) < 2 or len(b) < 2:
         return np.empty(0, int), np.empty(0, int)
 
-    likeness = a.descriptors @ b.descriptors.T
-    if window_px is not None:
-        likeness[_squared_distances(a.uv, b.uv) > window_px**2] = -1
+    if window_px is None:
+        likeness = a.descriptors @ b.descriptors.T
+    else:
+        likeness = np.empty((len(a), len(b)), np.float32)
+        likeness_within((a.uv, a.descriptors), (b.uv, b.descriptors), window_px, likeness)
 
+    of_b, distinct = distinct_nearest(likeness, ratio)
+    back = np.empty(len(b), np.int32)
+    nearest_of_columns(likeness, back)
     of_a = np.arange(len(a))
-    of_b = likeness.argmax(axis=1)
-    mutual = likeness.argmax(axis=0)[of_b] == of_a
-    good = mutual & are_distinct(likeness, of_b, ratio)
+    good = distinct & (back[of_b] == of_a)
     return of_a[good], of_b[good]
 
 
-def are_distinct(likeness: np.ndarray, nearest: np.ndarray, ratio: float) -> np.ndarray:
-    """Whether what is nearest is much nearer than the second nearest (Lowe 2004).
+def distinct_nearest(
+    likeness: np.ndarray, ratio: float, n_threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is nearest, and whether it is much nearer than the second nearest (Lowe 2004).
 
     Args:
-        likeness: scalar products of descriptors, (..., N); those of the nearest are overwritten.
-        nearest: indices of the largest of them, (...).
+        likeness: scalar products of descriptors of norm 1, float32 (N, M).
         ratio: most distance of the nearest, as a share of that of the second nearest.
+        n_threads: how many threads share the work.
+
+    Returns:
+        Columns (N,), and bool (N,).
     """
-    at = nearest[..., None]
-    best = np.take_along_axis(likeness, at, axis=-1)[..., 0]
-    np.put_along_axis(likeness, at, -1, axis=-1)
-    # of vectors of norm 1
-    distance, second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, likeness.max(axis=-1)))
-    return (best > 0) & (distance < ratio * second)
-
-
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Between points (N, 2) and (M, 2), float32 (N, M)."""
-    du, dv = (a[:, None, i].astype(np.float32) - b[None, :, i].astype(np.float32) for i in (0, 1))
-    return du * du + dv * dv
+    N = len(likeness)
+    nearest = np.empty(N, np.int32)
+    best, second = np.empty((2, N), likeness.dtype)
+    parts = [(likeness, part, nearest, best, second) for part in ranges(N, n_threads)]
+    in_parallel(nearest_two, parts, n_threads)
+    distance, to_second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, second))
+    return nearest, (best > 0) & (distance < ratio * to_second)

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save
 
 from caldiff_ros.geometry import Camera
-from caldiff_ros.localization.features import Features, are_distinct
+from caldiff_ros.localization.features import Features, distinct_nearest
 from caldiff_ros.localization.pnp import Matched, PnpConfig, solve_pnp
+from caldiff_ros.parallel import in_parallel
 
 #: A match must be this much nearer than the second nearest in its view.
 _RATIO = 0.8
@@ -68,18 +70,20 @@ class Landmarks:
             return []
 
         # 1. Each feature votes for the views in which it has one clear match
+        n_threads = torch.get_num_threads()
         vectors = self.descriptors.reshape(V * F, -1).astype(np.float32) / _STEPS
-        likeness = (voters.descriptors @ vectors.T).reshape(len(voters), V, F)
-        nearest = likeness.argmax(axis=2)
-        voted = are_distinct(likeness, nearest, _RATIO)
+        likeness = (voters.descriptors @ vectors.T).reshape(len(voters) * V, F)
+        nearest, voted = (
+            each.reshape(len(voters), V) for each in distinct_nearest(likeness, _RATIO, n_threads)
+        )
 
         # 2. Solve for the pose in the views with the most votes
-        found = []
-        for view in np.argsort(-voted.sum(axis=0), kind='stable')[:_VIEWS]:
+        def solve(view: int) -> Matched | None:
             rows = voted[:, view]
             points = self.points[view, nearest[rows, view]].astype(np.float64)
-            matched = solve_pnp(points, voters.uv[rows], camera, config)
-            if matched is not None:
-                found.append(matched)
+            return solve_pnp(points, voters.uv[rows], camera, config)
 
-        return sorted(found, key=lambda matched: -matched.inliers)
+        views = np.argsort(-voted.sum(axis=0), kind='stable')[:_VIEWS].tolist()
+        found = in_parallel(solve, [(view,) for view in views], n_threads)
+        solved = [matched for matched in found if matched is not None]
+        return sorted(solved, key=lambda matched: -matched.inliers)

@@ -15,6 +15,7 @@ from caldiff_ros.compiling import is_kept
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.alignment import AlignmentConfig, align
 from caldiff_ros.localization.comparison_kernels import linearize
+from caldiff_ros.localization.features import Features, match
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 
@@ -53,5 +54,9 @@ def warm_up(device: torch.device) -> None:
     shift = torch.zeros(1, 3, device=device, requires_grad=True)
     pixels = torch.arange(4, device=device)
     field.render_pixels(Pose(pose.R, pose.t + shift), camera, pixels).rgb.sum().backward()
+
+    few = Features(np.zeros((2, 2)), np.zeros((2, 128), np.float32))
+    match(few, few, ratio=1.0)
+    match(few, few, ratio=1.0, window_px=1.0)
     if compiles:
         logger.info('compiled in %.0f s', time.perf_counter() - began)

@@ -79,6 +79,42 @@ def test_the_covariance_is_that_of_many_noisy_trials():
     assert np.mean(values) == pytest.approx(6, abs=2)
 
 
+@pytest.mark.parametrize('window_px', [None, 30.0])
+def test_matches_are_those_of_a_search_through_all_pairs(window_px):
+    """Descriptors of 60 points with noise, and others; a pair at a time, by distance."""
+    random = np.random.default_rng(1)
+
+    def features(vectors, uv):
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Features(uv, vectors.astype(np.float32))
+
+    points, uv = random.random((60, 128)), random.uniform(0, 200, (60, 2))
+    a = features(points + 0.3 * random.random((60, 128)), uv)
+    b = features(
+        np.concatenate([points, random.random((40, 128))])[random.permutation(100)],
+        random.uniform(0, 200, (100, 2)),
+    )
+    within = np.inf if window_px is None else window_px
+
+    def by_distance(one, other, i):
+        near = [j for j in range(len(other)) if np.hypot(*(one.uv[i] - other.uv[j])) <= within]
+        return sorted((np.linalg.norm(one.descriptors[i] - other.descriptors[j]), j) for j in near)
+
+    expected = []
+    for i in range(len(a)):
+        found = by_distance(a, b, i)
+        if not found or by_distance(b, a, found[0][1])[0][1] != i:
+            continue
+        # what has no rival is compared to the farthest that there can be
+        second = found[1][0] if len(found) > 1 else 2.0
+        if found[0][0] < 0.8 * second:
+            expected.append((i, found[0][1]))
+
+    matches = list(zip(*match(a, b, 0.8, window_px), strict=True))
+    assert matches == expected
+    assert len(expected) >= 3
+
+
 def test_matches_are_mutual_distinct_and_near():
     eye = np.eye(128, dtype=np.float32)
     a = Features(np.array([[10.0, 10], [50, 50], [90, 20]]), eye[:3])

@@ -1,0 +1,75 @@
+# Copyright 2026 The caldiff_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Nearest neighbours among descriptors, compiled by Numba; `features` and `landmarks` call it.
+
+Descriptors have norm 1, so the nearest of them has the largest scalar product.
+"""
+
+from __future__ import annotations
+
+from caldiff_ros.compiling import compiled
+
+#: Scalar product with what is not there.
+NONE = -1.0
+
+
+@compiled
+def nearest_two(likeness, part, nearest, best, second):
+    """Nearest and second nearest in each row.
+
+    Args:
+        likeness: scalar products, (N, M).
+        part: which rows: the first, and the one after the last.
+        nearest: columns of the largest, written to, (N,).
+        best: the largest, written to, (N,).
+        second: the second largest, written to, (N,).
+    """
+    none = likeness.dtype.type(NONE)
+    for i in range(part[0], part[1]):
+        at, first, next_one = 0, none, none
+        for j in range(likeness.shape[1]):
+            x = likeness[i, j]
+            if x > next_one:
+                if x > first:
+                    at, first, next_one = j, x, first
+                else:
+                    next_one = x
+
+        nearest[i], best[i], second[i] = at, first, next_one
+
+
+@compiled
+def nearest_of_columns(likeness, nearest):
+    """Rows of the largest in each column of scalar products (N, M), written to nearest (M,)."""
+    best = likeness[0].copy()
+    nearest[:] = 0
+    for i in range(1, likeness.shape[0]):
+        for j in range(likeness.shape[1]):
+            if likeness[i, j] > best[j]:
+                best[j] = likeness[i, j]
+                nearest[j] = i
+
+
+@compiled
+def likeness_within(a, b, reach, likeness):
+    """Scalar products of descriptors whose keypoints are near each other, `NONE` of the others.
+
+    Args:
+        a: coordinates (N, 2) and descriptors (N, D) of an image.
+        b: the same of another, (M, 2) and (M, D).
+        reach: most distance, in pixels.
+        likeness: written to, (N, M).
+    """
+    (places, vectors), (other_places, other_vectors) = a, b
+    none = likeness.dtype.type(NONE)
+    most = reach * reach
+    for i in range(len(places)):
+        u, v = places[i, 0], places[i, 1]
+        for j in range(len(other_places)):
+            du, dv = other_places[j, 0] - u, other_places[j, 1] - v
+            product = none
+            if du * du + dv * dv <= most:
+                product -= product
+                for k in range(vectors.shape[1]):
+                    product += vectors[i, k] * other_vectors[j, k]
+            likeness[i, j] = product
