@@ -76,6 +76,9 @@ class AlignmentConfig:
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
+    hidden_scale: float = 0.2
+    """Largest ``robust_scale`` of a level in a second alignment, where the first finds nothing that
+    is trusted: something may hide a part of the scene."""
 
     def __post_init__(self) -> None:
         if len(self.survivors) != len(self.levels) - 1:
@@ -92,6 +95,14 @@ class AlignmentConfig:
         """The levels from a size on, for a single pose that is nearly right."""
         levels = tuple(level for level in self.levels if level.longer_side >= longer_side)
         return replace(self, levels=levels, survivors=(1,) * (len(levels) - 1))
+
+    def more_robust(self) -> AlignmentConfig:
+        """The same for images of which something hides a part; it reaches less far."""
+        scale = self.hidden_scale
+        levels = (
+            replace(level, robust_scale=min(level.robust_scale, scale)) for level in self.levels
+        )
+        return replace(self, levels=tuple(levels))
 
     def select_survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""

@@ -24,6 +24,8 @@ from caldiff_ros.nerf.field import Rendering
 _WINDOW_PX, _STRIDE_PX = 9, 3
 #: Variance (colours in 0..1) that a window needs for its structure to count.
 _NOISE = 1e-4
+#: Share of a window that must have been seen.
+_SEEN = 0.999
 #: Logit of what cannot be known.
 _NOTHING_IS_SURE = -50.0
 #: `Calibration.matching_scale` where it was not measured.
@@ -36,31 +38,35 @@ FEWEST_RIGHT = 3
 class Evidence:
     """What speaks for poses (P,), from their renders.
 
+    A calibration holds for the last two, whatever the preset. Both are medians over small windows,
+    weighted by the contrast of the image and the render there, so that they say what most of the
+    scene says: what stands in front of a part of it does not count, nor does what shows nothing.
+
     Attributes:
         error: photometric error of each as the query compares it, by which poses are ranked, (P,).
-        squared_error: mean squared colour difference of each, whatever the preset, (P,): a
-            calibration holds for this one. Large differences, which the robust error plays down,
-            are what tells right from wrong where nothing stands in front.
-        similarity: mean correlation of brightness in small windows, -1..1, (P,). It asks whether
-            the same structure is in the same place, whatever the exposure; a low error may just
-            mean that there is little to see.
+        difference: mean squared difference of the colours in windows, (P,).
+        similarity: correlation of the brightness in windows, -1..1, (P,). It asks whether the same
+            structure is in the same place, whatever the exposure; a small difference may just mean
+            that there is little to see.
     """
 
     error: Tensor
-    squared_error: Tensor
+    difference: Tensor
     similarity: Tensor
 
     @classmethod
     def of(cls, rendering: Rendering, query: Query) -> Evidence:
         """Compare whole images of the query's camera, (P, H, W), with the query."""
-        rgb = rendering.rgb
-        pixels = query.seen_pixels
-        squared = query.squared_differences(rgb.flatten(1, 2)[:, pixels], pixels)
+        seen = torch.from_numpy(query.seen).to(rendering.rgb)
+        weight = seen.view(-1, 1)
+        target = query.rgb.view(-1, 3)
+        exposed = query.exposed(rendering.rgb.flatten(1, 2), target, weight)
+        squared = (exposed - target) ** 2
+        images = exposed.view_as(rendering.rgb)
 
         return cls(
-            error=error_of(squared, query.robust_scale),
-            squared_error=error_of(squared, robust_scale=None),
-            similarity=_similarity(rgb.mean(-1), query.rgb.mean(-1), query.seen),
+            error_of(squared[:, query.seen_pixels], query.robust_scale),
+            *_agreement(images, query.rgb, squared.view_as(images).mean(-1), seen),
         )
 
     @classmethod
@@ -73,23 +79,41 @@ class Evidence:
         return Evidence(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-def _similarity(a: Tensor, b: Tensor, seen: np.ndarray) -> Tensor:
-    """Correlation of images (P, H, W) with one (H, W) over windows, weighted by contrast: (P,)."""
-    window = min(_WINDOW_PX, *b.shape)  # of a tiny image, all there is
+def _agreement(
+    images: Tensor, image: Tensor, squared: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`Evidence.difference` and `Evidence.similarity`, (P,) each.
 
-    def mean(images: Tensor) -> Tensor:
-        return F.avg_pool2d(images[:, None], window, _STRIDE_PX)[:, 0]
+    Args:
+        images: exposed renders, (P, H, W, 3).
+        image: the query, (H, W, 3).
+        squared: their mean squared differences, (P, H, W).
+        seen: 1 where the query was seen, (H, W).
+    """
+    window = min(_WINDOW_PX, *seen.shape)  # of a tiny image, all there is
 
-    b = b[None]
+    def mean(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values[:, None], window, _STRIDE_PX)[:, 0].flatten(1)
+
+    a, b = images.mean(-1), image.mean(-1)[None]
     mean_a, mean_b = mean(a), mean(b)
     variance_a = (mean(a * a) - mean_a**2).clamp_min(0)
     variance_b = (mean(b * b) - mean_b**2).clamp_min(0)
     covariance = mean(a * b) - mean_a * mean_b
     correlation = covariance / ((variance_a + _NOISE) * (variance_b + _NOISE)).sqrt()
-    covered = mean(torch.from_numpy(seen)[None].to(a)) > 0.999
-    weight = (variance_a.sqrt() + variance_b.sqrt()) * covered
+    contrast = (variance_a.sqrt() + variance_b.sqrt()) * (mean(seen[None]) > _SEEN)
 
-    return (correlation * weight).sum((1, 2)) / weight.sum((1, 2)).clamp_min(1e-9)
+    return _median(mean(squared), contrast), _median(correlation, contrast)
+
+
+def _median(values: Tensor, weights: Tensor) -> Tensor:
+    """Weighted median of values (P, W), (P,)."""
+    values, order = values.sort(1)
+    # where nothing has weight, all are alike
+    below = (weights.gather(1, order) + torch.finfo(weights.dtype).tiny).cumsum(1)
+    middle = (below >= below[:, -1:] / 2).int().argmax(1, keepdim=True)
+
+    return values.gather(1, middle)[:, 0]
 
 
 Percentiles = tuple[float, float, float]
@@ -145,24 +169,24 @@ class Calibration:
     """What right and wrong answers look like in a map.
 
     Attributes:
-        error: how sure a mean squared error makes, from minus its logarithm.
+        difference: how sure a difference makes, from minus its logarithm, see `Evidence`.
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
         matching_scale: the same of the covariance of matches, see `Matched`.
-        right_error, wrong_error: 5th, 50th and 95th percentile of the mean squared errors of
-            right poses and of the most deceptive wrong ones; for people who look. None
+        right_difference, wrong_difference: 5th, 50th and 95th percentile of the differences at
+            right poses and at the most deceptive wrong ones; for people who look. None
             without any right ones.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
         image: the worst of the images that the map was made from.
     """
 
-    error: Logistic
+    difference: Logistic
     similarity: Logistic
     covariance_scale: float
     matching_scale: float
-    right_error: Percentiles | None
-    wrong_error: Percentiles
+    right_difference: Percentiles | None
+    wrong_difference: Percentiles
     right_similarity: Percentiles | None
     wrong_similarity: Percentiles
     n_right: int
@@ -176,37 +200,56 @@ class Calibration:
         wrong: Evidence,
         scales: tuple[float, float],
         image: ImageQuality,
+        disturbed: Evidence | None = None,
     ) -> Calibration:
-        """From the evidence for right poses (R,) and for wrong ones (W,), and the scales."""
-        errors, similarities = (
-            [getattr(evidence, name).double().cpu().numpy() for evidence in (right, wrong)]
-            for name in ('squared_error', 'similarity')
-        )
+        """From the evidence for poses.
+
+        Args:
+            right: for right poses, (R,).
+            wrong: for wrong ones, (W,).
+            scales: covariance and matching scale.
+            image: the worst image.
+            disturbed: for right poses of images that are hidden in part or blurred: to be trusted
+                as well, though not what right answers usually look like.
+        """
+
+        def numbers(evidence: Evidence) -> dict[str, np.ndarray]:
+            return {
+                name: getattr(evidence, name).double().cpu().numpy()
+                for name in ('difference', 'similarity')
+            }
+
+        of_right, of_wrong = numbers(right), numbers(wrong)
+        trusted = of_right if disturbed is None else numbers(Evidence.cat([right, disturbed]))
+        shown = {name: _percentiles(values) for name, values in of_right.items() if len(values)}
+
         return cls(
-            error=Logistic.fit(*map(_closeness, errors)),
-            similarity=Logistic.fit(*map(_likeness, similarities)),
+            difference=Logistic.fit(
+                _closeness(trusted['difference']), _closeness(of_wrong['difference'])
+            ),
+            similarity=Logistic.fit(
+                _likeness(trusted['similarity']), _likeness(of_wrong['similarity'])
+            ),
             covariance_scale=scales[0],
             matching_scale=scales[1],
-            right_error=_percentiles(errors[0]) if len(errors[0]) else None,
-            wrong_error=_percentiles(errors[1]),
-            right_similarity=_percentiles(similarities[0]) if len(similarities[0]) else None,
-            wrong_similarity=_percentiles(similarities[1]),
-            n_right=len(errors[0]),
-            n_wrong=len(errors[1]),
+            right_difference=shown.get('difference'),
+            wrong_difference=_percentiles(of_wrong['difference']),
+            right_similarity=shown.get('similarity'),
+            wrong_similarity=_percentiles(of_wrong['similarity']),
+            n_right=len(right.error),
+            n_wrong=len(wrong.error),
             image=image,
         )
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Calibration:
         """The inverse of `dataclasses.asdict`, also after a way through JSON."""
-        # maps were made before matches were calibrated
-        content = {'matching_scale': USUAL_MATCHING_SCALE} | content
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in content.items()
         }
         parts: dict[str, Callable[..., Any]] = {
-            'error': Logistic,
+            'difference': Logistic,
             'similarity': Logistic,
             'image': ImageQuality,
         }
@@ -215,47 +258,46 @@ class Calibration:
     @property
     def problem(self) -> str:
         """Why it says nothing, as a clause; empty if it does."""
-        if self.right_error is None or self.right_similarity is None or self.n_right < FEWEST_RIGHT:
+        right, similar = self.right_difference, self.right_similarity
+        if right is None or similar is None or self.n_right < FEWEST_RIGHT:
             return (
                 f'only {self.n_right} of its held-out images could be aligned with the field, '
                 f'expected at least {FEWEST_RIGHT}'
             )
 
         # near the truth any pose is right, even where the field shows nothing of the images
-        _, right_error, _ = self.right_error
-        _, right_similarity, _ = self.right_similarity
-        lowest_error, highest_similarity = self.wrong_error[0], self.wrong_similarity[2]
-        if right_error < lowest_error and right_similarity > highest_similarity:
+        least_wrong, most_similar = self.wrong_difference[0], self.wrong_similarity[2]
+        if right[1] < least_wrong and similar[1] > most_similar:
             return ''
         return (
-            'its field shows held-out images at right poses no better than at wrong ones (error '
-            f'{right_error:.4f} and {lowest_error:.4f}, similarity {right_similarity:.2f} and '
-            f'{highest_similarity:.2f})'
+            'its field shows held-out images at right poses no better than at wrong ones '
+            f'(difference {right[1]:.4f} and {least_wrong:.4f}, similarity {similar[1]:.2f} and '
+            f'{most_similar:.2f})'
         )
 
     def confidences(self, evidence: Evidence) -> list[float]:
         """`confidence` of poses (P,), one by one."""
-        pairs = zip(evidence.squared_error.tolist(), evidence.similarity.tolist(), strict=True)
+        pairs = zip(evidence.difference.tolist(), evidence.similarity.tolist(), strict=True)
         return [self.confidence(*pair) for pair in pairs]
 
-    def confidence(self, squared_error: float, similarity: float) -> float:
-        """0..1: how sure it is that a pose with this evidence is right.
+    def confidence(self, difference: float, similarity: float) -> float:
+        """0..1: how sure it is that a pose with this evidence is right, see `Evidence`.
 
-        The lesser of what its error and its similarity say, as either alone can deceive: little to
-        see makes any error small, and a common pattern is similar in many places. With a
-        calibration that says nothing, see `problem`, it is 0.
+        The lesser of what both say, as either alone can deceive: little to see makes any difference
+        small, and a common pattern is similar in many places. With a calibration that says nothing,
+        see `problem`, it is 0.
         """
         if self.problem:
             return 0.0
 
         return min(
-            self.error(float(_closeness(np.array(squared_error)))),
+            self.difference(float(_closeness(np.array(difference)))),
             self.similarity(float(_likeness(np.array(similarity)))),
         )
 
 
-def _closeness(error: np.ndarray) -> np.ndarray:
-    return -np.log(np.maximum(error, 1e-9))
+def _closeness(difference: np.ndarray) -> np.ndarray:
+    return -np.log(np.maximum(difference, 1e-9))
 
 
 def _likeness(similarity: np.ndarray) -> np.ndarray:

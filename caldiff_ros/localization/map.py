@@ -32,7 +32,7 @@ from caldiff_ros.localization.masks import read_mask, write_mask
 from caldiff_ros.nerf.field import RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'

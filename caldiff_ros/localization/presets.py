@@ -51,13 +51,16 @@ class LocalizerConfig:
     refinement: InerfConfig | AlignmentConfig | None = field(default_factory=AlignmentConfig)
     """How they are refined: iNeRF, direct alignment from coarse to fine, or not at all."""
     matching: MatchingConfig | None = field(default_factory=MatchingConfig)
-    """Where no refined pose is trusted, poses by matching against renders at the selected ones are
-    refined as well: they reach farther than the alignment."""
+    """Features matched with renders: always in larger images, where that is more accurate, and else
+    where no refined pose is trusted, as it reaches farther than the alignment."""
     prior_share: float = 0.5
     """Share of the particles that starts from a prior where one is given; the others stay uniform,
     so that a wrong prior can be overcome."""
     min_confidence: float = 0.5
     """Confidence from which a pose is trusted."""
+    sure_confidence: float = 0.9
+    """With less, the selected poses are aligned a second time and more robustly: something may
+    stand in front of the scene."""
     ambiguity_ratio: float = 2.0
     """A pose at another place that is trusted as well, with an error at most this many times that
     of the best, makes the answer ambiguous. Others need not be refined to the end."""

@@ -155,14 +155,23 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     if isinstance(config.refinement, InerfConfig):
         refined = _refine_inerf(poses, query, config.refinement, run)
     elif config.refinement is not None:
-        refined = _refine_aligned(poses, query, config.refinement, config=config, run=run)
+        refined = _refine_aligned(poses, query, config.refinement, config, run)
 
     rendering = run.field.render(refined, query.camera)
     evidence = Evidence.of(rendering, query)
+    confidence = _best_confidence(evidence, run)
     covariances: dict[int, Tensor] = {}
 
+    if isinstance(config.refinement, AlignmentConfig) and confidence < config.sure_confidence:
+        # something may stand in front of the scene, and have led the alignment astray
+        again = _refine_aligned(poses, query, config.refinement.more_robust(), config, run)
+        refined = Pose.cat([refined, again])
+        rendering = run.field.render(refined, query.camera)
+        evidence = Evidence.of(rendering, query)
+        confidence = _best_confidence(evidence, run)
+
     if isinstance(config.refinement, AlignmentConfig) and config.matching:
-        trusted = _any_trusted(evidence, config, run)
+        trusted = confidence >= config.min_confidence
         longer_side = max(query.camera.width, query.camera.height)
         if not trusted or longer_side >= config.matching.always_from:
             refined = refined[evidence.error.argsort(stable=True)]
@@ -184,11 +193,11 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     return Refined(refined, evidence, covariance)
 
 
-def _any_trusted(evidence: Evidence, config: LocalizerConfig, run: Run) -> bool:
-    """Whether a pose is as good as a right one, so that no other way to it need be tried."""
+def _best_confidence(evidence: Evidence, run: Run) -> float:
+    """That of the pose with the least error."""
     best = evidence[evidence.error.argmin()[None]]
     [confidence] = run.map.calibration.confidences(best)
-    return confidence >= config.min_confidence
+    return confidence
 
 
 def _refine_inerf(poses: Pose, query: Query, config: InerfConfig, run: Run) -> Pose:

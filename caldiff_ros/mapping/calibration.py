@@ -28,6 +28,7 @@ from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.disturbances import motion_blurred, occlude
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
@@ -45,6 +46,9 @@ _CHOICE_SIDE = 25
 _CHOICE = SelectionConfig(
     count=_REFINED, longer_side=_CHOICE_SIDE, min_distance=0.06, min_angle_deg=8.0
 )
+#: Shares of an image that something hides, once each, and motion as a share of the longer side.
+_HIDDEN_SHARES = (0.1, 0.2, 0.3)
+_MOTION = 0.02
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
 #: A NEES of more than this many times the median is an outlier from another minimum (chi-square
@@ -82,8 +86,9 @@ def calibrate(
 ) -> Calibration:
     """Calibrate on views whose poses are known.
 
-    Right evidence comes from poses refined near the truth, wrong evidence from the most deceptive
-    of random poses, refined where they are, and from scrambled images, which belong nowhere.
+    Right evidence comes from poses refined near the truth, with the image as it is, with things in
+    front of the scene, and blurred by motion; wrong evidence from the most deceptive of random
+    poses, refined where they are, and from scrambled images, which belong nowhere.
 
     Args:
         field: a field that was not trained on the views.
@@ -94,6 +99,7 @@ def calibrate(
     generator = context.generator()
     true = held_out.T_norm_cam.to(field.aabb.device)
     right: list[Evidence] = []
+    disturbed: list[Evidence] = []
     wrong: list[Evidence] = []
     nees_aligned: list[float] = []
     nees_matched: list[float] = []
@@ -108,6 +114,7 @@ def calibrate(
         if not is_wrong(found, truth[0])[0]:
             rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
+            disturbed += [Evidence.of(rendering, q) for q in _disturbed(query, generator)]
             covariance = curvature_covariance(rendering, query, found)
             nees_aligned.append(_nees(found, truth, covariance))
             matcher = Matcher(field, query, MatchingConfig())
@@ -136,8 +143,19 @@ def calibrate(
     if len(nees_matched) >= FEWEST_RIGHT:
         matching_scale = covariance_scale(np.array(nees_matched))
     all_wrong = Evidence.cat(wrong)
-    all_right = Evidence.cat(right) if right else all_wrong[:0]
-    return Calibration.fit(all_right, all_wrong, (scale, matching_scale), quality)
+    all_right, all_disturbed = (
+        Evidence.cat(each) if each else all_wrong[:0] for each in (right, disturbed)
+    )
+    return Calibration.fit(all_right, all_wrong, (scale, matching_scale), quality, all_disturbed)
+
+
+def _disturbed(query: Query, generator: torch.Generator) -> list[Query]:
+    """The image with things in front of the scene, and blurred by motion."""
+    random = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    images = [occlude(query.image, share, random) for share in _HIDDEN_SHARES]
+    length_px = _MOTION * max(query.camera.width, query.camera.height)
+    images.append(motion_blurred(query.image, length_px, random.uniform(0, np.pi)))
+    return [replace(query, image=image) for image in images]
 
 
 def _nees(found: Pose, truth: Pose, covariance: Tensor) -> float:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from caldiff_ros.devices import mixed_precision
 from caldiff_ros.diffusion.conditioning import drop_out
@@ -20,11 +21,14 @@ from caldiff_ros.diffusion.schedule import add_noise, alpha_bars
 from caldiff_ros.diffusion.vectors import pose_vectors
 from caldiff_ros.geometry import Pose
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.disturbances import motion_blurred, occlude
 from caldiff_ros.mapping.training_loop import PlateauRule, Trainer, TrainingSchedule, train
 
 _IMAGES_AT_ONCE = 32
-#: Shares of the images that are blurred and that are occluded, and the least blur that is one.
+#: Shares of the images that are blurred and that are occluded, how many of the former by motion,
+#: and the least blur that is one.
 _BLURRED_AND_OCCLUDED = (0.5, 0.3)
+_MOVED = 0.5
 _MIN_SIGMA_PX = 0.1
 
 
@@ -57,11 +61,10 @@ class DiffusionTraining:
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
     blur: float = 0.025
-    """Half of the images are blurred by a Gaussian of at most this standard deviation, as a
-    share of their longer side."""
+    """Half of the images are blurred, in all directions or along one, with at most this standard
+    deviation, as a share of their longer side."""
     occlusion: float = 0.35
-    """Three of ten images are hidden by a rectangle of one colour, over at most this share of
-    them."""
+    """Something hides a part of three of ten images, at most this share, see `occlude`."""
     mixed_precision: bool = True
     """Multiply matrices in bfloat16 where the device is faster with it."""
 
@@ -100,25 +103,32 @@ def jitter_colors(images: Tensor, amount: float, generator: torch.Generator) -> 
 
 def augment(images: Tensor, training: DiffusionTraining, generator: torch.Generator) -> Tensor:
     """Images (B, H, W, 3) in 0..1 as a robot may take them: relit, some blurred, some occluded."""
-    images = jitter_colors(images, training.color_jitter, generator).permute(0, 3, 1, 2)
-    height, width = images.shape[2:]
-    chosen, strength = torch.rand(2, len(images), 2, generator=generator)
-    sigma = training.blur * max(height, width) * strength[:, 0]
-    area = training.occlusion * strength[:, 1]
-    corner = torch.rand(len(images), 2, generator=generator)
-    color = torch.rand(len(images), 3, 1, 1, generator=generator)
+    images = jitter_colors(images, training.color_jitter, generator)
+    random = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    height, width = images.shape[1:3]
 
-    for i, (blurs, hides) in enumerate((chosen < torch.tensor(_BLURRED_AND_OCCLUDED)).tolist()):
-        if blurs and sigma[i] > _MIN_SIGMA_PX:
-            kernel = 2 * math.ceil(2 * float(sigma[i])) + 1
-            images[i] = gaussian_blur(images[i], [kernel, kernel], [float(sigma[i])])
+    for i in range(len(images)):
+        blurs, hides = random.random(2) < _BLURRED_AND_OCCLUDED
+        sigma = training.blur * max(height, width) * random.random()
+        area = training.occlusion * random.random()
+        moves, angle = random.random() < _MOVED, random.uniform(0, math.pi)
 
+        blurs &= sigma > _MIN_SIGMA_PX
+        hides &= area > 0
+        if not (blurs or hides):
+            continue
+
+        image = (images[i] * 255).round().to(torch.uint8).numpy()
+        if blurs and moves:
+            # over a length whose standard deviation this is
+            image = motion_blurred(image, math.sqrt(12) * sigma, angle)
+        elif blurs:
+            image = cv2.GaussianBlur(image, (0, 0), sigma)
         if hides:
-            h, w = (round(float(area[i].sqrt()) * side) for side in (height, width))
-            top, left = int(corner[i, 0] * (height - h + 1)), int(corner[i, 1] * (width - w + 1))
-            images[i, :, top : top + h, left : left + w] = color[i]
+            image = occlude(image, area, random)
+        images[i] = torch.from_numpy(image).float() / 255
 
-    return images.permute(0, 2, 3, 1)
+    return images
 
 
 def train_diffusion(

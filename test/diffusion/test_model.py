@@ -171,23 +171,23 @@ def test_training_learns_to_denoise_and_resumes(tmp_path):
 
 
 def test_some_training_images_are_blurred_and_some_occluded():
-    """A white image but for a black column: blur spreads it, a rectangle hides whole pixels."""
+    """A white image but for a black column: blur spreads it, what hides it changes whole pixels."""
     images = torch.ones(400, 40, 60, 3)
     images[:, :, 30] = 0
     plain = DiffusionTraining(color_jitter=0.0, blur=0.0, occlusion=0.0)
     assert torch.equal(augment(images, plain, torch.Generator().manual_seed(0)), images)
     blurred = augment(images, replace(plain, blur=0.025), torch.Generator().manual_seed(0))
     column = 1 - blurred[:, 20, :, 0]
-    torch.testing.assert_close(column.sum(1), torch.ones(400), atol=1e-4, rtol=0)
-    share = (column[:, 30] < 0.99).float().mean()
-    # half of them, but for those of less than 0.31 pixels, which leave the peak above 0.99
-    assert float(share) == pytest.approx(0.5 * (1 - 0.31 / 1.5), abs=0.06)
-    # standard deviations up to 0.025 * 60 = 1.5 pixels: the lowest peak is that of a Gaussian
-    assert float(column[:, 30].min()) == pytest.approx(1 / (1.5 * math.sqrt(2 * math.pi)), rel=0.1)
+    torch.testing.assert_close(column.sum(1), torch.ones(400), atol=0.03, rtol=0)
+    # half of them, but for those of a fraction of a pixel and those that move along the column
+    assert 0.3 < float((column[:, 30] < 0.99).float().mean()) < 0.5
+    # standard deviations up to 0.025 * 60 = 1.5 pixels: a Gaussian's peak, or one of a line
+    lowest = 1 / (1.5 * math.sqrt(2 * math.pi)), 1 / (1.5 * math.sqrt(12))
+    assert 0.9 * lowest[1] < float(column[:, 30].min()) < 1.1 * lowest[0]
     hidden = augment(images, replace(plain, occlusion=0.35), torch.Generator().manual_seed(0))
     changed = (hidden != images).any(-1).float().mean((1, 2))
     assert float((changed > 0).float().mean()) == pytest.approx(0.3, abs=0.1)
-    assert 0.25 < float(changed.max()) < 0.38
+    assert 0.25 < float(changed.max()) < 0.42
 
 
 def test_particles_see_the_image_differently_only_with_dropout():
