@@ -23,14 +23,14 @@ DIFFUSION = DiffusionConfig(
     ConditioningConfig(backbone='efficientnet_lite0', grid=1, width=16, image_size=48),
     DenoiserConfig(1, 32),
 )
-#: Errors above 0.005 are beyond trust, whatever the similarity.
+#: Differences above 0.005 are beyond trust, whatever the similarity.
 CALIBRATION = Calibration(
-    error=Logistic(2 * math.log(0.005), 2.0),
+    difference=Logistic(2 * math.log(0.005), 2.0),
     similarity=Logistic(20.0, 0.0),
     covariance_scale=3.0,
     matching_scale=20.0,
-    right_error=(0.0005, 0.001, 0.002),
-    wrong_error=(0.01, 0.02, 0.05),
+    right_difference=(0.0005, 0.001, 0.002),
+    wrong_difference=(0.01, 0.02, 0.05),
     right_similarity=(0.8, 0.9, 0.95),
     wrong_similarity=(-0.1, 0.1, 0.2),
     n_right=16,

@@ -60,6 +60,26 @@ _LEVELS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class HiddenConfig:
+    """A second look at an image of which something may hide a part."""
+
+    unless_confidence: float = 0.9
+    """A pose of this confidence makes it superfluous."""
+    count: int = 12
+    """Poses that are refined."""
+    kept: int = 4
+    """Of these, those that go on from the coarsest level; half of them from the others."""
+    robust_scale: float = 0.15
+    """Colour difference (0..1) beyond which a pixel counts less when poses are compared."""
+    aligned_scale: float = 0.2
+    """The most of it when they are aligned."""
+
+    def survivors(self, n_levels: int) -> tuple[int, ...]:
+        """Hypotheses that go on from each of so many levels to the next."""
+        return (self.kept, *[self.kept // 2] * (n_levels - 2))[: n_levels - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlignmentConfig:
     """Coarse-to-fine alignment.
 
@@ -76,9 +96,6 @@ class AlignmentConfig:
     ``copy_angle_deg``) at the end of a level are copies, which do not enter the next."""
     copy_angle_deg: float = 0.75
     """See ``copy_distance``, in degrees."""
-    hidden_scale: float = 0.2
-    """Largest ``robust_scale`` of a level in a second alignment, where the first finds nothing that
-    is trusted: something may hide a part of the scene."""
 
     def __post_init__(self) -> None:
         if len(self.survivors) != len(self.levels) - 1:
@@ -96,13 +113,13 @@ class AlignmentConfig:
         levels = tuple(level for level in self.levels if level.longer_side >= longer_side)
         return replace(self, levels=levels, survivors=(1,) * (len(levels) - 1))
 
-    def more_robust(self) -> AlignmentConfig:
-        """The same for images of which something hides a part; it reaches less far."""
-        scale = self.hidden_scale
-        levels = (
-            replace(level, robust_scale=min(level.robust_scale, scale)) for level in self.levels
+    def more_robust(self, hidden: HiddenConfig) -> AlignmentConfig:
+        """The same for images of which something hides a part."""
+        levels = tuple(
+            replace(level, robust_scale=min(level.robust_scale, hidden.aligned_scale))
+            for level in self.levels
         )
-        return replace(self, levels=tuple(levels))
+        return replace(self, levels=levels, survivors=hidden.survivors(len(levels)))
 
     def select_survivors(self, aligned: Aligned, count: int, rival_ratio: float) -> Pose:
         """The best of the hypotheses (P,), at most ``count``, neither copies nor hopeless."""

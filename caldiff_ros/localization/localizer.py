@@ -9,6 +9,7 @@ import torch
 
 from caldiff_ros.devices import pick_device, turn_on
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.localization import stages
 from caldiff_ros.localization.answer import Answer, CancelToken, Observer
 from caldiff_ros.localization.conclusion import conclude
 from caldiff_ros.localization.map import LocalizationMap
@@ -16,7 +17,6 @@ from caldiff_ros.localization.masks import checked_mask
 from caldiff_ros.localization.presets import LocalizerConfig, configuration
 from caldiff_ros.localization.prior import Prior
 from caldiff_ros.localization.run import Run
-from caldiff_ros.localization.stages import choose, diffused_particles, prepare, refine
 from caldiff_ros.localization.warm_up import warm_up
 
 
@@ -77,22 +77,24 @@ class Localizer:
 
     def _localize(self, image: np.ndarray, camera: Camera, prior: Prior | None, run: Run) -> Answer:
         """See `localize`."""
+        config = self.config
         with run.stage('preparation'):
-            query = prepare(image, camera, self.config, run)
+            query = stages.prepare(image, camera, config, run)
 
         with run.stage('diffusion'):
             # 1. Initialize poses P_N.  2. Extract feature f.  3. Diffuse P_N to P_0.
-            n_guessed = round(self.config.prior_share * self.config.particles) if prior else 0
-            poses = diffused_particles(self.config.particles - n_guessed, query, self.config, run)
+            n_guessed = round(config.prior_share * config.particles) if prior else 0
+            poses = stages.diffused_particles(config.particles - n_guessed, query, config, run)
             if prior is not None:
                 poses = Pose.cat([poses, prior.sample(n_guessed, self.map, run.generator)])
 
         with run.stage('selection'):
             # 4. Select the good-to-refine subset P_s of P_0.
-            subset = choose(poses, query, self.config, run)
+            subset = stages.choose(poses, query, config, run)
 
         with run.stage('refinement'):
             # 5. Refine P_s and select the best.  6. Return it.
-            refined = refine(subset, query, self.config, run)
+            refined = stages.refine(subset, query, config, run)
+            refined = stages.refine_in_spite(refined, poses, query, config, run)
 
-        return conclude(refined, query, self.config, run)
+        return conclude(refined, query, config, run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from caldiff_ros.diffusion.schedule import Sampler, ScheduleConfig
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.localization.alignment import AlignmentConfig
+from caldiff_ros.localization.alignment import AlignmentConfig, HiddenConfig
 from caldiff_ros.localization.inerf import InerfConfig
 from caldiff_ros.localization.matching import MatchingConfig
 from caldiff_ros.localization.selection import SelectionConfig
@@ -58,9 +58,8 @@ class LocalizerConfig:
     so that a wrong prior can be overcome."""
     min_confidence: float = 0.5
     """Confidence from which a pose is trusted."""
-    sure_confidence: float = 0.9
-    """With less, the selected poses are aligned a second time and more robustly: something may
-    stand in front of the scene."""
+    hidden: HiddenConfig | None = field(default_factory=HiddenConfig)
+    """A second look where something may hide a part of the scene."""
     ambiguity_ratio: float = 2.0
     """A pose at another place that is trusted as well, with an error at most this many times that
     of the best, makes the answer ambiguous. Others need not be refined to the end."""
@@ -100,6 +99,7 @@ PRESETS: dict[str, LocalizerConfig] = {
             steps=300, learning_rate=0.007, pixels=512, keypoints=100, radius_px=5
         ),
         matching=None,
+        hidden=None,
         check_focal_length=False,
     ),
     # Few DDIM steps from zero terminal SNR, distinct candidates, direct alignment, matching.

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -159,19 +159,10 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 
     rendering = run.field.render(refined, query.camera)
     evidence = Evidence.of(rendering, query)
-    confidence = _best_confidence(evidence, run)
     covariances: dict[int, Tensor] = {}
 
-    if isinstance(config.refinement, AlignmentConfig) and confidence < config.sure_confidence:
-        # something may stand in front of the scene, and have led the alignment astray
-        again = _refine_aligned(poses, query, config.refinement.more_robust(), config, run)
-        refined = Pose.cat([refined, again])
-        rendering = run.field.render(refined, query.camera)
-        evidence = Evidence.of(rendering, query)
-        confidence = _best_confidence(evidence, run)
-
     if isinstance(config.refinement, AlignmentConfig) and config.matching:
-        trusted = confidence >= config.min_confidence
+        trusted = best_confidence(evidence, run) >= config.min_confidence
         longer_side = max(query.camera.width, query.camera.height)
         if not trusted or longer_side >= config.matching.always_from:
             refined = refined[evidence.error.argsort(stable=True)]
@@ -193,7 +184,46 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     return Refined(refined, evidence, covariance)
 
 
-def _best_confidence(evidence: Evidence, run: Run) -> float:
+def refine_in_spite(
+    refined: Refined, particles: Pose, query: Query, config: LocalizerConfig, run: Run
+) -> Refined:
+    """Look once more, as something may stand in front of the scene, where nothing is sure.
+
+    Everything is more robust then, which reaches less far, so that more poses are refined.
+
+    Args:
+        refined: what was found so far.
+        particles: all of them, (P,).
+        query: the image.
+        config: of the localization.
+        run: the localization.
+    """
+    hidden, alignment = config.hidden, config.refinement
+    if hidden is None or not isinstance(alignment, AlignmentConfig):
+        return refined
+    if best_confidence(refined.evidence, run) >= hidden.unless_confidence:
+        return refined
+
+    # 1. Select and refine
+    query = replace(query, robust_scale=hidden.robust_scale)
+    wary = replace(config, selection=replace(config.selection, count=hidden.count))
+    chosen = choose(particles, query, wary, run)
+    aligned = _refine_aligned(chosen, query, alignment.more_robust(hidden), wary, run)
+
+    # 2. The best of these and of those
+    poses = Pose.cat([refined.T_norm_cam, aligned])
+    rendering = run.field.render(poses, query.camera)
+    evidence = Evidence.of(rendering, query)
+    order = evidence.error.argsort(stable=True)
+    covariance = refined.covariance
+    if int(order[0]) > 0:
+        scale = run.map.calibration.covariance_scale
+        covariance = scale * curvature_covariance(rendering[order[:1]], query, poses[order[:1]])
+
+    return Refined(poses[order], evidence[order], covariance)
+
+
+def best_confidence(evidence: Evidence, run: Run) -> float:
     """That of the pose with the least error."""
     best = evidence[evidence.error.argmin()[None]]
     [confidence] = run.map.calibration.confidences(best)

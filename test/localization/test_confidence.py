@@ -12,27 +12,28 @@ from wall import CAMERA, VIEW, Wall, moved, photograph
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic
 from caldiff_ros.localization.query import Query
+from caldiff_ros.mapping.disturbances import SILHOUETTES, occlude
 from maps import CALIBRATION
 
 IMAGE = CALIBRATION.image
 
 
-def drawn(rng, n, error, similarity):
-    """Evidence around a typical error and similarity."""
-    errors = torch.from_numpy(error * np.exp(rng.normal(0, 0.5, n)))
-    return Evidence(errors, errors, torch.from_numpy(similarity + rng.normal(0, 0.05, n)))
+def drawn(rng, n, difference, similarity):
+    """Evidence around a typical difference and similarity."""
+    differences = torch.from_numpy(difference * np.exp(rng.normal(0, 0.5, n)))
+    return Evidence(differences, differences, torch.from_numpy(similarity + rng.normal(0, 0.05, n)))
 
 
-def test_confidence_is_the_logistic_of_the_error():
-    """One half where the logit is 0; twice the error costs a factor of four in odds."""
+def test_confidence_is_the_logistic_of_the_difference():
+    """One half where the logit is 0; twice the difference costs a factor of four in odds."""
     assert CALIBRATION.confidence(0.005, 0.3) == pytest.approx(0.5)
     assert CALIBRATION.confidence(0.010, 0.3) == pytest.approx(1 / (1 + 4))
-    for error, similarity in ((float('nan'), 0.5), (0.001, float('nan')), (float('inf'), 1.0)):
-        assert CALIBRATION.confidence(error, similarity) == 0.0
+    for difference, similarity in ((float('nan'), 0.5), (0.001, float('nan')), (float('inf'), 1.0)):
+        assert CALIBRATION.confidence(difference, similarity) == 0.0
     assert CALIBRATION.confidence(0.0, 1.0) > 0.99
 
 
-def test_confidence_needs_both_error_and_similarity():
+def test_confidence_needs_both_difference_and_similarity():
     even = replace(CALIBRATION, similarity=Logistic(-2.0, 4.0))  # one half at atanh(s) = 0.5
     assert even.confidence(1e-4, np.tanh(0.5)) == pytest.approx(0.5)
     assert even.confidence(1e-4, 0.0) == pytest.approx(1 / (1 + np.exp(2)))
@@ -50,7 +51,7 @@ def test_fit_separates_what_can_be_separated():
     # new ones of the same kind
     assert np.mean(np.array(confidences(drawn(rng, 200, 0.001, 0.85))) > 0.5) > 0.98
     assert np.mean(np.array(confidences(drawn(rng, 200, 0.02, 0.1))) > 0.5) < 0.01
-    assert calibration.right_error[1] == pytest.approx(float(right.error.quantile(0.5)))
+    assert calibration.right_difference[1] == pytest.approx(float(right.difference.quantile(0.5)))
     assert (calibration.n_right, calibration.n_wrong) == (16, 150)
 
 
@@ -81,23 +82,46 @@ def test_evidence_against_numpy_and_opencv(scene):
     by_robust = Evidence.of(field.render(poses, query.camera), robust)
     torch.testing.assert_close(by_robust.error, robust.photometric_error(field, poses))
     assert bool((by_robust.error < 0.99 * evidence.error)[1:].all())
-    torch.testing.assert_close(by_robust.squared_error, evidence.error)
+    torch.testing.assert_close(by_robust.difference, evidence.difference)
     assert float(evidence.similarity[0]) > 0.95
     assert evidence.similarity.tolist() == sorted(evidence.similarity.tolist(), reverse=True)
     assert float(evidence.similarity[2]) < 0.4
     # one pair by hand: windows of 9 pixels, every third
     other = photograph(field, poses[1:2], CAMERA).image
-    a, b = (image.mean(axis=2) / 255 for image in (other, query.image))
-    products, weights = [], []
+    colors = [image / 255 for image in (other, query.image)]
+    a, b = (image.mean(axis=2) for image in colors)
+    squared = ((colors[0] - colors[1]) ** 2).mean(axis=2)
+    correlations, differences, weights = [], [], []
     for v in range(0, 80 - 8, 3):
         for u in range(0, 100 - 8, 3):
             p, q = a[v : v + 9, u : u + 9], b[v : v + 9, u : u + 9]
             covariance = ((p - p.mean()) * (q - q.mean())).mean()
-            correlation = covariance / np.sqrt((p.var() + 1e-4) * (q.var() + 1e-4))
+            correlations.append(covariance / np.sqrt((p.var() + 1e-4) * (q.var() + 1e-4)))
+            differences.append(squared[v : v + 9, u : u + 9].mean())
             weights.append(p.std() + q.std())
-            products.append(correlation * weights[-1])
-    expected = sum(products) / sum(weights)
-    assert float(evidence.similarity[1]) == pytest.approx(expected, abs=2e-3)
+
+    def middle(values):
+        """Half of the weight is at smaller ones."""
+        order = np.argsort(values)
+        below = np.cumsum(np.array(weights)[order])
+        return np.array(values)[order][np.searchsorted(below, below[-1] / 2)]
+
+    assert float(evidence.similarity[1]) == pytest.approx(middle(correlations), abs=2e-3)
+    assert float(evidence.difference[1]) == pytest.approx(middle(differences), rel=0.02)
+
+
+@pytest.mark.parametrize('textured', [False, True])
+def test_what_hides_a_part_of_the_scene_hardly_counts(scene, textured):
+    """Its right pose keeps its evidence, and a wrong one gains none."""
+    field, true, query = scene
+    poses = Pose.cat([true, moved(true, 0.3, 30, seed=1)])
+    rendering = field.render(poses, query.camera)
+    random = np.random.default_rng(3)
+    for silhouette in SILHOUETTES:
+        image = occlude(query.image, 0.25, random, silhouette, textured)
+        hidden = Evidence.of(rendering, replace(query, image=image))
+        assert float(hidden.similarity[0]) > 0.9 > 0.4 > float(hidden.similarity[1])
+        assert float(hidden.difference[0]) < 0.1 * float(hidden.difference[1])
 
 
 def test_similarity_does_not_mind_the_exposure(scene):
@@ -119,7 +143,9 @@ def test_similarity_looks_at_seen_pixels_only(scene):
     covered = Query(image, seen, query.camera, query.device)
     rendering = field.render(true, query.camera)
     similar = [float(Evidence.of(rendering, q).similarity[0]) for q in (half, covered)]
-    assert similar[0] < 0.8 < 0.97 < similar[1]
+    assert similar[0] < similar[1]
+    differences = [float(Evidence.of(rendering, q).difference[0]) for q in (half, covered)]
+    assert differences[1] < differences[0]
 
 
 def test_a_wall_seen_from_elsewhere_is_no_evidence():

@@ -141,7 +141,7 @@ def test_a_missing_map_is_named(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'format_version': 99}, 'has map format 99, expected 2'),
+        ({'format_version': 99}, 'has map format 99, expected 3'),
         ({'camera': {'width': 3}}, 'does not describe the files'),
         ({'background': None, 'field': {}}, 'does not describe the files'),
         (

@@ -37,13 +37,13 @@ def test_right_and_wrong_answers_are_told_apart():
     assert calibration.n_right == 3
     assert calibration.n_wrong > 15
     # the noise has the mean square 0.0004, less where it was cut off
-    assert 5e-5 < calibration.right_error[1] < 5e-4 < calibration.wrong_error[0]
+    assert 5e-5 < calibration.right_difference[1] < 5e-4 < calibration.wrong_difference[0]
     assert calibration.covariance_scale > 0
     others = ring(4, phase=0.4)[:2]
     for i, query in enumerate(queries_of(photographed(field, others, SMALL), field)):
         right = Evidence.of(field.render(others[i : i + 1], query.camera), query)
         wrong = Evidence.of(field.render(others[[1 - i]], query.camera), query)
-        confidences = [calibration.confidence(e.squared_error.item(), e.similarity.item())
+        confidences = [calibration.confidence(e.difference.item(), e.similarity.item())
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7
         assert confidences[1] < 0.3
@@ -104,8 +104,8 @@ def test_poses_that_fit_no_image_calibrate_nothing():
     'changes',
     [
         {'n_right': 2},
-        {'n_right': 0, 'right_error': None, 'right_similarity': None},
-        {'right_error': (0.005, 0.011, 0.02)},
+        {'n_right': 0, 'right_difference': None, 'right_similarity': None},
+        {'right_difference': (0.005, 0.011, 0.02)},
         {'right_similarity': (0.1, 0.19, 0.9)},
     ],
 )
