@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from caldiff_ros.baselines.hloc.config import HlocConfig
@@ -16,33 +14,8 @@ from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_cam
 from caldiff_ros.baselines.hloc.matching import Matcher
 from caldiff_ros.baselines.hloc.pairs import choose_pairs
 from caldiff_ros.baselines.hloc.reconstruction import Points, triangulate
-from caldiff_ros.geometry import Camera
+from caldiff_ros.baselines.hloc.training_images import TrainingImages
 from caldiff_ros.mapping.context import BuildContext
-
-
-@dataclass(frozen=True)
-class TrainingImages:
-    """What the map is made from.
-
-    Attributes:
-        rgb: uint8 (V, H, W, 3), on the map's background.
-        seen: pixels that count, bool (V, H, W).
-        T_map_cam: poses (V, 4, 4) float64.
-        camera: of all images.
-    """
-
-    rgb: np.ndarray
-    seen: np.ndarray
-    T_map_cam: np.ndarray
-    camera: Camera
-
-    def digest(self, config: HlocConfig, seed: int) -> str:
-        """What a map made from them is known by."""
-        digest = hashlib.sha256(repr((asdict(config), asdict(self.camera), seed)).encode())
-        for array in (self.rgb, self.seen, self.T_map_cam):
-            digest.update(np.ascontiguousarray(array).tobytes())
-
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

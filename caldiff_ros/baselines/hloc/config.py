@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 #: What has to be installed for it, as pyproject.toml names it.
@@ -51,5 +51,17 @@ CONFIGS: dict[FeatureKind, HlocConfig] = {
     'disk': HlocConfig(),
     'sift': HlocConfig(
         features='sift', max_keypoints=1024, exhaustive_up_to=60, retrieved=40, min_inliers=15
+    ),
+}
+
+#: Longer side beyond which photographs at full size are reduced after all, as Hloc does it.
+FULL_SIDE = 1600
+
+#: The same for photographs at full size, where there is more to be found: tolerances in pixels and
+#: as many images as Hloc has, and keypoints so few that a processor still has a map in an hour.
+FULL_SIZE_CONFIGS: dict[FeatureKind, HlocConfig] = {
+    'disk': replace(CONFIGS['disk'], max_keypoints=2048, epipolar_px=4.0, ransac_px=12.0),
+    'sift': replace(
+        CONFIGS['sift'], max_keypoints=4096, retrieved=20, epipolar_px=4.0, ransac_px=12.0
     ),
 }
