@@ -9,11 +9,14 @@ from hloc_world import QUERY_POSE, WALL, localization_map, views
 from plane_world import write_png
 from wall import CAMERA, VIEW, moved, photograph
 
+from caldiff_ros.baselines.hloc import building as building_module
 from caldiff_ros.baselines.hloc import localizer as localizer_module
 from caldiff_ros.baselines.hloc import make_hloc
+from caldiff_ros.baselines.hloc.config import FULL_SIZE_CONFIGS, for_photographs
 from caldiff_ros.baselines.hloc.features import make_detector
 from caldiff_ros.baselines.hloc.training_images import TrainingImages
 from caldiff_ros.baselines.setup import Setup
+from caldiff_ros.evaluation.experiment import OutOfTime
 from caldiff_ros.evaluation.metrics import pose_errors
 from caldiff_ros.localization import Status
 from caldiff_ros.scenes import Frame
@@ -72,9 +75,56 @@ def test_keypoints_are_looked_for_in_the_photographs_themselves(photographs, mon
         assert set(shapes) == {(480, 600, 3) if given else (80, 100, 3)}
         assert len(shapes) == 8 + 1  # the training images and the query
         u = torch.cat([one.uv[:, 0] for one in localizer.sparse_map.features])
-        # what is small is enlarged to 400 pixels, and what is large stays as it is
-        assert 0.9 < u.max() / (600 if given else 400) < 1
+        # images are enlarged to 400 pixels, photographs twice
+        assert 0.9 < u.max() / (1200 if given else 400) < 1
     assert errors['full'] < 0.8 * errors['reduced']
+
+
+@pytest.mark.parametrize(
+    ('features', 'longer_side', 'searched'),
+    [
+        ('sift', 240, 480),
+        ('sift', 960, 1600),
+        ('sift', 1600, 1600),
+        ('disk', 150, 300),
+        ('disk', 240, 400),
+        ('disk', 960, 960),
+    ],
+)
+def test_small_photographs_are_enlarged(features, longer_side, searched):
+    config = for_photographs(FULL_SIZE_CONFIGS[features], longer_side)
+    assert config.longer_side == searched
+
+
+def test_a_stopped_reconstruction_goes_on(photographs, tmp_path, monkeypatch):
+    pytest.importorskip('pycolmap')
+    monkeypatch.setattr(building_module, '_SAVED_EVERY_S', 0.0)
+
+    def xyz(work, stop_at=None):
+        stages = []
+
+        def report(stage, step, *_):
+            stages.append((stage, step))
+            if (stage, step) == stop_at:
+                raise OutOfTime
+
+        setup = Setup(
+            localization_map(),
+            views(),
+            work,
+            device='cpu',
+            report=report,
+            photographs=photographs[:4],
+        )
+        return make_hloc(setup, 'sift').sparse_map.points.xyz, stages
+
+    whole, _ = xyz(tmp_path / 'whole')
+    for stop_at in (('keypoints', 2), ('matches', 3)):
+        with pytest.raises(OutOfTime):
+            xyz(tmp_path / 'stopped', stop_at)
+    again, stages = xyz(tmp_path / 'stopped')
+    assert stages == [('matches', 4), ('matches', 5), ('matches', 6), ('points', 1)]
+    np.testing.assert_array_equal(again, whole)
 
 
 def test_photographs_of_many_pixels_are_reduced(tmp_path):

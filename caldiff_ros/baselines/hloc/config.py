@@ -54,14 +54,27 @@ CONFIGS: dict[FeatureKind, HlocConfig] = {
     ),
 }
 
-#: Longer side beyond which photographs at full size are reduced after all, as Hloc does it.
-FULL_SIDE = 1600
+#: Longer side to which photographs of more pixels are reduced after all, as Hloc does it, and how
+#: much smaller ones are enlarged at most.
+FULL_SIDE, MOST_ENLARGED = 1600, 2.0
 
-#: The same for photographs at full size, where there is more to be found: tolerances in pixels and
-#: as many images as Hloc has, and keypoints so few that a processor still has a map in an hour.
+#: The same for photographs at full size, where there is more to be found: tolerances as Hloc has
+#: them, and keypoints so few that a processor still has a map in an hour. SIFT locates keypoints
+#: better in enlarged photographs, where these are smaller than `FULL_SIDE`.
 FULL_SIZE_CONFIGS: dict[FeatureKind, HlocConfig] = {
     'disk': replace(CONFIGS['disk'], max_keypoints=2048, epipolar_px=4.0, ransac_px=12.0),
     'sift': replace(
-        CONFIGS['sift'], max_keypoints=4096, retrieved=20, epipolar_px=4.0, ransac_px=12.0
+        CONFIGS['sift'],
+        longer_side=FULL_SIDE,
+        max_keypoints=4096,
+        retrieved=20,
+        epipolar_px=4.0,
+        ransac_px=12.0,
     ),
 }
+
+
+def for_photographs(config: HlocConfig, longer_side: int) -> HlocConfig:
+    """A configuration for photographs of this longer side, which are never reduced further."""
+    enlarged = min(config.longer_side, round(MOST_ENLARGED * longer_side))
+    return replace(config, longer_side=max(longer_side, enlarged))

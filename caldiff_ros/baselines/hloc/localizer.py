@@ -17,6 +17,7 @@ from caldiff_ros.baselines.hloc.config import (
     FULL_SIZE_CONFIGS,
     FeatureKind,
     HlocConfig,
+    for_photographs,
 )
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
@@ -147,8 +148,7 @@ def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
 
     if setup.photographs:
         images = TrainingImages.of_photographs(setup.photographs, localization_map)
-        longer = max(images.camera.width, images.camera.height)
-        config = replace(config, longer_side=max(config.longer_side, longer))
+        config = for_photographs(config, max(images.camera.width, images.camera.height))
         localization_map = replace(localization_map, camera=images.camera)
     else:
         images = TrainingImages.of_views(setup.views, localization_map)
