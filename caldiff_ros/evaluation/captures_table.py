@@ -42,16 +42,18 @@ _ACCURACY = {
     'median (cm)': 0.1,
 }
 _TRUST = {
-    'capture': 0.09,
-    'split': 0.06,
-    'method': 0.2,
+    'capture': 0.08,
+    'split': 0.05,
+    'method': 0.18,
     'LOCALIZED': 0.06,
     'wrongly sure': 0.08,
     'of right (%)': 0.07,
-    'NEES': 0.08,
-    's': 0.08,
-    's per stage': 0.28,
+    'NEES': 0.07,
+    's': 0.07,
+    's per stage': 0.34,
 }
+#: Seconds of a stage that are printed; shorter ones would be 0.00.
+_SHORTEST_S = 0.005
 
 
 def captures_sheet(caption: str, cells: Sequence[MethodResults], asked: str) -> Sheet:
@@ -204,7 +206,7 @@ def _trust_texts(row: dict[str, Any]) -> list[str]:
         '' if share is None else f'{share:.0f}',
         '' if None in nees else ', '.join(f'{number:.1f}' for number in nees),
         f'{row["median_seconds"]:.2f}, {row["p90_seconds"]:.2f}',
-        ', '.join(f'{stage} {mean:.2f}' for stage, mean in stages.items()),
+        ', '.join(f'{s} {mean:.2f}' for s, mean in stages.items() if mean >= _SHORTEST_S),
     ]
 
 
@@ -227,7 +229,7 @@ def _note(content: dict[str, Any]) -> str:
         f'({distance:g}, {angle:g}°), with the largest confidence of one, "of right" how many of '
         'the right ones are LOCALIZED, NEES their mean and median (6 is right); s are the median '
         'and the 90th percentile per query, those of stages means. (full size): on the '
-        f'photographs themselves, the longer side up to {FULL_SIDE} pixels, as Hloc has it. '
+        f'photographs themselves, reduced only where the longer side is above {FULL_SIDE} pixels. '
         f'{made_with_text(content["made_with"])}\n'
         f'Wrongly sure of LOCALIZED over all captures: {sums}.'
     )

@@ -40,7 +40,10 @@ def cell(folder, scene, method, queries, metric=False):
 @pytest.fixture
 def sheet(tmp_path):
     """Two captures; the hall is in metres."""
-    sure = replace(query(0.001, 0.1, 'LOCALIZED', 0.9, nees=3.0), timings={'diffusion': 0.5})
+    sure = replace(
+        query(0.001, 0.1, 'LOCALIZED', 0.9, nees=3.0),
+        timings={'preparation': 0.006, 'diffusion': 0.5},
+    )
     slow = replace(query(0.02, 3.0, 'NOT_LOCALIZED', 0.4, nees=9.0), seconds=3.0)
     wrong = query(0.2, 3.0, 'LOCALIZED', 0.75)
     nothing = query(float('inf'), float('inf'), 'FAILED')
@@ -64,7 +67,8 @@ def test_rows_say_how_exact_and_how_sure(sheet):
     assert (fast['right_localized_percent'], fast['highest_wrong_confidence']) == (50.0, 0.75)
     assert (fast['mean_nees'], fast['median_nees']) == (6.0, 6.0)
     assert (fast['median_seconds'], fast['p90_seconds']) == (1.0, pytest.approx(2.6))
-    assert fast['mean_stage_seconds'] == {'diffusion': pytest.approx(0.5 / 3)}
+    stages = {'preparation': 0.002, 'diffusion': 0.5 / 3}
+    assert fast['mean_stage_seconds'] == pytest.approx(stages)
     assert hloc['n_wrongly_sure'] == 0 and hloc['highest_wrong_confidence'] is None
 
 
