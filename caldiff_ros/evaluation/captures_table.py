@@ -204,7 +204,7 @@ def _trust_texts(row: dict[str, Any]) -> list[str]:
         f'{row["n_localized"]} of {row["n_queries"]}',
         _wrongly_sure(row),
         '' if share is None else f'{share:.0f}',
-        '' if None in nees else ', '.join(f'{number:.1f}' for number in nees),
+        '' if None in nees else ', '.join(f'{n:.1f}' if n < 100 else f'{n:.0f}' for n in nees),
         f'{row["median_seconds"]:.2f}, {row["p90_seconds"]:.2f}',
         ', '.join(f'{s} {mean:.2f}' for s, mean in stages.items() if mean >= _SHORTEST_S),
     ]

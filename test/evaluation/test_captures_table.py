@@ -44,7 +44,7 @@ def sheet(tmp_path):
         query(0.001, 0.1, 'LOCALIZED', 0.9, nees=3.0),
         timings={'preparation': 0.006, 'diffusion': 0.5},
     )
-    slow = replace(query(0.02, 3.0, 'NOT_LOCALIZED', 0.4, nees=9.0), seconds=3.0)
+    slow = replace(query(0.02, 3.0, 'NOT_LOCALIZED', 0.4, nees=9001.0), seconds=3.0)
     wrong = query(0.2, 3.0, 'LOCALIZED', 0.75)
     nothing = query(float('inf'), float('inf'), 'FAILED')
     cells = [
@@ -65,7 +65,7 @@ def test_rows_say_how_exact_and_how_sure(sheet):
     assert yard['median_translation_cm'] is None
     assert (fast['n_localized'], fast['n_wrongly_sure']) == (2, 1)
     assert (fast['right_localized_percent'], fast['highest_wrong_confidence']) == (50.0, 0.75)
-    assert (fast['mean_nees'], fast['median_nees']) == (6.0, 6.0)
+    assert (fast['mean_nees'], fast['median_nees']) == (4502.0, 4502.0)
     assert (fast['median_seconds'], fast['p90_seconds']) == (1.0, pytest.approx(2.6))
     stages = {'preparation': 0.002, 'diffusion': 0.5 / 3}
     assert fast['mean_stage_seconds'] == pytest.approx(stages)
@@ -89,8 +89,12 @@ def test_all_three_tables_are_printed(sheet, tmp_path):
     ) in lines
     assert '| hall | 28-7 | Hloc (SIFT) (full size) | 33 | 33, 33, 33, 33 | no answer |  |' in lines
     assert (
-        '| hall | 28-7 | CaLDiff, preset fast | 2 of 3 | 1 (up to 0.75) | 50 | 6.0, 6.0 '
+        '| hall | 28-7 | CaLDiff, preset fast | 2 of 3 | 1 (up to 0.75) | 50 | 4502, 4502 '
         '| 1.00, 2.60 | diffusion 0.17 |'
+    ) in lines
+    assert (
+        '| hall | 28-7 | Hloc (SIFT) (full size) | 1 of 3 | 0 | 100 | 3.0, 3.0 '
+        '| 1.00, 1.00 | diffusion 0.17 |'
     ) in lines
     assert (tmp_path / 'real.png').stat().st_size > 10_000
     assert (tmp_path / 'real.json').is_file()
