@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from caldiff_ros.devices import pick_device
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.mapping.context import BuildContext, Report, no_report
 from caldiff_ros.mapping.views import Views
+from caldiff_ros.scenes import Frame
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Setup:
         seed: of trainings and of each localization.
         device: where to compute; 'auto' takes the GPU if there is one.
         report: receives the progress of trainings.
+        photographs: the training images for methods that make use of their full size; without,
+            they see what the map was made of.
     """
 
     localization_map: LocalizationMap
@@ -33,6 +37,7 @@ class Setup:
     seed: int = 0
     device: str = 'auto'
     report: Report = no_report
+    photographs: Sequence[Frame] = ()
 
     @property
     def context(self) -> BuildContext:

@@ -25,17 +25,18 @@ from caldiff_ros.cli.common import Device
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
 from caldiff_ros.evaluation import QueryResult
-from caldiff_ros.evaluation.experiment import Budget, Experiment, ExperimentConfig, OutOfTime
+from caldiff_ros.evaluation.experiment import Budget, Experiment, OutOfTime
 from caldiff_ros.evaluation.figures import make_figure
 from caldiff_ros.evaluation.method_results import MapSpec
-from caldiff_ros.evaluation.reproduction import Plan, fill, write_table
-from caldiff_ros.evaluation.tables import rich_table, tabulate
+from caldiff_ros.evaluation.prepared_maps import ExperimentConfig
+from caldiff_ros.evaluation.printing import rich_table
+from caldiff_ros.evaluation.reproduction import Plan, fill, sheet, write_sheet
 
 _WIDE = 150
 
 What = Literal[
     'table1', 'table2', 'table3', 'table4', 'figure3', 'figure4', 'figure5', 'hard-cases',
-    'ablation',
+    'ablation', 'real',
 ]  # fmt: skip
 
 
@@ -47,21 +48,26 @@ class Arguments:
     """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations); figure3
     (renders at the estimates), figure4 (particles of the diffusion) or figure5 (errors and time
     against particles, steps and training images). Not in the paper: hard-cases (the test images
-    turned, zoomed, lit otherwise, blurred, occluded) and ablation (preset fast without its parts).
+    turned, zoomed, lit otherwise, blurred, occluded), ablation (preset fast without its parts) and
+    real (captures, with maps as build-map makes them, Hloc on the photographs at full size, and
+    what the answers are worth).
     """
 
     data: Path = Path('data')
     """Folder that holds the folders of the scenes."""
 
     scenes: tuple[str, ...] = ()
-    """Scenes; default, those of the table that are in --data. chair+plain is one without texture
+    """Scenes; default, those of the table that are in --data, for real all that are photographs by
+    their form. chair+plain is one without texture
     made of chair, and office+twice one with everything there twice, for rooms."""
 
     splits: tuple[str, ...] = ()
-    """Splits such as 50-25; default, those of the table."""
+    """Splits such as 50-25; default, those of the table, for real those of splits.json, or else
+    one with four fifths for training."""
 
     variants: int | None = None
-    """Variants of every split, from the first; default, as in the paper; a figure shows one."""
+    """Variants of every split, from the first; default, as in the paper; a figure shows one, and
+    real has one."""
 
     queries: int | None = None
     """Test images per map, evenly spread; default, all."""
@@ -80,7 +86,8 @@ class Arguments:
     """Seed of maps and methods."""
 
     output: Path = Path('outputs/reproduce')
-    """Folder for maps, results and tables; the tables share what they have in common."""
+    """Folder for maps, results and tables; the tables share what they have in common, but real has
+    maps and cells of its own in real."""
 
 
 def run(arguments: Arguments) -> int:
@@ -97,7 +104,8 @@ def run(arguments: Arguments) -> int:
 
     config = ExperimentConfig(
         arguments.data,
-        arguments.output,
+        # maps of their own size must not be mixed up with those of the paper's
+        arguments.output / 'real' if arguments.what == 'real' else arguments.output,
         plan.paper.image_width,
         queries=arguments.queries,
         seed=arguments.seed,
@@ -114,7 +122,7 @@ def run(arguments: Arguments) -> int:
 
     with TrainingProgress(log) as report:
         experiment = Experiment(config, Budget(arguments.budget), report, show)
-        done = _draw(plan, experiment) if figure else _tabulate(plan, experiment)
+        done = _draw(plan, experiment) if figure else _tabulate(plan, experiment, arguments.output)
 
     if not done:
         print('the time is over before everything is done; the same command goes on')
@@ -122,15 +130,15 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _tabulate(plan: Plan, experiment: Experiment) -> bool:
+def _tabulate(plan: Plan, experiment: Experiment, output: Path) -> bool:
     """Write and print a table; whether it is complete."""
     cells, complete = fill(plan, experiment)
     if cells:
-        output = experiment.config.output
-        content = tabulate(plan.paper, cells, plan.asked(experiment.config.queries))
-        write_table(output, plan.what, content)
+        made = sheet(plan, cells, experiment.config.queries)
+        write_sheet(output, plan.what, made)
         console = plain_console() if sys.stdout.isatty() else plain_console(width=_WIDE)
-        console.print(rich_table(content))
+        for table in made.tables:
+            console.print(rich_table(table, made.note if table is made.tables[-1] else ''))
         n_cells = len(plan.settings) * len(plan.methods)
         print(f'{len(cells)} of {n_cells} cells, written to {output / plan.what}.json')
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from caldiff_ros.evaluation.environment import commit, hardware, versions
 from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.protocol import QueryResult
-from caldiff_ros.evaluation.report import success_rates
+from caldiff_ros.evaluation.report import mean_stages, success_rates
 from caldiff_ros.evaluation.workers import Task, Worker
 from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.localization.presets import PRESETS
@@ -78,7 +78,7 @@ def compare(
                 for reference in REFERENCES
                 if reference in seconds
             },
-            'mean_stage_seconds': _mean_stages(of),
+            'mean_stage_seconds': mean_stages(of),
             'median_rays': float(np.median([q.rays for q in of])),
             'preparation_seconds': ready[method],
             'peak_memory_mb': memory_mb[method],
@@ -86,12 +86,6 @@ def compare(
         }
         for method, of in queries.items()
     ]
-
-
-def _mean_stages(queries: Sequence[QueryResult]) -> dict[str, float]:
-    """Where the time goes; a stage that an image did not need counts as 0 there."""
-    stages = dict.fromkeys(stage for query in queries for stage in query.timings)
-    return {s: float(np.mean([query.timings.get(s, 0.0) for query in queries])) for s in stages}
 
 
 def growth(

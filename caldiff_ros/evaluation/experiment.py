@@ -4,26 +4,24 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.devices import pick_device
-from caldiff_ros.errors import CaldiffError
-from caldiff_ros.evaluation.altered_scenes import open_split
 from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
 from caldiff_ros.evaluation.methods import Factory, named_method
-from caldiff_ros.evaluation.protocol import QueryResult, choose_queries, run_queries
-from caldiff_ros.localization import LocalizationMap
-from caldiff_ros.mapping.build import BUILD_PRESETS, BuildConfig, build_map
-from caldiff_ros.mapping.context import BuildContext, Report, weights_digest
-from caldiff_ros.mapping.training_data import TrainingData
-from caldiff_ros.scenes import Frame, Scene
+from caldiff_ros.evaluation.prepared_maps import (
+    ExperimentConfig,
+    PreparedMap,
+    SceneSplit,
+    prepare_map,
+)
+from caldiff_ros.evaluation.protocol import QueryResult, run_queries
+from caldiff_ros.mapping.context import Report
 
 #: Told about a query: its map_spec, method, number, how many there are, and the query.
 OnQuery = Callable[[MapSpec, str, int, int, QueryResult], None]
@@ -52,43 +50,6 @@ class Budget:
             raise OutOfTime
 
 
-@dataclass(frozen=True)
-class ExperimentConfig:
-    """What all cells of an experiment have in common.
-
-    Attributes:
-        data: folder that holds the folders of the scenes.
-        output: folder of maps, cells and tables.
-        image_width: width that images are reduced to, in pixels.
-        queries: test images per map, evenly spread over all; None for all.
-        seed: of maps and methods.
-        device: where to compute.
-        build: how maps are built.
-    """
-
-    data: Path
-    output: Path
-    image_width: int
-    queries: int | None = None
-    seed: int = 0
-    device: str = 'auto'
-    build: BuildConfig = BUILD_PRESETS['fast']
-
-
-@dataclass
-class PreparedMap:
-    """A map with the images it was made of and those that it is asked about."""
-
-    map: LocalizationMap
-    data: TrainingData
-    queries: list[Frame]
-
-    @cached_property
-    def digest(self) -> str:
-        """To know the map again."""
-        return weights_digest(self.map.field_module)[:16] + weights_digest(self.map.diffusion)[:16]
-
-
 class Experiment:
     """Fills cells.
 
@@ -112,7 +73,7 @@ class Experiment:
         self._on_query = on_query
         self._device = pick_device(config.device)
         self._prepared_maps: dict[MapSpec, PreparedMap] = {}
-        self._splits: dict[MapSpec, tuple[Scene, list[Frame], list[Frame]]] = {}
+        self._splits: dict[MapSpec, SceneSplit] = {}
 
         def within_budget(*progress: Any) -> None:
             report(*progress)
@@ -135,7 +96,7 @@ class Experiment:
         _, _, alteration = method.partition('@')
         path = self.cell_path(map_spec, method)
         cell = MethodResults.load(path)
-        _, _, frames = self._split(map_spec)
+        frames = self._split(map_spec).queries
         missing = [frame for frame in frames if cell is None or frame.name not in cell.queries]
         if cell is not None:
             cell.check(self._given())
@@ -148,6 +109,7 @@ class Experiment:
             cell = MethodResults(path, map_spec, method, identity, metric=prepared_map.map.metric)
 
         cell.check(identity)
+        cell.map_facts = prepared_map.facts
         cell.begin_session(str(self._device))
         localizer = self._prepared(chosen.make, prepared_map, cell)
 
@@ -174,53 +136,21 @@ class Experiment:
         """
         if map_spec not in self._prepared_maps:
             self._prepared_maps.clear()  # one map in memory is enough
-            scene, train, frames = self._split(map_spec)
-            factor = max(1.0, train[0].camera.width / self.config.image_width)
-            data = TrainingData.load(scene, train, frames, factor)
-            folder = self.config.output / 'maps' / map_spec.name
-            if not (folder / 'map.yaml').is_file():
-                self._build(map_spec, data, folder)
-
-            loaded = LocalizationMap.load(folder).to(self._device)
-            if loaded.camera != data.camera:
-                raise CaldiffError(
-                    f'{folder} was made for images of {loaded.camera.width}x'
-                    f'{loaded.camera.height} pixels, expected {data.camera.width}x'
-                    f'{data.camera.height}; delete it or give another --output'
-                )
-
-            self._prepared_maps[map_spec] = PreparedMap(loaded, data, frames)
+            self._prepared_maps[map_spec] = prepare_map(
+                map_spec, self._split(map_spec), self.config, self._device, self._report
+            )
 
         return self._prepared_maps[map_spec]
 
     def _given(self) -> dict[str, Any]:
         return {'seed': self.config.seed, 'image_width': self.config.image_width}
 
-    def _split(self, map_spec: MapSpec) -> tuple[Scene, list[Frame], list[Frame]]:
-        """The scene, its training images and the queries; read once, not for every cell."""
+    def _split(self, map_spec: MapSpec) -> SceneSplit:
+        """The images of a map; read once, not for every cell."""
         if map_spec not in self._splits:
-            config = self.config
-            scene, train, test = open_split(
-                config.data,
-                map_spec.scene,
-                map_spec.split,
-                variant=map_spec.variant,
-                folder=config.output / 'scenes',
-            )
-            self._splits[map_spec] = scene, train, choose_queries(test, config.queries)
+            self._splits[map_spec] = SceneSplit.open(map_spec, self.config)
 
         return self._splits[map_spec]
-
-    def _build(self, map_spec: MapSpec, data: TrainingData, folder: Path) -> None:
-        work = folder.with_name(f'{folder.name}-training')
-        work.mkdir(parents=True, exist_ok=True)
-        context = BuildContext(
-            seed=self.config.seed, device=self._device, work=work, report=self._report
-        )
-        built = build_map(data, self.config.build, context)
-        built.provenance.update(split=map_spec.split, variant=map_spec.variant)
-        built.save(folder)
-        shutil.rmtree(work)
 
     def _prepared(self, make: Factory, prepared_map: PreparedMap, cell: MethodResults) -> Any:
         """A method ready for a map, the time counted."""
@@ -235,6 +165,7 @@ class Experiment:
             seed=seed,
             device=device,
             report=self._report,
+            photographs=prepared_map.split.train if self.config.image_width is None else (),
         )
         start = time.perf_counter()
 

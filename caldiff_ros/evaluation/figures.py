@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
-from caldiff_ros.evaluation.experiment import Experiment, PreparedMap
+from caldiff_ros.evaluation.experiment import Experiment
 from caldiff_ros.evaluation.files import write_json
 from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
+from caldiff_ros.evaluation.prepared_maps import PreparedMap
 from caldiff_ros.geometry.frustum import frustum_edges
 from caldiff_ros.localization import Localizer, Particles
 from caldiff_ros.localization.presets import configuration
@@ -27,7 +28,6 @@ from caldiff_ros.scenes import read_frame
 _MAX_IMAGES, _SCENE_POINTS = 6, 3000
 _FRAMES_PER_SECOND = 5
 _TRUE_COLOR, _PARTICLE_COLOR = (0.0, 0.6, 0.2), (0.1, 0.35, 0.9)
-
 
 #: What figure 5 changes: values of the particles P and of the diffusion steps N.
 SWEEPS = {'particles': (10, 25, 50, 100, 200), 'diffusion_steps': (5, 10, 25, 50)}

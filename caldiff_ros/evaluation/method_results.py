@@ -59,6 +59,7 @@ class MethodResults:
         session_of: which of them answered a query, by the name of the frame.
         preparation_seconds: spent on making the method ready for the map, over all runs.
         metric: whether map units are metres.
+        map_facts: what a table says of the map, see `PreparedMap.facts`.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class MethodResults:
     session_of: dict[str, int] = field(default_factory=dict)
     preparation_seconds: float = 0.0
     metric: bool = False
+    map_facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> MethodResults | None:
@@ -95,6 +97,7 @@ class MethodResults:
                 session_of=content['session_of'],
                 preparation_seconds=content['preparation_seconds'],
                 metric=content['metric'],
+                map_facts=content.get('map_facts', {}),  # older files have none
             )
         except (KeyError, TypeError) as error:
             raise CaldiffError(

@@ -38,10 +38,12 @@ class Method:
     Attributes:
         title: what it is called there.
         make: see `Factory`.
+        full_size: whether it sees photographs at full size where the `Setup` has them.
     """
 
     title: str
     make: Factory
+    full_size: bool = False
 
 
 def _caldiff(config: LocalizerConfig, setup: Setup) -> Localizer:
@@ -61,8 +63,8 @@ METHODS: dict[str, Method] = {
     'without-integrated-inerf': Method(
         'without integrated iNeRF', partial(_caldiff, replace(_PAPER, integrated_inerf=None))
     ),
-    'hloc': Method('Hloc (DISK + LightGlue)', make_hloc),
-    'hloc-sift': Method('Hloc (SIFT)', partial(make_hloc, features='sift')),
+    'hloc': Method('Hloc (DISK + LightGlue)', make_hloc, full_size=True),
+    'hloc-sift': Method('Hloc (SIFT)', partial(make_hloc, features='sift'), full_size=True),
     'posenet-inerf': Method('PoseNet + iNeRF', make_posenet),
     'monte-carlo-inerf': Method('Monte Carlo + iNeRF', make_monte_carlo),
     'retrieval': Method('nearest rendered view + refinement', make_retrieval),

@@ -19,13 +19,13 @@ class PaperTable:
 
     Attributes:
         caption: title.
-        image_width: width of the images in pixels.
+        image_width: width of the images in pixels; None where every map has its own.
         variants: of every split, over which the rates are averaged.
         results: rates by scene, split and method.
     """
 
     caption: str
-    image_width: int
+    image_width: int | None
     variants: int
     results: dict[str, dict[str, dict[str, Rates]]]
 

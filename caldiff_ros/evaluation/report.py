@@ -14,12 +14,12 @@ import numpy as np
 from rich.table import Table
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.evaluation.certainty import Certainty
 from caldiff_ros.evaluation.environment import hardware, versions
 from caldiff_ros.evaluation.files import write_json
 from caldiff_ros.evaluation.metrics import (
     METRIC_THRESHOLDS,
     THRESHOLDS,
-    is_right,
     success_percent,
 )
 from caldiff_ros.evaluation.protocol import QueryResult
@@ -71,7 +71,7 @@ def summarize(
         'median_rotation_deg': _finite(np.median(degrees)),
         'median_seconds': float(np.median(seconds)),
         'p90_seconds': float(np.percentile(seconds, 90)),
-        'mean_nees': _mean_nees(queries),
+        'mean_nees': Certainty.of(queries).mean_nees,
         'status_counts': dict(Counter(query.status for query in queries)),
         'seed': seed,
         'hardware': hardware(device),
@@ -84,6 +84,12 @@ def success_rates(queries: Sequence[QueryResult]) -> list[float]:
     norm = np.array([query.translation_norm for query in queries])
     degrees = np.array([query.rotation_deg for query in queries])
     return [success_percent(norm, degrees, threshold) for threshold in THRESHOLDS]
+
+
+def mean_stages(queries: Sequence[QueryResult]) -> dict[str, float]:
+    """Where the time goes; a stage that an image did not need counts as 0 there."""
+    stages = dict.fromkeys(stage for query in queries for stage in query.timings)
+    return {s: float(np.mean([query.timings.get(s, 0.0) for query in queries])) for s in stages}
 
 
 def write_report(directory: Path, queries: Sequence[QueryResult], summary: dict) -> None:
@@ -123,12 +129,6 @@ def summary_table(summary: dict) -> Table:
         table.add_row(status, str(count))
 
     return table
-
-
-def _mean_nees(queries: Sequence[QueryResult]) -> float | None:
-    """Of the right poses: what a wrong one is off by is no error of its covariance."""
-    errors = [q.nees for q in queries if is_right(q.translation_norm, q.rotation_deg)]
-    return _finite(float(np.mean(errors))) if errors else None
 
 
 def _rate(percent: float, n: int) -> str:

@@ -7,18 +7,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.evaluation.alterations import ALTERATIONS
 from caldiff_ros.evaluation.altered_scenes import base_scene
+from caldiff_ros.evaluation.captures import capture_protocol
+from caldiff_ros.evaluation.captures_table import captures_sheet
 from caldiff_ros.evaluation.experiment import Experiment, OutOfTime
 from caldiff_ros.evaluation.files import write_json, write_text
 from caldiff_ros.evaluation.method_results import MapSpec, MethodResults
 from caldiff_ros.evaluation.methods import METHODS, named_method
 from caldiff_ros.evaluation.paper import PaperTable, paper_tables
-from caldiff_ros.evaluation.pictures import save_table
-from caldiff_ros.evaluation.tables import markdown_table
+from caldiff_ros.evaluation.pictures import save_tables
+from caldiff_ros.evaluation.printing import Sheet, markdown
+from caldiff_ros.evaluation.tables import paper_sheet
 
 #: Methods that the paper's tables have no row for unless asked.
 _ON_REQUEST = ('accurate', 'hloc-sift')
@@ -29,8 +31,8 @@ TABLE_METHODS: dict[str, tuple[str, ...]] = {
     'table2': tuple(name for name in METHODS if name not in _ON_REQUEST),
     'table3': ('diffusion-only', 'without-integrated-inerf'),
     'table4': ('diffusion-only',),
+    'real': ('fast', 'hloc', 'hloc-sift', 'nearest-training-view', 'oracle-selection', 'floor'),
 }
-
 
 #: Methods of the figures.
 FIGURE_METHODS = {'figure3': ('fast',), 'figure4': ('paper',), 'figure5': ('paper',)}
@@ -149,16 +151,21 @@ class Plan:
         splits = list(dict.fromkeys(map_spec.split for map_spec in self.settings))
         variants = len({map_spec.variant for map_spec in self.settings})
         images = 'all test images' if queries is None else f'{queries} of the test images'
+        width = self.paper.image_width
+        size = 'at the size of each map' if width is None else f'at a width of {width}'
 
         return (
             f'{len(scenes)} of {len(self.paper.results)} scenes ({", ".join(scenes)}), splits '
-            f'{", ".join(splits)}, {variants} of {self.paper.variants} variants, {images} at a '
-            f'width of {self.paper.image_width}.'
+            f'{", ".join(splits)}, {variants} of {self.paper.variants} variants, {images} '
+            f'{size}.'
         )
 
 
 def _protocol(what: str, data: Path, scenes: Sequence[str]) -> PaperTable:
     """The table; for what is none of the paper's, that of the same scenes, real ones first."""
+    if what == 'real':
+        return capture_protocol(data, scenes)
+
     tables = paper_tables()
     if what in tables:
         return tables[what]
@@ -198,8 +205,17 @@ def fill(plan: Plan, experiment: Experiment) -> tuple[list[MethodResults], bool]
     return [found[key] for key in by_row if key in found], complete
 
 
-def write_table(folder: Path, name: str, content: dict[str, Any]) -> None:
-    """Write NAME.json and, made from it, NAME.md and NAME.png."""
-    write_json(folder / f'{name}.json', content)
-    write_text(folder / f'{name}.md', markdown_table(content))
-    save_table(folder / f'{name}.png', content)
+def sheet(plan: Plan, cells: Sequence[MethodResults], queries: int | None) -> Sheet:
+    """What is printed of the cells of a table; ``queries`` as asked for."""
+    asked = plan.asked(queries)
+    if plan.what == 'real':
+        return captures_sheet(plan.paper.caption, cells, asked)
+
+    return paper_sheet(plan.paper, cells, asked)
+
+
+def write_sheet(folder: Path, name: str, made: Sheet) -> None:
+    """Write NAME.json, NAME.md and NAME.png."""
+    write_json(folder / f'{name}.json', made.content)
+    write_text(folder / f'{name}.md', markdown(made))
+    save_tables(folder / f'{name}.png', made.tables, made.note)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from caldiff_ros.evaluation.method_results import MethodResults
 from caldiff_ros.evaluation.methods import named_method
@@ -21,12 +20,13 @@ from caldiff_ros.evaluation.metrics import (
     success_percent,
 )
 from caldiff_ros.evaluation.paper import PaperTable
+from caldiff_ros.evaluation.printing import PrintedTable, Sheet
 from caldiff_ros.evaluation.report import success_rates
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
 #: What the columns of a table hold, and their share of its width in a picture.
-COLUMNS = {
+_COLUMNS = {
     'scene': 0.08,
     'split': 0.06,
     'method': 0.24,
@@ -39,8 +39,8 @@ COLUMNS = {
 }
 
 
-def tabulate(paper: PaperTable, cells: Sequence[MethodResults], asked: str) -> dict[str, Any]:
-    """The content of a table, from which all its forms are made.
+def paper_sheet(paper: PaperTable, cells: Sequence[MethodResults], asked: str) -> Sheet:
+    """A table like the paper's.
 
     Args:
         paper: the table of the paper.
@@ -54,61 +54,56 @@ def tabulate(paper: PaperTable, cells: Sequence[MethodResults], asked: str) -> d
         printed = paper.rates(scene, split, _PRINTED_AS.get(method, method))
         rows.append(_row(list(group), printed))
 
-    sessions = [session for cell in cells for session in cell.sessions]
-    return {
+    content = {
         'caption': paper.caption,
         'asked': asked,
         'thresholds': [list(threshold) for threshold in THRESHOLDS],
         'tight_threshold': list(TIGHT_THRESHOLD),
         'rows': rows,
-        'made_with': {
-            'dates': sorted({session['date'][:10] for session in sessions}),
-            'commits': sorted({session['commit'] or 'unknown' for session in sessions}),
-            'hardware': _distinct([session['hardware'] for session in sessions]),
-            'versions': _distinct([session['versions'] for session in sessions]),
-            'seeds': sorted({cell.identity['seed'] for cell in cells}),
-        },
+        'made_with': made_with(cells),
+    }
+    bands = [(row['scene'], row['split']) for row in rows]
+    table = PrintedTable(paper.caption, _COLUMNS, [_texts(row) for row in rows], bands)
+
+    return Sheet(content, [table], _note(content))
+
+
+def made_with(cells: Sequence[MethodResults]) -> dict[str, Any]:
+    """Dates, commits, machines, versions and seeds of results."""
+    sessions = [session for cell in cells for session in cell.sessions]
+    return {
+        'dates': sorted({session['date'][:10] for session in sessions}),
+        'commits': sorted({session['commit'] or 'unknown' for session in sessions}),
+        'hardware': _distinct([session['hardware'] for session in sessions]),
+        'versions': _distinct([session['versions'] for session in sessions]),
+        'seeds': sorted({cell.identity['seed'] for cell in cells}),
     }
 
 
-def rich_table(content: dict[str, Any]) -> Table:
-    """For a terminal."""
-    table = Table(*COLUMNS, title=content['caption'], caption=note(content), title_justify='left')
-    previous = None
-
-    for row in content['rows']:
-        if previous not in (None, (row['scene'], row['split'])):
-            table.add_section()
-        previous = row['scene'], row['split']
-        table.add_row(*row_texts(row))
-
-    return table
-
-
-def markdown_table(content: dict[str, Any]) -> str:
-    """For a document."""
-    lines = [f'**{content["caption"]}**', '', _line(list(COLUMNS)), _line(['---'] * len(COLUMNS))]
-    lines += [_line(row_texts(row)) for row in content['rows']]
-    return '\n'.join([*lines, '', note(content), ''])
-
-
-def note(content: dict[str, Any]) -> str:
-    """What the columns mean and what they were made with."""
-    made = content['made_with']
-    *bounds, tight = (
-        f'({t:g}, {d:g}°)' for t, d in [*content['thresholds'], content['tight_threshold']]
-    )
+def made_with_text(made: dict[str, Any]) -> str:
+    """The same, without the versions, in a sentence."""
     machines = '; '.join(
         f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
         for hardware in made['hardware']
     )
-
     return (
-        f'{content["asked"]} Success within {", ".join(bounds)}, normalized units, tight: within '
-        f'{tight}; ± is the standard '
+        f'Seed {", ".join(map(str, made["seeds"]))}, {machines}, '
+        f'commit {", ".join(made["commits"])}, {", ".join(made["dates"])}.'
+    )
+
+
+def thresholds_text() -> str:
+    """Within what a pose is a success, and what is tight."""
+    *bounds, tight = (f'({t:g}, {d:g}°)' for t, d in (*THRESHOLDS, TIGHT_THRESHOLD))
+    return f'Success within {", ".join(bounds)}, normalized units, tight: within {tight}'
+
+
+def _note(content: dict[str, Any]) -> str:
+    """What the columns mean and what they were made with."""
+    return (
+        f'{content["asked"]} {thresholds_text()}; ± is the standard '
         'deviation over the variants; median of translation, normalized, and rotation; s are the '
-        f'median and the 90th percentile per query. Seed {", ".join(map(str, made["seeds"]))}, '
-        f'{machines}, commit {", ".join(made["commits"])}, {", ".join(made["dates"])}.'
+        f'median and the 90th percentile per query. {made_with_text(content["made_with"])}'
     )
 
 
@@ -145,8 +140,8 @@ def _row(cells: list[MethodResults], paper: list[float] | None) -> dict[str, Any
     }
 
 
-def row_texts(row: dict[str, Any]) -> list[str]:
-    """The entries of a row, in the order of `COLUMNS`."""
+def _texts(row: dict[str, Any]) -> list[str]:
+    """The entries of a row, in the order of `_COLUMNS`."""
     spread = row['success_spread'] or [None] * len(row['success_rate'])
     ours = [
         f'{rate:.0f}' if deviation is None else f'{rate:.0f}±{deviation:.0f}'
@@ -172,7 +167,3 @@ def row_texts(row: dict[str, Any]) -> list[str]:
 
 def _distinct(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [entry for i, entry in enumerate(entries) if entry not in entries[:i]]
-
-
-def _line(texts: Sequence[str]) -> str:
-    return f'| {" | ".join(texts)} |'

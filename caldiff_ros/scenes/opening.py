@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from caldiff_ros.errors import CaldiffError
@@ -59,17 +61,28 @@ def _read(path: Path) -> Scene | None:
             'video with caldiff capture'
         )
 
-    if subset_files(path):
-        return read_blender(path)
-    if (path / 'transforms.json').is_file():
-        return read_nerfstudio(path / 'transforms.json')
-    if (model := find_colmap_model(path)) is not None:
-        return read_colmap(path, model)
-    if (folders := polycam_folders(path)) is not None:
-        return read_polycam(path, *folders)
-    if is_record3d(path):
-        return read_record3d(path)
-    if (path / 'cameras.json').is_file():
-        return read_inria(path / 'cameras.json')
+    read = _reader(path)
+    return None if read is None else read()
 
-    return read_seven_scenes(path) if sequence_folders(path) else None
+
+def holds_photographs(path: Path) -> bool:
+    """Whether a folder is a dataset in a form that captures have: any but Blender's renders."""
+    return path.is_dir() and not subset_files(path) and _reader(path) is not None
+
+
+def _reader(folder: Path) -> Callable[[], Scene] | None:
+    """Reads what is in a folder; None if it is no dataset."""
+    if subset_files(folder):
+        return partial(read_blender, folder)
+    if (folder / 'transforms.json').is_file():
+        return partial(read_nerfstudio, folder / 'transforms.json')
+    if (model := find_colmap_model(folder)) is not None:
+        return partial(read_colmap, folder, model)
+    if (folders := polycam_folders(folder)) is not None:
+        return partial(read_polycam, folder, *folders)
+    if is_record3d(folder):
+        return partial(read_record3d, folder)
+    if (folder / 'cameras.json').is_file():
+        return partial(read_inria, folder / 'cameras.json')
+
+    return partial(read_seven_scenes, folder) if sequence_folders(folder) else None

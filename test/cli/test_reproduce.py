@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from caldiff_ros.baselines.bounds import make_nearest_training_view
 from caldiff_ros.cli import main
 from caldiff_ros.evaluation import THRESHOLDS, figures
+from caldiff_ros.evaluation.methods import METHODS, Method
 from caldiff_ros.evaluation.paper import paper_tables
+from caldiff_ros.localization import LocalizationMap
 
 #: What differs between two runs that found the same.
 TIMES = ('median_seconds', 'p90_seconds', 'preparation_seconds')
@@ -116,6 +120,50 @@ def test_results_of_another_seed_are_not_mixed_in(arguments, capsys):
     assert main(command) == 0
     assert main([*command, '--seed', '1']) == 2
     assert 'was made with seed 0, expected 1' in capsys.readouterr().err
+
+
+def test_captures_keep_the_size_of_their_maps(plane, plane_map, tmp_path, monkeypatch):
+    output = tmp_path / 'output'
+    small = LocalizationMap.load(plane_map)
+    small = replace(small, camera=small.camera.downscaled(2))
+    small.provenance |= {'downscale_factor': 2.0, 'held_out_psnr_db': 31.2}
+    small.save(output / 'real/maps/plane-12-4-v0')
+    photographs = []
+
+    def nearest(setup):
+        photographs.extend(setup.photographs)
+        return make_nearest_training_view(setup)
+
+    monkeypatch.setitem(METHODS, 'hloc-sift', Method('Hloc (SIFT)', nearest, full_size=True))
+    command = [
+        'reproduce', 'real', '--data', str(plane.parent), '--splits', '12-4', '--queries', '2',
+        '--methods', 'fast', 'hloc-sift', '--device', 'cpu', '--output', str(output),
+    ]  # fmt: skip
+    assert main(command) == 0
+    assert len(photographs) == 12
+    content = json.loads((output / 'real.json').read_text())
+    [facts] = content['maps']
+    assert (facts['photograph_size'], facts['map_size']) == ([60, 40], [30, 20])
+    assert (facts['training_images'], facts['test_images']) == (12, 4)
+    assert facts['held_out_psnr_db'] == 31.2 and facts['build_seconds'] > 1
+    assert [row['n_queries'] for row in content['rows']] == [2, 2]
+    assert sorted(path.name for path in output.iterdir()) == [
+        'real', 'real.json', 'real.md', 'real.png',
+    ]  # fmt: skip
+
+
+def test_the_paper_s_tables_have_images_of_one_size(arguments, monkeypatch):
+    photographs = []
+
+    def nearest(setup):
+        photographs.append(setup.photographs)
+        return make_nearest_training_view(setup)
+
+    monkeypatch.setitem(METHODS, 'hloc', Method('Hloc', nearest, full_size=True))
+    output, command = arguments('output', '--methods', 'hloc')
+    assert main(command) == 0
+    assert photographs == [()]
+    assert '(full size)' not in (output / 'table1.md').read_text()
 
 
 def test_the_papers_figures():

@@ -4,45 +4,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from caldiff_ros.baselines.hloc.config import HlocConfig
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera
 from caldiff_ros.baselines.hloc.matching import Matcher
 from caldiff_ros.baselines.hloc.pairs import choose_pairs
-from caldiff_ros.baselines.hloc.reconstruction import Points, triangulate
-from caldiff_ros.geometry import Camera
+from caldiff_ros.baselines.hloc.reconstruction import Pair, Points, triangulate
+from caldiff_ros.baselines.hloc.training_images import TrainingImages
 from caldiff_ros.mapping.context import BuildContext
 
-
-@dataclass(frozen=True)
-class TrainingImages:
-    """What the map is made from.
-
-    Attributes:
-        rgb: uint8 (V, H, W, 3), on the map's background.
-        seen: pixels that count, bool (V, H, W).
-        T_map_cam: poses (V, 4, 4) float64.
-        camera: of all images.
-    """
-
-    rgb: np.ndarray
-    seen: np.ndarray
-    T_map_cam: np.ndarray
-    camera: Camera
-
-    def digest(self, config: HlocConfig, seed: int) -> str:
-        """What a map made from them is known by."""
-        digest = hashlib.sha256(repr((asdict(config), asdict(self.camera), seed)).encode())
-        for array in (self.rgb, self.seen, self.T_map_cam):
-            digest.update(np.ascontiguousarray(array).tobytes())
-
-        return digest.hexdigest()
+#: Seconds of detecting and matching that a stopped run loses at most.
+_SAVED_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +33,7 @@ class SparseMap:
     def state(self) -> dict[str, Any]:
         """Tensors to store."""
         return {
-            'features': [(one.uv, one.descriptors) for one in self.features],
+            'features': _plain(self.features),
             'xyz': torch.from_numpy(self.points.xyz),
             'of_keypoint': [torch.from_numpy(one) for one in self.points.of_keypoint],
         }
@@ -77,6 +55,8 @@ def build_sparse_map(
 ) -> SparseMap:
     """Detect, match and triangulate, or load what an earlier run made of the same.
 
+    A stopped run goes on from what it had a few minutes before.
+
     Args:
         images: the training images.
         detect: finds keypoints.
@@ -87,21 +67,33 @@ def build_sparse_map(
     """
     identity = images.digest(config, context.seed)
     checkpoint = context.checkpoint(f'hloc-{config.features}', identity)
-    state = checkpoint.load()
-    if state is not None:
+    state = checkpoint.load() or {}
+    if 'xyz' in state:
         return SparseMap.from_state(state)
 
-    features = []
-    for n, (rgb, seen) in enumerate(zip(images.rgb, images.seen, strict=True), 1):
-        features.append(detect(rgb, seen))
-        context.progress('keypoints', n, len(images.rgb), {'keypoints': float(len(features[-1]))})
+    features = [Features(*one) for one in state.get('features', [])]
+    matches: dict[Pair, Tensor] = state.get('matches', {})
+    saved_at = time.monotonic()
 
-    matches = {}
+    def save_now_and_then() -> None:
+        nonlocal saved_at
+        if time.monotonic() - saved_at >= _SAVED_EVERY_S:
+            checkpoint.save({'features': _plain(features), 'matches': matches})
+            saved_at = time.monotonic()
+
+    for n in range(len(features), len(images.rgb)):
+        features.append(detect(images.rgb[n], images.seen[n]))
+        save_now_and_then()
+        found = {'keypoints': float(len(features[-1]))}
+        context.progress('keypoints', n + 1, len(images.rgb), found)
+
     pairs = choose_pairs(images.T_map_cam, features, config)
-
-    for n, (i, j) in enumerate(pairs, 1):
-        matches[i, j] = match(features[i], features[j])
-        context.progress('matches', n, len(pairs), {'matches': float(len(matches[i, j]))})
+    for i, j in pairs:
+        if (i, j) not in matches:
+            matches[i, j] = match(features[i], features[j])
+            save_now_and_then()
+            found = {'matches': float(len(matches[i, j]))}
+            context.progress('matches', len(matches), len(pairs), found)
 
     camera = enlarged_camera(images.camera, config.longer_side)
     points = triangulate(
@@ -112,3 +104,7 @@ def build_sparse_map(
     checkpoint.save(built.state())
 
     return built
+
+
+def _plain(features: list[Features]) -> list[tuple[Tensor, Tensor]]:
+    return [(one.uv, one.descriptors) for one in features]

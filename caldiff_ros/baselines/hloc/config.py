@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 #: What has to be installed for it, as pyproject.toml names it.
@@ -53,3 +53,28 @@ CONFIGS: dict[FeatureKind, HlocConfig] = {
         features='sift', max_keypoints=1024, exhaustive_up_to=60, retrieved=40, min_inliers=15
     ),
 }
+
+#: Longer side to which photographs of more pixels are reduced after all, as Hloc does it, and how
+#: much smaller ones are enlarged at most.
+FULL_SIDE, MOST_ENLARGED = 1600, 2.0
+
+#: The same for photographs at full size, where there is more to be found: tolerances as Hloc has
+#: them, and keypoints so few that a processor still has a map in an hour. SIFT locates keypoints
+#: better in enlarged photographs, where these are smaller than `FULL_SIDE`.
+FULL_SIZE_CONFIGS: dict[FeatureKind, HlocConfig] = {
+    'disk': replace(CONFIGS['disk'], max_keypoints=2048, epipolar_px=4.0, ransac_px=12.0),
+    'sift': replace(
+        CONFIGS['sift'],
+        longer_side=FULL_SIDE,
+        max_keypoints=4096,
+        retrieved=20,
+        epipolar_px=4.0,
+        ransac_px=12.0,
+    ),
+}
+
+
+def for_photographs(config: HlocConfig, longer_side: int) -> HlocConfig:
+    """A configuration for photographs of this longer side, which are never reduced further."""
+    enlarged = min(config.longer_side, round(MOST_ENLARGED * longer_side))
+    return replace(config, longer_side=max(longer_side, enlarged))

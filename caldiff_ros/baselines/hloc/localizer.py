@@ -4,21 +4,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from caldiff_ros.baselines.hloc.absolute_pose import Estimate, estimate_pose
-from caldiff_ros.baselines.hloc.building import SparseMap, TrainingImages, build_sparse_map
-from caldiff_ros.baselines.hloc.config import CONFIGS, EXTRA, FeatureKind, HlocConfig
+from caldiff_ros.baselines.hloc.building import SparseMap, build_sparse_map
+from caldiff_ros.baselines.hloc.config import (
+    CONFIGS,
+    EXTRA,
+    FULL_SIZE_CONFIGS,
+    FeatureKind,
+    HlocConfig,
+    for_photographs,
+)
 from caldiff_ros.baselines.hloc.features import Detector, Features, enlarged_camera, make_detector
 from caldiff_ros.baselines.hloc.matching import Matcher, make_matcher, votes
+from caldiff_ros.baselines.hloc.training_images import TrainingImages
 from caldiff_ros.baselines.setup import Setup
 from caldiff_ros.devices import pick_device
 from caldiff_ros.geometry import Camera
 from caldiff_ros.localization.answer import Answer, Status
 from caldiff_ros.localization.map import LocalizationMap
 from caldiff_ros.localization.run import Run
-from caldiff_ros.nerf.field import BACKGROUND_COLORS
 from caldiff_ros.packages import load_pycolmap
 
 
@@ -119,33 +128,35 @@ def make_hloc(setup: Setup, features: FeatureKind = 'disk') -> HlocLocalizer:
     """The baseline of section 4.2, ready to localize.
 
     Args:
-        setup: what it is made from; the reconstruction is kept, and its stages keypoints, matches
-            and points are reported.
+        setup: what it is made from, its photographs at full size where it has any, and queries are
+            then seen at full size as well; the reconstruction is kept, and its stages keypoints,
+            matches and points are reported.
         features: 'disk', or 'sift' which needs no weights.
 
     Raises:
         CaldiffError: if a package is missing.
     """
-    return make_hloc_of(CONFIGS[features], setup)
+    configs = FULL_SIZE_CONFIGS if setup.photographs else CONFIGS
+    return make_hloc_of(configs[features], setup)
 
 
 def make_hloc_of(config: HlocConfig, setup: Setup) -> HlocLocalizer:
     """The same with a configuration of one's own, see `make_hloc`."""
     localization_map = setup.localization_map
-    views = setup.views
-    seed = setup.seed
     load_pycolmap(EXTRA)  # complains before the work, not after
     where = pick_device(setup.device)
-    rgb = views.on_background(BACKGROUND_COLORS[localization_map.background])
-    images = TrainingImages(
-        (rgb.clamp(0, 1) * 255).round().to(torch.uint8).numpy(),
-        views.seen.numpy(),
-        localization_map.to_map(views.T_norm_cam),
-        views.camera,
-    )
+
+    if setup.photographs:
+        images = TrainingImages.of_photographs(setup.photographs, localization_map)
+        config = for_photographs(config, max(images.camera.width, images.camera.height))
+        localization_map = replace(localization_map, camera=images.camera)
+    else:
+        images = TrainingImages.of_views(setup.views, localization_map)
 
     detect = make_detector(config, where)
-    match = make_matcher(config, enlarged_camera(views.camera, config.longer_side), where)
+    match = make_matcher(config, enlarged_camera(images.camera, config.longer_side), where)
     built = build_sparse_map(images, detect, match, config=config, context=setup.context)
 
-    return HlocLocalizer(localization_map, built, detect, match=match, config=config, seed=seed)
+    return HlocLocalizer(
+        localization_map, built, detect, match=match, config=config, seed=setup.seed
+    )
