@@ -99,7 +99,7 @@ def _refuse_options(given: PictureOptions, data: Path | None) -> None:
     """Options that find poses do nothing where there are poses."""
     if given.flags:
         raise CaldiffError(
-            f'{" ".join(given.flags)} is given and {data or "the run of --nerf"} has poses already, '
-            'expected a video or a folder of photos; leave it out, and give --scale where the unit '
-            'is no metre'
+            f'{" ".join(given.flags)} is given and {data or "the run of --nerf"} has poses '
+            'already, expected a video or a folder of photos; leave it out, and give --scale where '
+            'the unit is no metre'
         )

@@ -22,6 +22,7 @@ from caldiff_ros.evaluation.metrics import (
 )
 from caldiff_ros.evaluation.paper import PaperTable
 from caldiff_ros.evaluation.report import success_rates
+from caldiff_ros.wording import counted
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
@@ -99,7 +100,7 @@ def note(content: dict[str, Any]) -> str:
         f'({t:g}, {d:g}°)' for t, d in [*content['thresholds'], content['tight_threshold']]
     )
     machines = '; '.join(
-        f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
+        f'{hardware.get("gpu", hardware["cpu"])}, {counted(hardware["torch_threads"], "thread")}'
         for hardware in made['hardware']
     )
 

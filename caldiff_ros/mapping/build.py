@@ -39,6 +39,7 @@ from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
+from caldiff_ros.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +248,7 @@ def _provenance(
         'held_out_psnr_db': quality,
         'seed': context.seed,
         'torch': torch.__version__.split('+')[0],
-        'machine': f'{platform.machine()}, {torch.get_num_threads()} threads, {device}',
+        'machine': f'{platform.machine()}, {counted(torch.get_num_threads(), "thread")}, {device}',
         'config': config.as_plain(),
         **built.origin,
     }

@@ -17,6 +17,7 @@ from caldiff_ros.mapping.triangulation import neighbor_pairs, triangulate
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
 from caldiff_ros.scenes.features import features_of, matches
+from caldiff_ros.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ def triangulated_points(
     n_found = sum(int(good.sum()) for good in found)
     if n_found < _FEWEST:
         xyz = aabb[0] + torch.rand(count, 3, generator=generator) * (aabb[1] - aabb[0])
-        source = f'random, as only {n_found} features could be triangulated'
+        source = f'random, as only {counted(n_found, "feature")} could be triangulated'
         return StartingPoints(xyz, torch.full((count, 3), 0.5), source)
 
     # 3. Their colours, and random pixels at the depths that are found in each view

@@ -18,6 +18,7 @@ from caldiff_ros.mapping.field_training import FieldViews
 from caldiff_ros.mapping.sparse_points import SparsePoints
 from caldiff_ros.mapping.views import Views, read_frames
 from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.wording import counted
 
 Background = Literal['auto', 'white', 'black', 'none']
 
@@ -110,6 +111,6 @@ class TrainingData:
 def _check_number(scene: Scene, n_training: int) -> None:
     if n_training < 2:
         raise CaldiffError(
-            f'{scene.name} has {n_training} training frames, expected at least 2 and better 15 or '
-            'more; take more images'
+            f'{scene.name} has {counted(n_training, "training frame")}, expected at least 2 and '
+            'better 15 or more; take more images'
         )

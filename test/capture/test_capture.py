@@ -156,7 +156,7 @@ def test_the_scale_comes_from_what_is_printed(room, tmp_path, board):
 
 
 def test_a_target_that_nobody_sees_is_missed_and_the_poses_are_kept(few, tmp_path):
-    with pytest.raises(CaldiffError, match='0 of the images with a pose show the printed target'):
+    with pytest.raises(CaldiffError, match='the printed target is in 0 images with a pose'):
         make(few, tmp_path / 'room', scale=TargetScale(Tags(0.1))).run()
     assert not (tmp_path / 'room').exists()
     again = Stop()
