@@ -108,6 +108,7 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 
 def build_map_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
     """First stage of a build: the radiance field; `build_map` with the same context resumes it."""
+    data = data.with_points(context)
     return build_field(data, config.field, config.baking if config.bake else None, context)
 
 
@@ -125,8 +126,8 @@ def build_map(
         data: the scene, from `TrainingData.load`.
         config: see `BUILD_PRESETS`.
         context: seed, device and work folder, in which a stopped build resumes; receives the
-            progress of all stages: calibration field, calibration, field, views, features,
-            diffusion, landmarks.
+            progress of all stages: triangulation, calibration field, calibration, field, views,
+            features, diffusion, landmarks.
         built: the field, if there is one already.
 
     Raises:
@@ -135,6 +136,7 @@ def build_map(
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
 
+    data = data.with_points(context)
     calibration, held_out = calibrate_map(data, config, context)
     if built is None:
         built = build_map_field(data, config, context)

@@ -132,7 +132,7 @@ def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
     Such an image is a failure of what removed the background. Taken at its word, it would carve the
     scene away.
     """
-    read = [_read(frame, camera) for frame in frames]
+    read = [load_frame(frame, camera) for frame in frames]
     shown = [each for each in read if each is not None]
     if len(shown) < len(frames):
         pairs = zip(frames, read, strict=True)
@@ -147,7 +147,7 @@ def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
     return shown
 
 
-def _read(frame: Frame, camera: Camera) -> ReadFrame | None:
+def load_frame(frame: Frame, camera: Camera) -> ReadFrame | None:
     """A frame as the camera would have seen it; None if it shows nothing."""
     layers = load_layers(frame, camera)
     if layers is None:
