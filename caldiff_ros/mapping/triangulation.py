@@ -28,7 +28,7 @@ _RADIAN = 0.5
 #: How far a point may lie from its features, in pixels, in round after round of its adjustment.
 _MAX_ERRORS_PX = (8.0, 3.0, 1.5, 1.5)
 
-#: Called with the pairs that are matched, and all.
+#: Called with the images and pairs that are done, and all.
 Progress = Callable[[int, int], None]
 
 
@@ -93,18 +93,19 @@ def triangulated_points(
         images: uint8 (H, W, 3), and which of their pixels may be used, bool (H, W); V of them.
         camera: of all images, without distortion.
         poses: of the images, (V,), normalized coordinates.
-        progress: receives how many pairs are matched.
+        progress: receives how many images and pairs are done.
     """
     posed = PosedCamera(camera, poses.to(torch.float64))
-    features, descriptors = _all_features(images, posed)
-    first = torch.tensor([0, *(len(each) for each in descriptors)]).cumsum(0)
     pairs = neighbor_pairs(poses)
+    n_steps = len(poses) + len(pairs)
+    features, descriptors = _all_features(images, posed, lambda done: progress(done, n_steps))
+    first = torch.tensor([0, *(len(each) for each in descriptors)]).cumsum(0)
     links = []
 
-    for done, (i, j) in enumerate(pairs):
+    for done, (i, j) in enumerate(pairs, len(poses) + 1):
         in_i, in_j = matches(descriptors[i], descriptors[j])
         links.append(_consistent(torch.stack([first[i] + in_i, first[j] + in_j]), features, posed))
-        progress(done, len(pairs))
+        progress(done, n_steps)
 
     point, used = _tracks(torch.cat(links, dim=1), len(features.image))
     return _points_of(features[used], point, posed)
@@ -126,18 +127,21 @@ def neighbor_pairs(cameras: Pose) -> list[tuple[int, int]]:
 
 
 def _all_features(
-    images: Iterable[tuple[np.ndarray, np.ndarray]], posed: PosedCamera
+    images: Iterable[tuple[np.ndarray, np.ndarray]],
+    posed: PosedCamera,
+    progress: Callable[[int], None],
 ) -> tuple[Features, list[Tensor]]:
     """Features of all images, and the descriptors of each image."""
     n = len(posed.poses)
     count = min(max(_FEATURES_IN_ALL // n, _FEWEST_FEATURES), _MOST_FEATURES)
     places, colors, descriptors = [], [], []
-    for rgb, seen in images:
+    for done, (rgb, seen) in enumerate(images, 1):
         uv, described = features_of(rgb, seen, count, contrast=_CONTRAST)
         x, y = uv.long().T.numpy()
         places.append(uv)
         colors.append(torch.from_numpy(rgb[y, x]).float() / 255)
         descriptors.append(described)
+        progress(done)
 
     counts = torch.tensor([len(uv) for uv in places])
     image = torch.repeat_interleave(torch.arange(n), counts)

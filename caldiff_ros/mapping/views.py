@@ -79,7 +79,8 @@ class Views:
         return cls(
             camera=camera,
             T_norm_cam=normalization.to_norm(T_map_cam).to(torch.float32),
-            rgb=torch.from_numpy(np.stack([each.rgb for each in read])).float() / 255,
+            # in place, as thousands of images take gigabytes
+            rgb=torch.from_numpy(np.stack([each.rgb for each in read])).float().div_(255),
             alpha=_stack([each.alpha for each in read], missing=1.0),
             seen=torch.from_numpy(np.stack([each.seen for each in read])),
             depth=None if z is None else z / normalization.side,
