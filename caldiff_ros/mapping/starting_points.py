@@ -25,6 +25,9 @@ _IN_SILHOUETTES = 8000
 _HULL_RESOLUTION = 96
 #: Random points, as a share of those of features, along pixels: bare walls have no features.
 _RANDOM_SHARE = 0.3
+#: So many more where there are few features that this many are in all: of a white-walled room,
+#: images that were held out of the training are explained half a decibel better from twice as many.
+_ENOUGH = 10_000
 #: With fewer points of features than this there is nothing to start from.
 _FEWEST = 50
 
@@ -145,7 +148,7 @@ def _with_random_pixels(
         generator: chooses.
     """
     kept = torch.randperm(len(points), generator=generator)[:count]
-    n_random = round(_RANDOM_SHARE * len(kept))
+    n_random = max(round(_RANDOM_SHARE * len(kept)), min(_ENOUGH, count) - len(kept))
     more = _random_pixels(views, xyz_of_views, n_random, generator)
     return StartingPoints(
         torch.cat([points.xyz[kept], more.xyz]),

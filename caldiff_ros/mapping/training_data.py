@@ -43,7 +43,7 @@ class TrainingData:
         background: 'white', 'black' or 'none'.
         downscale_factor: by which the images were reduced.
         points: of features that the training views share; None without.
-        frames: the training views on disk.
+        frames: the training views on disk; none for views that were rendered.
     """
 
     scene: Scene
@@ -115,7 +115,7 @@ class TrainingData:
         views = self.views
         has_depth = views.depth is not None and bool((views.depth > 0).any())
         is_known = self.points is not None and self.points.are_enough
-        if views.alpha is not None or has_depth or is_known:
+        if views.alpha is not None or has_depth or is_known or not self.frames:
             return self
 
         points = self._triangulated(context)

@@ -92,9 +92,9 @@ def test_a_field_starts_from_the_points_and_random_pixels_at_their_depths():
     ('n', 'silhouettes', 'source'),
     [
         (49, False, 'random, as there are only 49 points'),
-        (50, False, 'structure from motion, 15 random'),
+        (50, False, 'structure from motion, 350 random'),
         (299, True, 'inside the silhouettes'),
-        (300, True, 'structure from motion, 90 random'),
+        (300, True, 'structure from motion, 100 random'),
     ],
 )
 def test_a_few_points_are_better_than_none_but_not_than_silhouettes(n, silhouettes, source):
