@@ -105,11 +105,31 @@ class Capture:
         return found
 
     def is_done(self) -> bool:
-        """Whether the output was made from this source already."""
+        """Whether the output was made from this source already.
+
+        Raises:
+            CaldiffError: if it was, and with another scale or calibration than is given now.
+        """
         written = self.output / REPORT_FILE
-        return written.is_file() and json.loads(written.read_text())['source'] == str(
-            self.source.resolve()
-        )
+        if not written.is_file():
+            return False
+
+        content = json.loads(written.read_text())
+        if content['source'] != str(self.source.resolve()):
+            return False
+
+        is_given = self.scale is not None or self.calibration is not None
+        if is_given and content.get('given') != self._given():
+            raise CaldiffError(
+                f'{self.output} was made from {self.source} with another scale or camera, expected '
+                'those of then; remove it to have the poses found again, or leave these options '
+                'out to use it as it is'
+            )
+        return True
+
+    def _given(self) -> str:
+        """Digest of scale and calibration."""
+        return digest(self.scale, self.calibration)
 
     def _known_cameras(self, taken: Pictures, images: Path) -> dict[str, Camera]:
         if self.calibration is None:
@@ -164,6 +184,7 @@ class Capture:
             lost=lost,
             gravity=gravity,
             scale=scale,
+            given=self._given(),
             seconds=seconds,
         )
 

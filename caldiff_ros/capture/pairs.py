@@ -65,6 +65,8 @@ def look_alikes(vectors: np.ndarray, config: CaptureConfig) -> set[tuple[int, in
 def describe(names: list[str], at: Workplace) -> np.ndarray:
     """What images look like, (N, 64 * 128) float32 of length 1: VLAD (Jégou et al. 2010).
 
+    Reports the stage 'pairs'.
+
     The visual words are learned from the images themselves; nothing is downloaded. For two images,
     the product says how far the same words depart from their centres in the same way.
 
@@ -79,7 +81,12 @@ def describe(names: list[str], at: Workplace) -> np.ndarray:
     with at.opened() as database:
         samples = [_sample(_descriptors(database, ids[name]), per_image, rng) for name in names]
         words = _learn_words(np.concatenate(samples), rng)
-        return np.stack([_vlad(_descriptors(database, ids[name]), words) for name in names])
+        vectors = np.empty((len(names), words.size), np.float32)
+        for number, name in enumerate(names):
+            vectors[number] = _vlad(_descriptors(database, ids[name]), words)
+            at.report('pairs', number + 1, len(names), {})
+
+    return vectors
 
 
 def _descriptors(database, image_id: int) -> np.ndarray:
@@ -101,8 +108,7 @@ def _learn_words(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     for _ in range(_ROUNDS):
         nearest = _nearest(samples, words)
         counts = np.bincount(nearest, minlength=len(words))[:, None]
-        sums = np.zeros_like(words)
-        np.add.at(sums, nearest, samples)
+        sums = _sums(samples, nearest, len(words))
         words = np.where(counts > 0, sums / np.maximum(counts, 1), words).astype(np.float32)
 
     return words
@@ -113,10 +119,15 @@ def _nearest(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
     return np.argmax(descriptors @ words.T - 0.5 * (words**2).sum(axis=1), axis=1)
 
 
+def _sums(vectors: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+    """Sums (G, D) of the vectors (K, D) of each group (K,); a product, as np.add.at is slow."""
+    belongs = group == np.arange(n_groups)[:, None]
+    return belongs.astype(np.float32) @ vectors
+
+
 def _vlad(descriptors: np.ndarray, words: np.ndarray) -> np.ndarray:
     nearest = _nearest(descriptors, words)
-    sums = np.zeros_like(words)
-    np.add.at(sums, nearest, descriptors - words[nearest])
+    sums = _sums(descriptors - words[nearest], nearest, len(words))
 
     # each word counts the same, however often it is seen
     sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)

@@ -24,6 +24,7 @@ from caldiff_ros.capture.pictures import (
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Report
 from caldiff_ros.scenes.pixels import image_size, orientation_of
+from caldiff_ros.wording import counted
 
 _COPIED = ('.jpg', '.jpeg', '.png')
 _EXTENSIONS = (*_COPIED, '.bmp', '.tif', '.tiff', '.webp')
@@ -74,7 +75,7 @@ def take_photos(folder: Path, images: Path, report: Report) -> Pictures:
         CaldiffError: if there are too few photos.
     """
     paths = photo_paths(folder)
-    _check_number(folder, len(paths), 'photos')
+    _check_number(folder, len(paths), 'photo')
     check_space(images, sum(path.stat().st_size for path in paths) + len(paths) * 2**20)
 
     common = Path(os.path.commonpath([path.parent for path in paths]))
@@ -91,7 +92,7 @@ def take_photos(folder: Path, images: Path, report: Report) -> Pictures:
             unreadable.append(str(error))
         report('photos', number, len(paths), {})
 
-    _check_number(folder, len(pictures), 'readable photos')
+    _check_number(folder, len(pictures), 'readable photo')
     return Pictures(pictures, False, unreadable)
 
 
@@ -199,6 +200,6 @@ def _number(value: object) -> float | None:
 def _check_number(folder: Path, n: int, what: str) -> None:
     if n < _MIN_PHOTOS:
         raise CaldiffError(
-            f'{folder} holds {n} {what}, expected at least {_MIN_PHOTOS} that overlap, better 30; '
-            'add photos of the place from more positions'
+            f'{folder} holds {counted(n, what)}, expected at least {_MIN_PHOTOS} that overlap, '
+            'better 30; add photos of the place from more positions'
         )

@@ -35,6 +35,7 @@ class CaptureReport:
         lost: what has no pose.
         gravity: the vertical.
         scale: metres per unit, and where that comes from; None where it is not known.
+        given: digest of what was given as scale and calibration.
         seconds: that each stage took in this run.
     """
 
@@ -48,6 +49,7 @@ class CaptureReport:
     lost: list[LostPart]
     gravity: Gravity
     scale: Scale | None
+    given: str
     seconds: dict[str, float]
 
     def lines(self) -> Iterator[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from caldiff_ros.capture.pictures import Picture, Pictures
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry.similarity import Similarity
+from caldiff_ros.wording import counted
 
 #: Frames of a video further than this from the time that was asked for are not meant, in seconds.
 _MAX_TIME_OFF = 1.0
@@ -118,8 +119,8 @@ class Gps:
         known = [picture.gps is not None for picture, _ in solved.registered()]
         if sum(known) < _MIN_GPS:
             raise CaldiffError(
-                f'{sum(known)} of the photos with a pose have GPS in their EXIF, expected at least '
-                f'{_MIN_GPS}; measure a distance instead (--distance)'
+                f'the EXIF of {counted(sum(known), "photo")} with a pose has GPS, expected at '
+                f'least {_MIN_GPS}; measure a distance instead (--distance)'
             )
 
         gps = np.array([p.gps for p, _ in solved.registered() if p.gps is not None])

@@ -16,6 +16,7 @@ from caldiff_ros.capture.scale import Scale, Solved
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry.similarity import Similarity
 from caldiff_ros.scenes import read_image
+from caldiff_ros.wording import counted
 
 TagFamily = Literal['tag36h11', 'tag36h10', 'tag25h9', 'tag16h5']
 
@@ -174,9 +175,9 @@ class TargetScale:
         scales = self._scales({c: point for c, point in points.items() if point is not None})
         if not scales:
             raise CaldiffError(
-                f'{n_images} of the images with a pose show the printed target and no corner of '
-                'one is seen from two sides, expected it sharp and large in at least two of them; '
-                'check its kind, or measure a distance instead (--distance)'
+                f'the printed target is in {counted(n_images, "image")} with a pose and no '
+                'corner of one is seen from two sides, expected it sharp and large in at least two '
+                'of them; check its kind, or measure a distance instead (--distance)'
             )
 
         middle = float(np.median(scales))

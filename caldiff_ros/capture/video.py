@@ -18,6 +18,7 @@ from caldiff_ros.capture.motion import MotionMeter, choose_frames
 from caldiff_ros.capture.pictures import Picture, Pictures, check_space, reduced, sharpness
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.mapping.context import Report
+from caldiff_ros.wording import counted
 
 #: What videos are called; capture itself takes whatever OpenCV can read.
 VIDEO_EXTENSIONS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
@@ -107,7 +108,7 @@ def survey_video(path: Path, report: Report) -> Survey:
 
     if len(rows) < 2:
         raise CaldiffError(
-            f'{path} has {len(rows)} readable frames, expected a video; check the file'
+            f'{path} has {counted(len(rows), "readable frame")}, expected a video; check the file'
         )
 
     report('video', rows[-1][0] + 1, rows[-1][0] + 1, {})

@@ -13,9 +13,9 @@ board in view (--charuco 7x5:0.04:0.03:4x4), or GPS in the photos (--gps).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -30,15 +30,8 @@ from caldiff_ros.scenes.calibration import read_calibration
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Arguments of ``caldiff capture``."""
-
-    source: Annotated[Positional[Path], arg(metavar='VIDEO_OR_FOLDER')]
-    """A video, or a folder of photos."""
-
-    output: Path
-    """Folder of the dataset; what is unfinished is in a folder beside it, where a stopped run
-    resumes."""
+class PictureOptions:
+    """What is known of pictures without poses: their camera, and the size of the place."""
 
     camera: str | None = None
     """Calibration of the camera that took all pictures, which is then not estimated:
@@ -61,6 +54,61 @@ class Arguments:
     gps: FlagCreatePairsOff[bool] = False
     """Take the scale from the GPS positions in the photos' EXIF, for places of tens of metres."""
 
+    @property
+    def flags(self) -> list[str]:
+        """The options that were given, as they are written on the command line."""
+        return [
+            f'--{option.name.replace("_", "-")}'
+            for option in fields(self)
+            if getattr(self, option.name) != option.default
+        ]
+
+    def calibration(self) -> dict[str, Any] | None:
+        """The calibration of the camera, see `read_calibration`; None where it is not known.
+
+        Raises:
+            CaldiffError: if it cannot be read.
+        """
+        return None if self.camera is None else read_calibration(self.camera)
+
+    def scale_source(self) -> ScaleSource | None:
+        """What tells of the size of the place, if anything.
+
+        Raises:
+            CaldiffError: if two things do.
+        """
+        sources: list[ScaleSource] = []
+        if self.distance is not None:
+            sources.append(MeasuredDistance(*self.distance))
+        if self.tag_size is not None:
+            sources.append(TargetScale(Tags(self.tag_size, self.tag_family)))
+        if self.charuco is not None:
+            sources.append(TargetScale(_board(self.charuco)))
+        if self.gps:
+            sources.append(Gps())
+
+        if len(sources) > 1:
+            raise CaldiffError(
+                f'the scale is given {len(sources)} times, expected one of --distance, --tag-size, '
+                '--charuco and --gps; leave the others out'
+            )
+        return sources[0] if sources else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Arguments of ``caldiff capture``."""
+
+    source: Annotated[Positional[Path], arg(metavar='VIDEO_OR_FOLDER')]
+    """A video, or a folder of photos."""
+
+    output: Path
+    """Folder of the dataset; what is unfinished is in a folder beside it, where a stopped run
+    resumes."""
+
+    given: Annotated[PictureOptions, arg(name='')] = field(default_factory=PictureOptions)
+    """What is known of the pictures."""
+
     threads: int = -1
     """Number of threads; -1 for one per core."""
 
@@ -70,11 +118,11 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Make the dataset and tell what it is like."""
-    scale = scale_source(arguments)
-    calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     make_dataset(Capture(
         arguments.source, arguments.output, arguments.config,
-        scale=scale, calibration=calibration, threads=arguments.threads,
+        scale=arguments.given.scale_source(),
+        calibration=arguments.given.calibration(),
+        threads=arguments.threads,
     ))  # fmt: skip
 
     return 0
@@ -89,30 +137,6 @@ def make_dataset(capture: Capture) -> None:
     for line in found.lines():
         console.print(line)
     console.print(f'dataset written to {capture.output}')
-
-
-def scale_source(arguments: Arguments) -> ScaleSource | None:
-    """What the arguments tell of the size of the place.
-
-    Raises:
-        CaldiffError: if they tell two things.
-    """
-    sources: list[ScaleSource] = []
-    if arguments.distance is not None:
-        sources.append(MeasuredDistance(*arguments.distance))
-    if arguments.tag_size is not None:
-        sources.append(TargetScale(Tags(arguments.tag_size, arguments.tag_family)))
-    if arguments.charuco is not None:
-        sources.append(TargetScale(_board(arguments.charuco)))
-    if arguments.gps:
-        sources.append(Gps())
-
-    if len(sources) > 1:
-        raise CaldiffError(
-            f'the scale is given {len(sources)} times, expected one of --distance, --tag-size, '
-            '--charuco and --gps; leave the others out'
-        )
-    return sources[0] if sources else None
 
 
 def _board(text: str) -> Charuco:

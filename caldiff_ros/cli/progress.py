@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 #: Stages of a build in words.
 _STAGES = {
+    'pairs': 'pictures that look alike',
     'field': 'radiance field',
     'baking': 'renders to bake',
     'baking field': 'baked field',

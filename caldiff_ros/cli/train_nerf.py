@@ -17,6 +17,7 @@ from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
 from caldiff_ros.mapping.build import build_map_field
 from caldiff_ros.mapping.field_training import psnr
+from caldiff_ros.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ def run(arguments: Arguments) -> int:
         built = build_map_field(data, arguments.build, arguments.context(report))
 
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
-    quality = f'PSNR {psnr(built.field, views):.2f} dB on {len(views)} {kind} images'
+    quality = f'PSNR {psnr(built.field, views):.2f} dB on {counted(len(views), f"{kind} image")}'
     plain_console().print(f'{quality}; the field is in {arguments.work}', soft_wrap=True)
 
     return 0

@@ -16,6 +16,7 @@ import tyro
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.scenes import open_scene
 from caldiff_ros.scenes.scene import Frame
+from caldiff_ros.wording import counted
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def main() -> int:
         print(f'demo_holdout: {error}', file=sys.stderr)
         return 2
 
-    print(f'{len(frames)} held-out images are in {options.output}')
+    print(f'{counted(len(frames), "held-out image")} written to {options.output}')
     return 0
 
 

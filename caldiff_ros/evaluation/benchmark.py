@@ -23,6 +23,7 @@ from caldiff_ros.evaluation.workers import Task, Worker
 from caldiff_ros.localization import LocalizationMap, Localizer
 from caldiff_ros.localization.presets import PRESETS
 from caldiff_ros.scenes import Frame, read_frame
+from caldiff_ros.wording import counted
 
 #: What times are compared to.
 REFERENCES = ('paper', 'hloc')
@@ -184,14 +185,15 @@ def note(content: dict[str, Any]) -> str:
     made = content['made_with']
     machine = made['hardware']
     stages = made['map_build_stage_seconds']
+    queries = counted(content['methods'][0]['n_queries'], 'query', 'queries')
     built = 'a time not recorded' if stages is None else f'{sum(stages.values()):.0f} s'
     if stages:
         built += f' ({", ".join(f"{stage} {spent:.0f}" for stage, spent in stages.items())})'
 
     return (
-        f'{made["map"]}, {content["methods"][0]["n_queries"]} queries, methods in turn, '
-        f'{machine.get("gpu", machine["cpu"])}, {machine["torch_threads"]} threads. Map of '
-        f'{made["map_training_images"]} images built in {built}; "ready s" is what a '
+        f'{made["map"]}, {queries}, methods in turn, '
+        f'{machine.get("gpu", machine["cpu"])}, {counted(machine["torch_threads"], "thread")}. '
+        f'Map of {made["map_training_images"]} images built in {built}; "ready s" is what a '
         'method needs on top of it, "x paper" how many times faster than preset paper, '
         '"s per stage" means. An image alone, rendered by '
         f'{made["renderer"]}: {_render_texts(content["renders"])}.'

@@ -23,6 +23,7 @@ from caldiff_ros.evaluation.metrics import (
     success_percent,
 )
 from caldiff_ros.evaluation.protocol import QueryResult
+from caldiff_ros.wording import counted
 
 
 def summarize(
@@ -101,7 +102,8 @@ def write_report(directory: Path, queries: Sequence[QueryResult], summary: dict)
 def summary_table(summary: dict) -> Table:
     """The summary for a terminal."""
     n = summary['n_queries']
-    title = f'{summary["method"]}, preset {summary["preset"]}: {n} queries'
+    queries = counted(n, 'query', 'queries')
+    title = f'{summary["method"]}, preset {summary["preset"]}: {queries}'
     table = Table('measure', 'value', title=title, title_justify='left')
     table.columns[1].justify = 'right'
 

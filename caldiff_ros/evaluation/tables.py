@@ -22,6 +22,7 @@ from caldiff_ros.evaluation.metrics import (
 from caldiff_ros.evaluation.paper import PaperTable
 from caldiff_ros.evaluation.printing import PrintedTable, Sheet
 from caldiff_ros.evaluation.report import success_rates
+from caldiff_ros.wording import counted
 
 #: Methods that stand beside another one's figures: both presets beside the paper's CaLDiff.
 _PRINTED_AS = {'fast': 'paper'}
@@ -83,7 +84,7 @@ def made_with(cells: Sequence[MethodResults]) -> dict[str, Any]:
 def made_with_text(made: dict[str, Any]) -> str:
     """The same, without the versions, in a sentence."""
     machines = '; '.join(
-        f'{hardware.get("gpu", hardware["cpu"])}, {hardware["torch_threads"]} threads'
+        f'{hardware.get("gpu", hardware["cpu"])}, {counted(hardware["torch_threads"], "thread")}'
         for hardware in made['hardware']
     )
     return (

@@ -39,6 +39,7 @@ from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
+from caldiff_ros.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 
 def build_map_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
     """First stage of a build: the radiance field; `build_map` with the same context resumes it."""
+    data = data.with_points(context)
     return build_field(data, config.field, config.baking if config.bake else None, context)
 
 
@@ -124,8 +126,8 @@ def build_map(
         data: the scene, from `TrainingData.load`.
         config: see `BUILD_PRESETS`.
         context: seed, device and work folder, in which a stopped build resumes; receives the
-            progress of all stages: calibration field, calibration, field, views, features,
-            diffusion, landmarks.
+            progress of all stages: triangulation, calibration field, calibration, field, views,
+            features, diffusion, landmarks.
         built: the field, if there is one already.
 
     Raises:
@@ -134,6 +136,7 @@ def build_map(
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
 
+    data = data.with_points(context)
     calibration, held_out = calibrate_map(data, config, context)
     if built is None:
         built = build_map_field(data, config, context)
@@ -247,7 +250,7 @@ def _provenance(
         'held_out_psnr_db': quality,
         'seed': context.seed,
         'torch': torch.__version__.split('+')[0],
-        'machine': f'{platform.machine()}, {torch.get_num_threads()} threads, {device}',
+        'machine': f'{platform.machine()}, {counted(torch.get_num_threads(), "thread")}, {device}',
         'config': config.as_plain(),
         **built.origin,
     }

@@ -196,7 +196,8 @@ def _add(sha: hashlib._Hash, value: object) -> None:
 
     if isinstance(value, Tensor):
         sha.update(f'{value.dtype} {list(value.shape)} '.encode())
-        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        # without a copy, as images may take gigabytes
+        sha.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     elif isinstance(value, np.ndarray):
         sha.update(f'{value.dtype} {value.shape} '.encode())
         sha.update(np.ascontiguousarray(value).tobytes())

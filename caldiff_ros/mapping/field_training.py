@@ -31,7 +31,7 @@ class FieldViews:
         held_out: images whose PSNR is reported; they influence nothing. None without.
         normalization: from the coordinates of the dataset to those of the views, for a field that
             was trained elsewhere; None if these are the same.
-        points: of structure from motion, to start from; None without.
+        points: of features that the images share, to start from; None without.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         background: 'white', 'black' or 'none', what the trained field shows behind the scene.
     """

@@ -14,6 +14,7 @@ from caldiff_ros.geometry import Camera
 from caldiff_ros.mapping.field_training import FieldTraining
 from caldiff_ros.scenes.images import load_alpha
 from caldiff_ros.scenes.scene import Frame
+from caldiff_ros.wording import counted
 
 #: Longer sides in pixels that are tried, the largest first: more pixels make poses no better. An
 #: object on its own has fewer to see.
@@ -52,13 +53,14 @@ class WorkingResolution:
     total_s: float | None
 
     def __str__(self) -> str:
+        images = counted(self.n_views, 'image')
         size = f'{self.camera.width}x{self.camera.height} pixels'
         reduced = '' if self.factor == 1 else f', reduced {self.factor:.3g} times'
         if self.field_s is None or self.total_s is None:
-            return f'{self.n_views} images of {size}{reduced}'
+            return f'{images} of {size}{reduced}'
 
         return (
-            f'{self.n_views} images of {size}{reduced}: about {_as_text(self.field_s)} for the '
+            f'{images} of {size}{reduced}: about {_as_text(self.field_s)} for the '
             f'radiance field, {_as_text(self.total_s)} for the map'
         )
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Points of a scene that Gaussians grow from: measured, triangulated, or inside silhouettes."""
+"""Points of a scene that Gaussians grow from: measured, found by features, or in silhouettes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from torch import Tensor
 from caldiff_ros.mapping.bounds import visual_hull
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.sparse_points import SparsePoints
-from caldiff_ros.mapping.triangulation import neighbor_pairs, triangulate
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.field import pixel_directions
-from caldiff_ros.scenes.features import features_of, matches
+from caldiff_ros.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -24,11 +23,13 @@ logger = logging.getLogger(__name__)
 _IN_SILHOUETTES = 8000
 #: Voxels along each edge of the hull that points inside silhouettes are drawn from.
 _HULL_RESOLUTION = 96
-#: Random points, as a share of the triangulated ones, along pixels: bare walls have no features.
+#: Random points, as a share of those of features, along pixels: bare walls have no features.
 _RANDOM_SHARE = 0.3
-#: With fewer triangulated points than this there is nothing to start from.
+#: So many more where there are few features that this many are in all: of a white-walled room,
+#: images held out of a short training are explained 0.6 to 1 dB better from twice as many.
+_ENOUGH = 10_000
+#: With fewer points of features than this there is nothing to start from.
 _FEWEST = 50
-_REPORTED_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,15 @@ def starting_points(
 ) -> StartingPoints:
     """Points to start from, about ``count`` of them at most.
 
-    The measured depth where there is one, the points of structure from motion if they are enough,
-    the inside of silhouettes for images with alpha, and else features matched between views and
-    triangulated with their poses.
+    The measured depth where there is one, the points of features that images share if they are
+    enough, the inside of silhouettes for images with alpha, and else random points in the box.
 
     Args:
         views: the training images.
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         count: how many points at most.
         context: seed, and receives the progress of 'points'.
-        sparse: points of structure from motion, if there are any.
+        sparse: points of features that the images share, if there are any.
     """
     generator = context.generator()
     if views.depth is not None and bool((views.depth > 0).any()):
@@ -76,8 +76,10 @@ def starting_points(
         points = sparse_points(views, sparse, count, generator)
     elif views.alpha is not None:
         points = points_in_silhouettes(views, aabb, min(count, _IN_SILHOUETTES), generator)
+    elif sparse is not None and len(sparse) >= _FEWEST:
+        points = sparse_points(views, sparse, count, generator)
     else:
-        points = triangulated_points(views, aabb, count, context)
+        points = random_points(aabb, sparse, count, generator)
 
     context.progress('points', 1, 1)
     logger.info('the field starts from %d points: %s', len(points), points.source)
@@ -99,8 +101,8 @@ def measured_points(views: Views, count: int, generator: torch.Generator) -> Sta
 def sparse_points(
     views: Views, sparse: SparsePoints, count: int, generator: torch.Generator
 ) -> StartingPoints:
-    """Points of structure from motion (at most ``count``), and random pixels at their depths."""
-    found = StartingPoints(sparse.xyz, sparse.rgb, 'structure from motion')
+    """Points of features (at most ``count``), and random pixels at their depths."""
+    found = StartingPoints(sparse.xyz, sparse.rgb, sparse.source)
     xyz_of_views = [sparse.xyz[indices] for indices in sparse.seen_by]
     return _with_random_pixels(found, views, xyz_of_views, count, generator)
 
@@ -119,53 +121,14 @@ def points_in_silhouettes(
     return StartingPoints(xyz, torch.full((count, 3), 0.5), 'inside the silhouettes')
 
 
-def triangulated_points(
-    views: Views, aabb: Tensor, count: int, context: BuildContext
+def random_points(
+    aabb: Tensor, sparse: SparsePoints | None, count: int, generator: torch.Generator
 ) -> StartingPoints:
-    """Features matched between neighbouring views, triangulated with the known poses.
-
-    To these come random pixels at the depths that triangulated points have in their views, as bare
-    walls have no features; if nothing can be triangulated, random points in the box.
-    """
-    generator = context.generator()
-    features = [
-        features_of((image * 255).to(torch.uint8).numpy(), seen.numpy())
-        for image, seen in zip(views.rgb, views.seen, strict=True)
-    ]
-    best_xyz = [torch.zeros(len(places), 3) for places, _ in features]
-    best_angle = [torch.zeros(len(places)) for places, _ in features]
-    pairs = neighbor_pairs(views.T_norm_cam)
-
-    for done, (i, j) in enumerate(pairs):
-        # 1. Match, and triangulate what matches
-        in_i, in_j = matches(features[i][1], features[j][1])
-        xyz, angle = triangulate(views, (i, j), features[i][0][in_i], features[j][0][in_j])
-
-        # 2. Keep of each feature the point whose rays cross at the largest angle
-        better = angle > best_angle[i][in_i]
-        best_angle[i][in_i[better]] = angle[better]
-        best_xyz[i][in_i[better]] = xyz[better]
-        if done % _REPORTED_EVERY == 0:
-            context.progress('points', done, len(pairs))
-
-    found = [angle > 0 for angle in best_angle]
-    n_found = sum(int(good.sum()) for good in found)
-    if n_found < _FEWEST:
-        xyz = aabb[0] + torch.rand(count, 3, generator=generator) * (aabb[1] - aabb[0])
-        source = f'random, as only {n_found} features could be triangulated'
-        return StartingPoints(xyz, torch.full((count, 3), 0.5), source)
-
-    # 3. Their colours, and random pixels at the depths that are found in each view
-    xyz_of_views = [xyz[good] for xyz, good in zip(best_xyz, found, strict=True)]
-    xyz = torch.cat(xyz_of_views)
-    places = [places[good].long() for (places, _), good in zip(features, found, strict=True)]
-    rgb = torch.cat(
-        [image[uv[:, 1], uv[:, 0]] for image, uv in zip(views.rgb, places, strict=True)]
-    )
-    source = f'{n_found} triangulated features of {len(pairs)} pairs of views'
-    return _with_random_pixels(
-        StartingPoints(xyz, rgb, source), views, xyz_of_views, count, generator
-    )
+    """Random points, ``count`` of them, in the box; grey."""
+    xyz = aabb[0] + torch.rand(count, 3, generator=generator) * (aabb[1] - aabb[0])
+    n_found = 0 if sparse is None else len(sparse)
+    source = f'random, as there {"is" if n_found == 1 else "are"} only {counted(n_found, "point")}'
+    return StartingPoints(xyz, torch.full((count, 3), 0.5), source)
 
 
 def _with_random_pixels(
@@ -185,7 +148,7 @@ def _with_random_pixels(
         generator: chooses.
     """
     kept = torch.randperm(len(points), generator=generator)[:count]
-    n_random = round(_RANDOM_SHARE * len(kept))
+    n_random = max(round(_RANDOM_SHARE * len(kept)), min(_ENOUGH, count) - len(kept))
     more = _random_pixels(views, xyz_of_views, n_random, generator)
     return StartingPoints(
         torch.cat([points.xyz[kept], more.xyz]),

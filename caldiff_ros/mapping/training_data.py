@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,18 @@ from torch import Tensor
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization
 from caldiff_ros.mapping.bounds import scene_bounds
+from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.field_training import FieldViews
 from caldiff_ros.mapping.sparse_points import SparsePoints
-from caldiff_ros.mapping.views import Views, read_frames
+from caldiff_ros.mapping.triangulation import triangulated_points
+from caldiff_ros.mapping.views import Views, load_frame, read_frames
 from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.wording import counted
 
 Background = Literal['auto', 'white', 'black', 'none']
+
+#: Features are looked for in images of at most this longer side, in pixels.
+_LONGEST_SIDE = 1600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,8 @@ class TrainingData:
         aabb: box that holds the scene, (2, 3), normalized coordinates.
         background: 'white', 'black' or 'none'.
         downscale_factor: by which the images were reduced.
-        points: of structure from motion that the training views have found; None without.
+        points: of features that the training views share; None without.
+        frames: the training views on disk; none for views that were rendered.
     """
 
     scene: Scene
@@ -47,6 +55,7 @@ class TrainingData:
     background: str
     downscale_factor: float = 1.0
     points: SparsePoints | None = None
+    frames: tuple[Frame, ...] = ()
 
     @classmethod
     def load(
@@ -92,7 +101,42 @@ class TrainingData:
             background=behind if background == 'auto' else background,
             downscale_factor=downscale_factor,
             points=sparse,
+            frames=tuple(each.frame for each in read),
         )
+
+    def with_points(self, context: BuildContext) -> TrainingData:
+        """The same with points to start from: triangulated, if nothing else tells where things are.
+
+        At the size of the files, as a quarter of the pixels shows a quarter of the features.
+
+        Args:
+            context: receives the progress of 'triangulation'.
+        """
+        views = self.views
+        has_depth = views.depth is not None and bool((views.depth > 0).any())
+        is_known = self.points is not None and self.points.are_enough
+        if views.alpha is not None or has_depth or is_known or not self.frames:
+            return self
+
+        points = self._triangulated(context)
+        aabb = scene_bounds(views, self.normalization, self.scene.aabb, points)
+        return replace(self, points=points, aabb=aabb)
+
+    def _triangulated(self, context: BuildContext) -> SparsePoints:
+        saved = context.checkpoint('triangulation', self.views)
+        state = saved.load()
+        if state is not None:
+            return SparsePoints(**state)
+
+        context.begin('triangulation')
+        camera = self.frames[0].camera.pinhole()
+        camera = camera.downscaled(max(1, max(camera.width, camera.height) / _LONGEST_SIDE))
+        read = (load_frame(frame, camera) for frame in self.frames)
+        images = ((each.rgb, each.seen) for each in read if each is not None)
+        report = partial(context.progress, 'triangulation')
+        points = triangulated_points(images, camera, self.views.T_norm_cam, report)
+        saved.save(asdict(points))
+        return points
 
     @property
     def field_views(self) -> FieldViews:
@@ -110,6 +154,6 @@ class TrainingData:
 def _check_number(scene: Scene, n_training: int) -> None:
     if n_training < 2:
         raise CaldiffError(
-            f'{scene.name} has {n_training} training frames, expected at least 2 and better 15 or '
-            'more; take more images'
+            f'{scene.name} has {counted(n_training, "training frame")}, expected at least 2 and '
+            'better 15 or more; take more images'
         )

@@ -79,7 +79,8 @@ class Views:
         return cls(
             camera=camera,
             T_norm_cam=normalization.to_norm(T_map_cam).to(torch.float32),
-            rgb=torch.from_numpy(np.stack([each.rgb for each in read])).float() / 255,
+            # in place, as thousands of images take gigabytes
+            rgb=torch.from_numpy(np.stack([each.rgb for each in read])).float().div_(255),
             alpha=_stack([each.alpha for each in read], missing=1.0),
             seen=torch.from_numpy(np.stack([each.seen for each in read])),
             depth=None if z is None else z / normalization.side,
@@ -132,7 +133,7 @@ def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
     Such an image is a failure of what removed the background. Taken at its word, it would carve the
     scene away.
     """
-    read = [_read(frame, camera) for frame in frames]
+    read = [load_frame(frame, camera) for frame in frames]
     shown = [each for each in read if each is not None]
     if len(shown) < len(frames):
         pairs = zip(frames, read, strict=True)
@@ -147,7 +148,7 @@ def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
     return shown
 
 
-def _read(frame: Frame, camera: Camera) -> ReadFrame | None:
+def load_frame(frame: Frame, camera: Camera) -> ReadFrame | None:
     """A frame as the camera would have seen it; None if it shows nothing."""
     layers = load_layers(frame, camera)
     if layers is None:

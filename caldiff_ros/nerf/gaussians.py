@@ -22,6 +22,7 @@ from caldiff_ros.nerf.field import (
 from caldiff_ros.nerf.gpu_splatting import GaussianTensors
 from caldiff_ros.nerf.level_of_detail import merged
 from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
+from caldiff_ros.wording import counted
 
 #: Images smaller than those of the training by this factor are those of merged Gaussians, and how
 #: many sizes these are merged for per halving of the size.
@@ -109,7 +110,7 @@ class GaussianField(nn.Module):
         """See `RadianceField`."""
         if self.means.is_cuda and gpu_rasterizer(self.means.device) is not None:
             return 'gsplat'
-        return f'compiled kernels on {torch.get_num_threads()} threads of the CPU'
+        return f'compiled kernels on {counted(torch.get_num_threads(), "thread")} of the CPU'
 
     def seen_by(self, camera: Camera) -> GaussianTensors:
         """The Gaussians for images of a camera: merged to its pixels, if these are larger.

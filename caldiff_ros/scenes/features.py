@@ -17,7 +17,10 @@ _MIRRORED = np.arange(128).reshape(4, 4, 8)[::-1][..., -np.arange(8) % 8].ravel(
 
 
 def features_of(
-    rgb: np.ndarray, usable: np.ndarray | None = None, count: int = 3000
+    rgb: np.ndarray,
+    usable: np.ndarray | None = None,
+    count: int = 3000,
+    contrast: float = _CONTRAST,
 ) -> tuple[Tensor, Tensor]:
     """SIFT features of an image, at most about ``count``.
 
@@ -25,13 +28,14 @@ def features_of(
         rgb: uint8 (H, W, 3).
         usable: pixels that may have features, bool (H, W); None for all.
         count: how many.
+        contrast: the least of a feature, as OpenCV counts it.
 
     Returns:
         Places (F, 2) in pixels, and unit descriptors (F, 128).
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     mask = None if usable is None else usable.astype(np.uint8) * 255
-    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=_CONTRAST)
+    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=contrast)
     keypoints, descriptors = sift.detectAndCompute(grey, mask)
     if descriptors is None:
         return torch.zeros(0, 2), torch.zeros(0, 128)

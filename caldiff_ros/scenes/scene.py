@@ -14,6 +14,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.scenes.conventions import OPENCV, Convention
+from caldiff_ros.wording import counted
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,9 @@ class Scene:
 
         if missing:
             raise CaldiffError(
-                f'split {name!r} variant {variant} names {len(missing)} frames that {self.name} '
-                f'does not have, such as {missing[0]}; complete the dataset or use another split'
+                f'split {name!r} variant {variant} names {counted(len(missing), "frame")} that '
+                f'{self.name} does not have, such as {missing[0]}; complete the dataset or use '
+                'another split'
             )
 
         return [by_name[n] for n in chosen.train], [by_name[n] for n in chosen.test]

@@ -93,6 +93,21 @@ def test_nothing_but_the_dataset_stays(captured):
     assert content['scale']['how'] in '\n'.join(report.lines())
 
 
+def test_more_photos_than_all_pairs_are_made_of_are_matched_with_look_alikes(few, tmp_path):
+    told = []
+    config = replace(CONFIG, exhaustive_up_to=4, overlap=1, look_alikes=1)
+    report = Capture(
+        few, tmp_path / 'room', config, threads=1, report=lambda *progress: told.append(progress)
+    ).run()
+    assert report.n_registered == 5
+    assert [row for row in told if row[0] == 'pairs'] == [
+        ('pairs', number, 5, {}) for number in range(1, 6)
+    ]
+    # four neighbours, and of the six other pairs one for each photo
+    n_pairs = next(n for stage, _, n, _ in told if stage == 'matches')
+    assert 4 + 3 <= n_pairs <= 4 + 5
+
+
 def test_what_cannot_be_used_is_told_and_the_rest_is_done(photos, room, tmp_path):
     source = tmp_path / 'photos'
     for number, T in enumerate(arc(6)):
@@ -156,7 +171,7 @@ def test_the_scale_comes_from_what_is_printed(room, tmp_path, board):
 
 
 def test_a_target_that_nobody_sees_is_missed_and_the_poses_are_kept(few, tmp_path):
-    with pytest.raises(CaldiffError, match='0 of the images with a pose show the printed target'):
+    with pytest.raises(CaldiffError, match='the printed target is in 0 images with a pose'):
         make(few, tmp_path / 'room', scale=TargetScale(Tags(0.1))).run()
     assert not (tmp_path / 'room').exists()
     again = Stop()

@@ -108,5 +108,5 @@ def test_depth_images_are_left_out(tmp_path):
 
 def test_one_photo_is_too_few(tmp_path):
     write(tmp_path / 'in/0.jpg')
-    with pytest.raises(CaldiffError, match='holds 1 photos, expected at least 3'):
+    with pytest.raises(CaldiffError, match='holds 1 photo, expected at least 3'):
         take_photos(tmp_path / 'in', tmp_path, no_report)

@@ -102,7 +102,7 @@ def test_gps_of_a_room_says_nothing():
 
 
 def test_photos_without_gps_are_refused():
-    with pytest.raises(CaldiffError, match='0 of the photos with a pose have GPS'):
+    with pytest.raises(CaldiffError, match='the EXIF of 0 photos with a pose has GPS'):
         Gps().measure(solved(np.random.default_rng(0).normal(size=(9, 3))))
 
 

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`caldiff capture`: its arguments; what it makes is tested in test/capture."""
 
+import shutil
 import sys
 
+import numpy as np
 import pytest
-from room_corner import Room, arc, write_jpeg
+from room_corner import CAMERA, Room, arc, write_jpeg
 
 from caldiff_ros.cli import build_map, main
+from caldiff_ros.scenes import open_scene
 
 
 @pytest.fixture(scope='module')
@@ -70,21 +73,72 @@ def test_without_colmap_one_learns_what_to_install(photos, tmp_path, capsys, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_build_map_makes_the_dataset_first_and_only_once(photos, tmp_path, monkeypatch):
-    pytest.importorskip('pycolmap')
+class BuiltError(Exception):
+    """The build that is begun."""
 
-    class BuiltError(Exception):
-        pass
 
-    def build(data, config, context):
+@pytest.fixture
+def build(photos, tmp_path, monkeypatch):
+    """`caldiff build-map` of the photos up to where training begins."""
+
+    def train(data, config, context):
         assert len(data.views) == 6
         raise BuiltError
 
-    monkeypatch.setattr(build_map, 'build_map', build)
-    argv = ['build-map', str(photos), '--output', str(tmp_path / 'map'), '--device', 'cpu']
+    monkeypatch.setattr(build_map, 'build_map', train)
+    output = str(tmp_path / 'map')
+    return lambda *options: main(['build-map', str(photos), '--output', output, *options])
+
+
+def test_build_map_makes_the_dataset_first_and_only_once(build, tmp_path):
+    pytest.importorskip('pycolmap')
     with pytest.raises(BuiltError):
-        main(argv)
+        build()
     written = (tmp_path / 'map-data/transforms.json').stat().st_mtime_ns
     with pytest.raises(BuiltError):
-        main(argv)
+        build()
     assert (tmp_path / 'map-data/transforms.json').stat().st_mtime_ns == written
+
+
+def test_build_map_takes_scale_and_calibration(build, tmp_path, capsys):
+    pytest.importorskip('pycolmap')
+    numbers = (CAMERA.fx, CAMERA.fy, CAMERA.cx, CAMERA.cy)
+    given = ['--camera', ','.join(map(str, numbers)), '--distance', '0.jpg', '5.jpg', '3.0']
+    with pytest.raises(BuiltError):
+        build(*given)
+    scene = open_scene(tmp_path / 'map-data')
+    places = [frame.T_map_cam[:3, 3] for frame in scene.frames]
+    assert scene.metric and np.linalg.norm(places[0] - places[5]) == pytest.approx(3.0)
+    assert scene.frames[0].camera.fx == pytest.approx(CAMERA.fx, rel=1e-9)
+
+    # a dataset in other metres would be used without a word
+    with pytest.raises(BuiltError):
+        build(*given)
+    with pytest.raises(BuiltError):
+        build()
+    capsys.readouterr()
+    assert build(*given[:-1], '4.0') == 2
+    assert 'was made from' in capsys.readouterr().err
+    assert (tmp_path / 'map-data/transforms.json').is_file()
+
+
+@pytest.mark.parametrize(
+    ('data', 'options', 'sentence'),
+    [
+        ('data', ['--tag-size', '0.1'], '--tag-size is given and {data} has poses already'),
+        ('data', ['--gps', '--camera', '9,9,1,1'], '--camera --gps is given and {data} has poses'),
+        ('photos', ['--gps', '--scale', '2'], 'the scale is given twice, by --scale and --gps'),
+        ('photos', ['--gps', '--tag-size', '1'], 'the scale is given 2 times'),
+    ],
+)
+def test_options_of_pictures_that_cannot_be_used_are_explained(
+    photos, tmp_path, capsys, data, options, sentence
+):
+    path = tmp_path / 'data'
+    shutil.copytree(photos, path)
+    if data == 'data':
+        (path / 'transforms.json').write_text('{"frames": []}')
+    assert main(['build-map', str(path), '--output', str(tmp_path / 'map'), *options]) == 2
+    err = capsys.readouterr().err
+    assert sentence.format(data=path) in err and err.count('\n') == 1
+    assert list(tmp_path.iterdir()) == [path]

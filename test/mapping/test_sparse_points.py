@@ -88,10 +88,20 @@ def test_a_field_starts_from_the_points_and_random_pixels_at_their_depths():
     assert (((depth > 0.4) & (depth < 0.67)).any(dim=1)).all()
 
 
-@pytest.mark.parametrize(('n', 'used'), [(299, False), (300, True)])
-def test_a_few_points_are_not_enough(n, used):
+@pytest.mark.parametrize(
+    ('n', 'silhouettes', 'source'),
+    [
+        (49, False, 'random, as there are only 49 points'),
+        (50, False, 'structure from motion, 350 random'),
+        (299, True, 'inside the silhouettes'),
+        (300, True, 'structure from motion, 100 random'),
+    ],
+)
+def test_a_few_points_are_better_than_none_but_not_than_silhouettes(n, silhouettes, source):
     views = grey_views()
-    assert start(views, sparse=ball(n, views)).source.startswith('structure') is used
+    if silhouettes:
+        views = replace(views, alpha=torch.ones(6, 40, 48))
+    assert start(views, sparse=ball(n, views)).source == source
 
 
 def test_measured_depth_is_preferred():

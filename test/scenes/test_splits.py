@@ -42,7 +42,7 @@ def test_numbers_are_frame_numbers_in_7_scenes(seven_scenes):
 
 def test_a_number_of_two_sequences_is_refused(seven_scenes):
     write_splits(seven_scenes, {'1-1': [{'train': [1], 'test': ['seq-01/frame-000000']}]})
-    with pytest.raises(CaldiffError, match='1 frames that kitchen does not have, such as train 1'):
+    with pytest.raises(CaldiffError, match='1 frame that kitchen does not have, such as train 1'):
         open_scene(seven_scenes).split('1-1')
 
 

@@ -19,6 +19,7 @@ from caldiff_ros.scenes.checking.readings import Reading, Readings, judged_readi
 from caldiff_ros.scenes.checking.report import CaptureReport, Finding
 from caldiff_ros.scenes.conventions import Convention
 from caldiff_ros.scenes.scene import Frame, Scene
+from caldiff_ros.wording import counted
 
 #: 'auto' reads poses as the images say where these are clear; 'strict' as the format says.
 ConventionRule = Literal['auto', 'strict']
@@ -99,14 +100,14 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
     if best is None:
         text = (
             f'the poses do not fit the images in any convention: {percent:.0f} % of the matches of '
-            f'{n} pairs of images agree; check that images and poses belong together'
+            f'{counted(n, "pair")} of images agree; check that images and poses belong together'
         )
         return Finding(check, text, 'finding')
 
     if readings.is_partial:
         text = (
-            f'{best.convention} fits best, but only {100 * best.share:.0f} % of the matches of {n} '
-            'pairs of images agree; many poses are wrong or inexact'
+            f'{best.convention} fits best, but only {100 * best.share:.0f} % of the matches of '
+            f'{counted(n, "pair")} of images agree; many poses are wrong or inexact'
         )
         return Finding(check, text, 'finding')
 
