@@ -9,12 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from caldiff_ros.localization.matching_kernels import (
-    likeness_within,
-    nearest_of_columns,
-    nearest_two,
-)
-from caldiff_ros.parallel import in_parallel, ranges
+from caldiff_ros.nearest import likeness_within, mutual_matches
 
 
 @dataclass(frozen=True)
@@ -92,31 +87,4 @@ def match(
         likeness = np.empty((len(a), len(b)), np.float32)
         likeness_within((a.uv, a.descriptors), (b.uv, b.descriptors), window_px, likeness)
 
-    of_b, distinct = distinct_nearest(likeness, ratio)
-    back = np.empty(len(b), np.int32)
-    nearest_of_columns(likeness, back)
-    of_a = np.arange(len(a))
-    good = distinct & (back[of_b] == of_a)
-    return of_a[good], of_b[good]
-
-
-def distinct_nearest(
-    likeness: np.ndarray, ratio: float, n_threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """What is nearest, and whether it is much nearer than the second nearest (Lowe 2004).
-
-    Args:
-        likeness: scalar products of descriptors of norm 1, float32 (N, M).
-        ratio: most distance of the nearest, as a share of that of the second nearest.
-        n_threads: how many threads share the work.
-
-    Returns:
-        Columns (N,), and bool (N,).
-    """
-    N = len(likeness)
-    nearest = np.empty(N, np.int32)
-    best, second = np.empty((2, N), likeness.dtype)
-    parts = [(likeness, part, nearest, best, second) for part in ranges(N, n_threads)]
-    in_parallel(nearest_two, parts, n_threads)
-    distance, to_second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, second))
-    return nearest, (best > 0) & (distance < ratio * to_second)
+    return mutual_matches(likeness, ratio)

@@ -15,8 +15,9 @@ import torch
 from safetensors.numpy import load_file, save
 
 from caldiff_ros.geometry import Camera
-from caldiff_ros.localization.features import Features, distinct_nearest
+from caldiff_ros.localization.features import Features
 from caldiff_ros.localization.pnp import Matched, PnpConfig, solve_pnp
+from caldiff_ros.nearest import distinct_nearest
 from caldiff_ros.parallel import in_parallel
 
 #: A match must be this much nearer than the second nearest in its view.

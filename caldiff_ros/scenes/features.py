@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caldiff_ros.nearest import mutual_matches
+
 #: Least contrast of a feature, and how much nearer a match must be than the second nearest one.
 _CONTRAST, _RATIO = 0.01, 0.8
 #: SIFT counts gradients in 4 x 4 cells, row by row, of 8 directions each. In the mirrored image the
@@ -56,9 +58,5 @@ def matches(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     if len(first) < 2 or len(second) < 2:
         return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
 
-    similarity = first @ second.T
-    best, index = similarity.topk(2, dim=1)
-    distance = (2 - 2 * best).clamp_min(0).sqrt()
-    mutual = similarity.argmax(0)[index[:, 0]] == torch.arange(len(first))
-    good = (mutual & (distance[:, 0] < _RATIO * distance[:, 1])).nonzero()[:, 0]
-    return good, index[good, 0]
+    rows, columns = mutual_matches((first @ second.T).numpy(), _RATIO)
+    return torch.from_numpy(rows), torch.from_numpy(columns).long()

@@ -1,16 +1,59 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nearest neighbours among descriptors, compiled by Numba; `features` and `landmarks` call it.
+"""Nearest neighbours among descriptors of features, compiled by Numba.
 
 Descriptors have norm 1, so the nearest of them has the largest scalar product.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from caldiff_ros.compiling import compiled
+from caldiff_ros.parallel import in_parallel, ranges
 
 #: Scalar product with what is not there.
 NONE = -1.0
+
+
+def mutual_matches(likeness: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """What is each other's nearest, and much nearer than the second nearest (Lowe 2004).
+
+    Args:
+        likeness: scalar products of descriptors of norm 1, float32 (N, M).
+        ratio: most distance of a match, as a share of that to the second nearest in its row.
+
+    Returns:
+        Rows and columns of the matches, (K,) each.
+    """
+    columns, distinct = distinct_nearest(likeness, ratio)
+    back = np.empty(likeness.shape[1], np.int32)
+    nearest_of_columns(likeness, back)
+    rows = np.arange(len(likeness))
+    good = distinct & (back[columns] == rows)
+    return rows[good], columns[good]
+
+
+def distinct_nearest(
+    likeness: np.ndarray, ratio: float, n_threads: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is nearest, and whether it is much nearer than the second nearest (Lowe 2004).
+
+    Args:
+        likeness: scalar products of descriptors of norm 1, float32 (N, M).
+        ratio: most distance of the nearest, as a share of that of the second nearest.
+        n_threads: how many threads share the work.
+
+    Returns:
+        Columns (N,), and bool (N,).
+    """
+    N = len(likeness)
+    nearest = np.empty(N, np.int32)
+    best, second = np.empty((2, N), likeness.dtype)
+    parts = [(likeness, part, nearest, best, second) for part in ranges(N, n_threads)]
+    in_parallel(nearest_two, parts, n_threads)
+    distance, to_second = (np.sqrt(np.maximum(2 - 2 * x, 0)) for x in (best, second))
+    return nearest, (best > 0) & (distance < ratio * to_second)
 
 
 @compiled
