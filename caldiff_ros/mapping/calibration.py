@@ -64,7 +64,7 @@ class CalibrationConfig:
     """Training images, at most, that are held out of a second, quickly trained field."""
     share: float = 0.2
     """At most this share of the training images, but three of them where there are six."""
-    training: float = 0.25
+    training: float = 0.5
     """Most steps of that field's training, as a share of those of the map's field."""
     stop: bool = True
     """Stop a build whose images do not explain each other; if not, the map is not calibrated, and
