@@ -16,6 +16,7 @@ import numpy as np
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.camera import turned
+from caldiff_ros.mapping.disturbances import motion_blurred, occlude
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,17 @@ def _occlude(share: float, shot: Shot, rng: np.random.Generator) -> Shot:
     return replace(shot, image=image)
 
 
+def _hide(silhouette: str, textured: bool, shot: Shot, rng: np.random.Generator) -> Shot:
+    """Something of another shape in front, over about a quarter of the image."""
+    return replace(shot, image=occlude(shot.image, 0.25, rng, silhouette, textured))
+
+
+def _move(share: float, shot: Shot, rng: np.random.Generator) -> Shot:
+    """Blurred by motion over a share of the longer side, in any direction."""
+    length_px = share * max(shot.image.shape[:2])
+    return replace(shot, image=motion_blurred(shot.image, length_px, rng.uniform(0, math.pi)))
+
+
 ALTERATIONS: dict[str, Alteration] = {
     'roll-90': partial(_turn_quarters, 1),
     'roll-180': partial(_turn_quarters, 2),
@@ -113,7 +125,11 @@ ALTERATIONS: dict[str, Alteration] = {
     'gamma': partial(_relight, (1.0, 1.0, 1.0), 1.5),
     'white-balance': partial(_relight, (1.2, 1.0, 0.8), 1.0),
     'blurred': partial(_blur, 0.015),
+    'moved': partial(_move, 0.04),
     'occluded': partial(_occlude, 0.25),
+    'texture-in-front': partial(_hide, 'box', True),
+    'person-in-front': partial(_hide, 'person', False),
+    'arm-in-front': partial(_hide, 'arm', True),
 }
 
 

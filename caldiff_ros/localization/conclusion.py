@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from caldiff_ros.localization.answer import Answer, Hypothesis, Status
 from caldiff_ros.localization.comparison_kernels import BLOCK_PX
+from caldiff_ros.localization.correctness import probability_of_right
 from caldiff_ros.localization.covariance import covariance_in_map, spread_covariance
 from caldiff_ros.localization.focal_length import FocalFit, fit_focal_length
 from caldiff_ros.localization.map import LocalizationMap
@@ -33,7 +35,10 @@ def conclude(refined: Refined, query: Query, config: LocalizerConfig, run: Run) 
         )
 
     hypotheses = _distinct(refined, run)
-    best = hypotheses[0]
+    # in the right place, and yet not to be trusted if it may be too far off there
+    most = probability_of_right(refined.covariance)
+    best = replace(hypotheses[0], confidence=min(hypotheses[0].confidence, most))
+    hypotheses[0] = best
     confidence = best.confidence
     status, message = _verdict(hypotheses, config, run.map)
 

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
@@ -19,6 +22,23 @@ def is_wrong(poses: Pose, truth: Pose) -> Tensor:
     distance, angle_deg = RIGHT
     too_far = poses.translation_error(truth) > distance
     return too_far | (poses.rotation_error_deg(truth) > angle_deg)
+
+
+def probability_of_right(covariance: Tensor) -> float:
+    """How likely an error of this covariance, (6, 6) float64, leaves a pose right, see `RIGHT`.
+
+    Of Gaussian errors in the parameters of `Pose.retract`: their squares are distributed nearly as
+    chi-square with as many degrees of freedom as have a share in them (Satterthwaite 1946).
+    """
+    distance, angle_deg = RIGHT
+    parts = (covariance[:3, :3], distance), (covariance[3:, 3:], math.radians(angle_deg))
+    probabilities = []
+    for part, bound in parts:
+        mean = float(part.trace())
+        degrees = mean**2 / float((part @ part).trace())
+        probabilities.append(float(chi2.cdf(degrees * bound**2 / mean, degrees)))
+
+    return min(probabilities)
 
 
 def nees(error: Tensor, covariance: Tensor) -> float:

@@ -43,15 +43,18 @@ def curvature_covariance(rendering: Rendering, query: Query, pose: Pose) -> Tens
 def fuse(a: Pose, covariance_a: Tensor, b: Pose, covariance_b: Tensor) -> tuple[Pose, Tensor]:
     """Two estimates of a pose, (1,), each weighed by its information, and the covariance of that.
 
-    Their errors are taken to be independent.
+    Their errors are taken to be independent. Where they disagree by more than their covariances
+    explain, that of both is as much larger (Birge 1932): a field that is wrong leads them to
+    different poses.
     """
     information_a, information_b = map(torch.linalg.inv, (covariance_a, covariance_b))
     covariance = torch.linalg.inv(information_a + information_b)
     b = b.to('cpu', torch.float64)
     to_a = b.offset_to(a.to('cpu', torch.float64))[0]
     pose = b.retract((covariance @ information_a @ to_a)[None])
+    disagreement = float(to_a @ torch.linalg.solve(covariance_a + covariance_b, to_a)) / len(to_a)
 
-    return pose.to(a.t), covariance
+    return pose.to(a.t), max(1.0, disagreement) * covariance
 
 
 def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:

@@ -54,6 +54,10 @@ class MatchingConfig:
     aligned_from: int = 100
     """Coarser levels would only lead away from matched poses."""
 
+    def serves(self, query: Query) -> bool:
+        """Whether an image is so large that it is matched even where a pose is trusted already."""
+        return max(query.camera.width, query.camera.height) >= self.always_from
+
 
 class Matcher:
     """Matches a query with renders.

@@ -163,8 +163,7 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
 
     if isinstance(config.refinement, AlignmentConfig) and config.matching:
         trusted = best_confidence(evidence, run) >= config.min_confidence
-        longer_side = max(query.camera.width, query.camera.height)
-        if not trusted or longer_side >= config.matching.always_from:
+        if not trusted or config.matching.serves(query):
             refined = refined[evidence.error.argsort(stable=True)]
             # what is trusted is in its place, and only to be made exact
             found = refine_by_matches(refined, None if trusted else poses, query, config, run)
@@ -201,7 +200,10 @@ def refine_in_spite(
     hidden, alignment = config.hidden, config.refinement
     if hidden is None or not isinstance(alignment, AlignmentConfig):
         return refined
-    if best_confidence(refined.evidence, run) >= hidden.unless_confidence:
+    # matches do not mind what they are not on
+    matched = config.matching is not None and config.matching.serves(query)
+    enough = config.min_confidence if matched else hidden.unless_confidence
+    if best_confidence(refined.evidence, run) >= enough:
         return refined
 
     # 1. Select and refine

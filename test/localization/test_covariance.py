@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import AlignmentConfig
-from caldiff_ros.localization.correctness import nees
+from caldiff_ros.localization.correctness import nees, probability_of_right
 from caldiff_ros.localization.covariance import (
     covariance_in_map,
     curvature_covariance,
@@ -101,3 +101,15 @@ def test_it_is_about_fixed_axes_in_map_units():
     expected = np.cov(samples.T)
     scale = np.sqrt(np.outer(expected.diagonal(), expected.diagonal()))
     np.testing.assert_allclose(got / scale, expected / scale, atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ('sigmas', 'angle_sigma'),
+    [((0.02, 0.02, 0.02), 0.001), ((0.05, 0.001, 0.001), 0.001), ((0.001,) * 3, 0.1)],
+)
+def test_the_probability_of_a_right_pose_is_the_share_of_samples(sigmas, angle_sigma):
+    covariance = torch.diag(torch.tensor([*sigmas, *[angle_sigma] * 3]).double() ** 2)
+    errors = np.random.default_rng(0).multivariate_normal(np.zeros(6), covariance.numpy(), 20_000)
+    distance, angle = (np.linalg.norm(part, axis=1) for part in (errors[:, :3], errors[:, 3:]))
+    shares = (distance < 0.05).mean(), (angle < np.radians(10)).mean()
+    assert probability_of_right(covariance) == pytest.approx(min(shares), abs=0.02)

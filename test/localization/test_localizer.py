@@ -201,6 +201,17 @@ def test_matching_is_only_tried_where_nothing_is_trusted(localizer):
     assert answers[1.0].rays - answers[0.0].rays >= 5 * camera.width * camera.height
 
 
+def test_only_what_is_not_sure_is_looked_at_once_more(localizer):
+    image, _ = held_out(3)
+    noise = np.random.default_rng(0).integers(0, 255, image.shape, np.uint8)
+    once = Localizer(localizer.map, replace(localizer.config, hidden=None), 'cpu', seed=3)
+    twice = Localizer(localizer.map, localizer.config, 'cpu', seed=3)
+    assert once.localize(image, CAMERA).rays == twice.localize(image, CAMERA).rays
+    # at least what twelve poses take on the coarsest level
+    more = twice.localize(noise, CAMERA).rays - once.localize(noise, CAMERA).rays
+    assert more > 12 * 25 * 19
+
+
 def test_screening_leaves_the_selection_as_it_is_where_it_lets_all_pass(localizer):
     image, _ = held_out(3)
     errors = {}

@@ -150,3 +150,16 @@ def test_what_is_known_better_counts_more():
     assert offset[:2].tolist() == pytest.approx([0.0, 0.02], abs=1e-6)
     assert float(offset[3]) == pytest.approx(0.005, abs=1e-5)
     assert covariance.diagonal().tolist() == pytest.approx([1e-8, 1e-8] + [0.5] * 4, rel=1e-3)
+
+
+def test_estimates_that_disagree_are_known_less_well():
+    """By as much as their distance exceeds what their covariances explain, over six directions."""
+    a, b = VIEW, VIEW.retract(torch.tensor([[0.1, 0, 0, 0, 0, 0]]))
+    each = 1e-4 * torch.eye(6).double()
+    pose, covariance = fuse(a, each, b, each)
+    offset = a[0].to(torch.float64).offset_to(pose[0].to(torch.float64))
+    assert float(offset[0]) == pytest.approx(0.05, abs=1e-6)
+    ratio = 0.1**2 / 2e-4 / 6
+    assert covariance.diagonal().tolist() == pytest.approx([ratio * 0.5e-4] * 6, rel=1e-4)
+    _, covariance = fuse(a, 100 * each, b, 100 * each)
+    assert covariance.diagonal().tolist() == pytest.approx([0.5e-2] * 6, rel=1e-4)

@@ -7,14 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from blobs import CAMERA as BLOBS_CAMERA
+from blobs import Blobs, photographed, ring
 from wall import Wall, moved
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.alignment import AlignmentConfig, align
+from caldiff_ros.localization.alignment import AlignmentConfig, HiddenConfig, align
 from caldiff_ros.localization.comparison import Level
 from caldiff_ros.localization.inerf import InerfConfig, InverseProblem, inerf
 from caldiff_ros.localization.levenberg_marquardt import align_level
+from caldiff_ros.mapping.calibration import queries_of
+from caldiff_ros.mapping.disturbances import occlude
 
 LEVEL = Level(
     longer_side=100,
@@ -35,6 +39,37 @@ def test_alignment_recovers_the_pose(scene, seed):
     assert float(aligned.T_norm_cam[0].translation_error(true[0])) < 1e-3
     assert float(aligned.T_norm_cam[0].rotation_error_deg(true[0])) < 0.1
     assert aligned.cost.tolist() == sorted(aligned.cost.tolist())
+
+
+def test_what_hides_a_part_leads_the_more_robust_alignment_less_astray():
+    """Something of one colour over three tenths of the image, in front of a small object."""
+    field, true = Blobs(n=8), ring(6)
+    config = AlignmentConfig()
+    errors = []
+    for i, query in enumerate(queries_of(photographed(field, true, BLOBS_CAMERA), field)):
+        image = occlude(query.image, 0.3, np.random.default_rng(i), 'box', textured=False)
+        start = moved(true[i : i + 1], 0.02, 3, seed=i)
+        errors.append(
+            [
+                float(found.T_norm_cam[0].translation_error(true[i]))
+                for found in (
+                    align(field, replace(query, image=image), start, alignment)
+                    for alignment in (config, config.more_robust(HiddenConfig()))
+                )
+            ]
+        )
+
+    usual, more_robust = np.array(errors).T
+    assert (usual > 0.01).sum() >= 3
+    assert (more_robust < 0.01).all()
+
+
+def test_the_second_look_is_of_the_same_levels_with_its_own_survivors():
+    hidden = HiddenConfig(aligned_scale=0.2, kept=4)
+    config = AlignmentConfig().more_robust(hidden)
+    scales = [level.robust_scale for level in AlignmentConfig().levels]
+    assert [level.robust_scale for level in config.levels] == [min(s, 0.2) for s in scales]
+    assert config.survivors == (4, 2, 2, 2)
 
 
 def test_alignment_makes_no_pose_worse(scene):
