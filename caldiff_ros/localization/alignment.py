@@ -64,8 +64,8 @@ class HiddenConfig:
     """A second look at an image of which something may hide a part."""
 
     unless_confidence: float = 0.9
-    """A pose of this confidence makes it superfluous; one that is trusted, where the image was
-    matched."""
+    """A pose of this confidence makes it superfluous, as does matching, which does not mind what
+    hides the scene."""
     count: int = 12
     """Poses that are refined."""
     kept: int = 4

@@ -91,9 +91,12 @@ def refine_by_matches(
         rendering = run.field.render(pose, query.camera)
         covariance = scales[0] * curvature_covariance(rendering, query, pose)
 
-        # 3. Both, if they speak of the same place
+        # 3. Both, if they speak of the same place; else the alignment has left it, and many matches
+        # are right
         if bool(near(pose, of_matches[0], *SAME_PLACE)[0]):
             pose, covariance = fuse(pose, covariance, of_matches, scales[1] * matched.covariance)
+        elif matched.inliers >= matching.sure_inliers:
+            pose, covariance = of_matches, scales[1] * matched.covariance
         poses.append(pose)
         covariances.append(covariance)
 

@@ -202,8 +202,7 @@ def refine_in_spite(
         return refined
     # matches do not mind what they are not on
     matched = config.matching is not None and config.matching.serves(query)
-    enough = config.min_confidence if matched else hidden.unless_confidence
-    if best_confidence(refined.evidence, run) >= enough:
+    if matched or best_confidence(refined.evidence, run) >= hidden.unless_confidence:
         return refined
 
     # 1. Select and refine
