@@ -50,6 +50,15 @@ class Run:
         yield
         self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - start
 
+    @contextmanager
+    def unobserved(self) -> Iterator[None]:
+        """Observers see nothing of what was a stage before: progress goes forward only."""
+        observer, self.observer = self.observer, None
+        try:
+            yield
+        finally:
+            self.observer = observer
+
     @property
     def field(self) -> RadianceField:
         """The field of the map, which stops rendering once the run is cancelled."""

@@ -208,8 +208,9 @@ def refine_in_spite(
     # 1. Select and refine
     query = replace(query, robust_scale=hidden.robust_scale)
     wary = replace(config, selection=replace(config.selection, count=hidden.count))
-    chosen = choose(particles, query, wary, run)
-    aligned = _refine_aligned(chosen, query, alignment.more_robust(hidden), wary, run)
+    with run.unobserved():
+        chosen = choose(particles, query, wary, run)
+        aligned = _refine_aligned(chosen, query, alignment.more_robust(hidden), wary, run)
 
     # 2. The best of these and of those
     poses = Pose.cat([refined.T_norm_cam, aligned])
@@ -221,6 +222,7 @@ def refine_in_spite(
         scale = run.map.calibration.covariance_scale
         covariance = scale * curvature_covariance(rendering[order[:1]], query, poses[order[:1]])
 
+    run.notify('refinement', 2, 2, T_norm_cam=poses[order], errors=evidence.error[order])
     return Refined(poses[order], evidence[order], covariance)
 
 
