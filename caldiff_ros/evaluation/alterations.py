@@ -93,19 +93,8 @@ def _blur(share: float, shot: Shot, rng: np.random.Generator) -> Shot:
     return replace(shot, image=cv2.GaussianBlur(shot.image, (0, 0), sigma))
 
 
-def _occlude(share: float, shot: Shot, rng: np.random.Generator) -> Shot:
-    """Something in front: a rectangle of one colour over a share of the image."""
-    height, width = shot.image.shape[:2]
-    h, w = (round(math.sqrt(share) * side) for side in (height, width))
-    top, left = rng.integers(height - h + 1), rng.integers(width - w + 1)
-    image = shot.image.copy()
-    image[top : top + h, left : left + w] = rng.integers(0, 256, 3)
-
-    return replace(shot, image=image)
-
-
 def _hide(silhouette: str, textured: bool, shot: Shot, rng: np.random.Generator) -> Shot:
-    """Something of another shape in front, over about a quarter of the image."""
+    """Something in front, over about a quarter of the image."""
     return replace(shot, image=occlude(shot.image, 0.25, rng, silhouette, textured))
 
 
@@ -126,7 +115,7 @@ ALTERATIONS: dict[str, Alteration] = {
     'white-balance': partial(_relight, (1.2, 1.0, 0.8), 1.0),
     'blurred': partial(_blur, 0.015),
     'moved': partial(_move, 0.04),
-    'occluded': partial(_occlude, 0.25),
+    'occluded': partial(_hide, 'box', False),
     'texture-in-front': partial(_hide, 'box', True),
     'person-in-front': partial(_hide, 'person', False),
     'arm-in-front': partial(_hide, 'arm', True),

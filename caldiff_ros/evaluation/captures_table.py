@@ -18,7 +18,7 @@ from caldiff_ros.evaluation.methods import named_method
 from caldiff_ros.evaluation.metrics import THRESHOLDS, TIGHT_THRESHOLD, success_percent
 from caldiff_ros.evaluation.printing import PrintedTable, Sheet
 from caldiff_ros.evaluation.report import mean_stages, success_rates
-from caldiff_ros.evaluation.tables import made_with, made_with_text, thresholds_text
+from caldiff_ros.evaluation.tables import made_with, made_with_text, median_text, thresholds_text
 from caldiff_ros.localization.correctness import RIGHT
 
 #: What the columns of the three tables hold, and their share of the width in a picture.
@@ -179,7 +179,6 @@ def _accuracy_texts(row: dict[str, Any]) -> list[str]:
     """The entries of a row, in the order of `_ACCURACY`."""
     centimetres = row['median_translation_cm']
     found = np.isfinite(row['median_translation_norm'])
-    median = f'{row["median_translation_norm"]:.4f}, {row["median_rotation_deg"]:.2f}°'
 
     return [
         row['scene'],
@@ -187,7 +186,7 @@ def _accuracy_texts(row: dict[str, Any]) -> list[str]:
         row['title'],
         f'{row["success_tight"]:.0f}',
         ', '.join(f'{rate:.0f}' for rate in row['success_rate']),
-        median if found else 'no answer',
+        median_text(row),
         '' if centimetres is None or not found else f'{centimetres:.2f}',
     ]
 

@@ -150,9 +150,6 @@ def _texts(row: dict[str, Any]) -> list[str]:
     ]
 
     metric = row['success_metric']
-    found = np.isfinite(row['median_translation_norm'])
-    median = f'{row["median_translation_norm"]:.4f}, {row["median_rotation_deg"]:.2f}°'
-
     return [
         row['scene'],
         row['split'],
@@ -161,9 +158,15 @@ def _texts(row: dict[str, Any]) -> list[str]:
         ', '.join(ours),
         '' if row['paper'] is None else ', '.join(f'{rate:g}' for rate in row['paper']),
         '' if metric is None else ', '.join(f'{rate:.0f}' for rate in metric.values()),
-        median if found else 'no answer',
+        median_text(row),
         f'{row["median_seconds"]:.2f}, {row["p90_seconds"]:.2f}',
     ]
+
+
+def median_text(row: dict[str, Any]) -> str:
+    """The median errors of a row."""
+    distance, degrees = row['median_translation_norm'], row['median_rotation_deg']
+    return f'{distance:.4f}, {degrees:.2f}°' if np.isfinite(distance) else 'no answer'
 
 
 def _distinct(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

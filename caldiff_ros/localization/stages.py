@@ -25,6 +25,7 @@ from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.rolls import turned_images
 from caldiff_ros.localization.run import Run
 from caldiff_ros.localization.selection import select
+from caldiff_ros.nerf.field import Rendering
 
 #: Steps of the refinement from one that observers see to the next.
 _SHOWN_EVERY = 10
@@ -162,7 +163,7 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
     covariances: dict[int, Tensor] = {}
 
     if isinstance(config.refinement, AlignmentConfig) and config.matching:
-        trusted = best_confidence(evidence, run) >= config.min_confidence
+        trusted = _best_confidence(evidence, run) >= config.min_confidence
         if not trusted or config.matching.serves(query):
             refined = refined[evidence.error.argsort(stable=True)]
             # what is trusted is in its place, and only to be made exact
@@ -172,15 +173,7 @@ def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refi
             rendering = run.field.render(refined, query.camera)
             evidence = Evidence.of(rendering, query)
 
-    order = evidence.error.argsort(stable=True)
-    refined, evidence = refined[order], evidence[order]
-    run.notify('refinement', 2, 2, T_norm_cam=refined, errors=evidence.error)
-    covariance = covariances.get(int(order[0]))
-    if covariance is None:
-        scale = run.map.calibration.covariance_scale
-        covariance = scale * curvature_covariance(rendering[order[:1]], query, refined[:1])
-
-    return Refined(refined, evidence, covariance)
+    return _best_first(refined, (rendering, evidence), covariances, query, run)
 
 
 def refine_in_spite(
@@ -202,7 +195,7 @@ def refine_in_spite(
         return refined
     # matches do not mind what they are not on
     matched = config.matching is not None and config.matching.serves(query)
-    if matched or best_confidence(refined.evidence, run) >= hidden.unless_confidence:
+    if matched or _best_confidence(refined.evidence, run) >= hidden.unless_confidence:
         return refined
 
     # 1. Select and refine
@@ -216,17 +209,38 @@ def refine_in_spite(
     poses = Pose.cat([refined.T_norm_cam, aligned])
     rendering = run.field.render(poses, query.camera)
     evidence = Evidence.of(rendering, query)
+    return _best_first(poses, (rendering, evidence), {0: refined.covariance}, query, run)
+
+
+def _best_first(
+    poses: Pose,
+    shown: tuple[Rendering, Evidence],
+    covariances: dict[int, Tensor],
+    query: Query,
+    run: Run,
+) -> Refined:
+    """Poses (P,) in the order of their errors, with the covariance of the best.
+
+    Args:
+        poses: in any order.
+        shown: their renders and the evidence for them, (P,) each.
+        covariances: by the pose's number, where one is known already.
+        query: the image.
+        run: the localization.
+    """
+    rendering, evidence = shown
     order = evidence.error.argsort(stable=True)
-    covariance = refined.covariance
-    if int(order[0]) > 0:
+    poses, evidence = poses[order], evidence[order]
+    run.notify('refinement', 2, 2, T_norm_cam=poses, errors=evidence.error)
+    covariance = covariances.get(int(order[0]))
+    if covariance is None:
         scale = run.map.calibration.covariance_scale
-        covariance = scale * curvature_covariance(rendering[order[:1]], query, poses[order[:1]])
+        covariance = scale * curvature_covariance(rendering[order[:1]], query, poses[:1])
 
-    run.notify('refinement', 2, 2, T_norm_cam=poses[order], errors=evidence.error[order])
-    return Refined(poses[order], evidence[order], covariance)
+    return Refined(poses, evidence, covariance)
 
 
-def best_confidence(evidence: Evidence, run: Run) -> float:
+def _best_confidence(evidence: Evidence, run: Run) -> float:
     """That of the pose with the least error."""
     best = evidence[evidence.error.argmin()[None]]
     [confidence] = run.map.calibration.confidences(best)

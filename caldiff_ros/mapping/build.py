@@ -108,7 +108,11 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 
 def build_map_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
     """First stage of a build: the radiance field; `build_map` with the same context resumes it."""
-    data = data.with_points(context)
+    return _build_field(data.with_points(context), config, context)
+
+
+def _build_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
+    """The same of data that has its points: without a work folder they would be found twice."""
     return build_field(data, config.field, config.baking if config.bake else None, context)
 
 
@@ -139,7 +143,7 @@ def build_map(
     data = data.with_points(context)
     calibration, held_out = calibrate_map(data, config, context)
     if built is None:
-        built = build_map_field(data, config, context)
+        built = _build_field(data, config, context)
     diffusion = build_diffusion(data, built.field, config, context)
 
     localization_map = _assemble(data, built, diffusion, calibration)
