@@ -11,12 +11,15 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
+
+if TYPE_CHECKING:  # it shows what is defined here
+    from caldiff_ros.nerf.bounded_view import BoundedView
 
 #: Pixels whose renders are held at once, by whoever renders many poses.
 _PIXELS_AT_ONCE = 1 << 16
@@ -138,6 +141,10 @@ class RadianceField(Protocol):
         """
         ...
 
+    def bounded_view(self, camera: Camera, n_poses: int) -> BoundedView | None:
+        """Images of a camera from so many poses without waiting for a GPU; None if it has to."""
+        ...
+
 
 class RayField(ABC):
     """A `RadianceField` that renders along rays; differentiable with respect to them."""
@@ -173,6 +180,10 @@ class RayField(ABC):
         """See `RadianceField.render_pixels`."""
         directions = pixel_directions(camera, T_norm_cam.t.device)[pixels]
         return self._render_directions(T_norm_cam, directions, before)
+
+    def bounded_view(self, camera: Camera, n_poses: int) -> BoundedView | None:
+        """See `RadianceField.bounded_view`."""
+        return None
 
     def _render_directions(
         self, T_norm_cam: Pose, directions_cam: Tensor, before: BeforePart

@@ -5,14 +5,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.nerf.gpu_tiles import TileGrid, TileRoom
 from caldiff_ros.nerf.splat_kernels import FILTER_VARIANCE, TILE
+
+#: Of the square of a share of the opacity, whose root has no gradient at 0.
+_LEAST_SHARE = 1e-12
+#: Colours that are computed at a time.
+_COLORS_AT_ONCE = 2**21
 
 
 class GaussianTensors(NamedTuple):
@@ -37,8 +42,36 @@ class GaussianTensors(NamedTuple):
         return GaussianTensors(*(values.to(device) for values in self))
 
 
-#: What `rasterize` takes and returns.
-Rasterizer = Callable[[GaussianTensors, Pose, tuple[Camera, float], Tensor | None], Tensor]
+class SplatCamera(NamedTuple):
+    """A camera that looks at Gaussians.
+
+    Attributes:
+        intrinsics: a pinhole camera.
+        near: depth up to which it sees nothing.
+        dilation: variance in square pixels by which they are larger without being fainter, as
+            those are that were trained without anti-aliasing.
+        blur: variance in square pixels that is then added, and takes as much of their opacity.
+    """
+
+    intrinsics: Camera
+    near: float
+    dilation: float = 0.0
+    blur: float = FILTER_VARIANCE
+
+
+class Rasterizer(Protocol):
+    """What `rasterize` takes and returns."""
+
+    def __call__(
+        self,
+        gaussians: GaussianTensors,
+        T_norm_cam: Pose,
+        camera: SplatCamera,
+        places: Tensor | None = None,
+        room: TileRoom | None = None,
+    ) -> Tensor:
+        """See `rasterize`."""
+        ...
 
 
 def load() -> Rasterizer:
@@ -60,10 +93,19 @@ def load() -> Rasterizer:
 def rasterize(
     gaussians: GaussianTensors,
     T_norm_cam: Pose,
-    camera: tuple[Camera, float],
-    places: Tensor | None,
+    camera: SplatCamera,
+    places: Tensor | None = None,
+    room: TileRoom | None = None,
 ) -> Tensor:
-    """See `splatting.splat`; all pixels. gsplat waits for the GPU once, to count what to sort.
+    """See `splatting.splat`; all pixels.
+
+    Args:
+        gaussians: the Gaussians.
+        T_norm_cam: poses (B,).
+        camera: what they are seen with.
+        places: see `splatting.splat`.
+        room: memory for what is to be sorted; without it gsplat waits for the GPU once, to count,
+            and with it there are no gradients.
 
     Returns:
         (B, H * W, 5): colour and depth, weighted by the share of what shows them, and opacity.
@@ -71,7 +113,7 @@ def rasterize(
     from gsplat.cuda import _wrapper as gsplat
 
     means, scales, quaternions, opacities, harmonics = gaussians
-    intrinsics, near = camera
+    intrinsics = camera.intrinsics
     size = intrinsics.width, intrinsics.height
     B = len(T_norm_cam)
     if B == 0 or len(means) == 0:  # gsplat divides by their number
@@ -94,42 +136,69 @@ def rasterize(
         views,
         K.expand(B, 3, 3),
         *size,
-        eps2d=FILTER_VARIANCE,
-        near_plane=near,
+        eps2d=camera.dilation + camera.blur,
+        near_plane=camera.near,
         calc_compensations=True,
         opacities=opacities,
     )
+    if camera.dilation > 0:
+        shares = blurred_shares(conics, camera.blur)
     if places is not None:
         centers = centers + places
 
-    # 2. Colours from there; view by view, as gsplat wants the harmonics of each view anew
-    degree = round(harmonics.shape[1] ** 0.5) - 1
+    # 2. Colours from there
     directions = means[None] - T_norm_cam.t[:, None]
-    visible = (radii > 0).all(-1)
-    colors = torch.stack(
-        [
-            gsplat.spherical_harmonics(degree, *view)
-            for view in zip(directions, [harmonics] * B, visible, strict=True)
-        ]
-    )
-    values = torch.cat([(colors + 0.5).clamp_min(0), depths[..., None]], dim=-1)
+    colors = _colors(directions, harmonics, (radii > 0).all(-1))
+    values = torch.cat([colors, depths[..., None]], dim=-1)
 
     # 3. Sort into tiles and blend
+    if room is not None:
+        from caldiff_ros.nerf.gpu_blending import Projected, blend, covered_tiles
+
+        projected = Projected(centers, radii, depths, conics, values, opacities * shares)
+        grid = TileGrid.of(*size)
+        return blend(projected, size, grid, covered_tiles(projected, grid, room))
+
     tiles = -(-size[0] // TILE), -(-size[1] // TILE)
-    _, intersections, flat = gsplat.isect_tiles(centers, radii, depths, TILE, *tiles, n_images=B)
-    offsets = gsplat.isect_offset_encode(intersections, B, *tiles)
+    _, keys, flat = gsplat.isect_tiles(centers, radii, depths, TILE, *tiles, n_images=B)
+    begins = gsplat.isect_offset_encode(keys, B, *tiles).view(B, tiles[1], tiles[0])
     shown, opacity = gsplat.rasterize_to_pixels(
-        centers,
-        conics,
-        values,
-        opacities * shares,
-        *size,
-        TILE,
-        offsets.view(B, tiles[1], tiles[0]),
-        flat,
+        centers, conics, values, opacities * shares, *size, TILE, begins, flat
     )
 
     return torch.cat([shown, opacity], dim=-1).flatten(1, 2)
+
+
+def _colors(directions: Tensor, harmonics: Tensor, visible: Tensor) -> Tensor:
+    """Colours (B, N, 3) of Gaussians (N) that are seen along directions (B, N, 3)."""
+    from gsplat.cuda import _wrapper as gsplat
+
+    N, K, _ = harmonics.shape
+    degree = round(K**0.5) - 1
+    # gsplat wants the harmonics of each view anew
+    at_once = max(1, _COLORS_AT_ONCE // N)
+    parts = [
+        gsplat.spherical_harmonics(degree, seen, harmonics.expand(len(seen), N, K, 3), shown)
+        for seen, shown in zip(directions.split(at_once), visible.split(at_once), strict=True)
+    ]
+    return (torch.cat(parts) + 0.5).clamp_min(0)
+
+
+def blurred_shares(conics: Tensor, blur: float) -> Tensor:
+    """What the image's blur leaves of the opacity of Gaussians.
+
+    It is sqrt(det(C - blur I) / det(C)) for their covariance C in the image, blur and all.
+
+    Args:
+        conics: of the inverse of C the elements (0, 0), (0, 1) and (1, 1), (..., 3).
+        blur: variance in square pixels.
+
+    Returns:
+        (...,).
+    """
+    a, b, c = conics.unbind(-1)
+    share = (1 - blur * a) * (1 - blur * c) - (blur * b) ** 2
+    return share.clamp_min(_LEAST_SHARE).sqrt()
 
 
 @functools.lru_cache(maxsize=32)

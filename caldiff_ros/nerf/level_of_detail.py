@@ -22,13 +22,17 @@ _OPACITIES = (1e-4, 0.99)
 
 
 @torch.no_grad()
-def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTensors, Tensor]:
+def merged(
+    gaussians: GaussianTensors, footprints: Tensor, dilations: Tensor
+) -> tuple[GaussianTensors, Tensor]:
     """One Gaussian for all that lie in one cell, with their mean, covariance, colour, and mass.
 
     Args:
         gaussians: the Gaussians (N).
         footprints: size of a pixel at each of them, normalized units, (N,): cells are cubes of
             half to whole that size, powers of two, so that far ones are merged more than near ones.
+        dilations: standard deviation that images add to each without taking opacity, (N,): what
+            is merged is the mass that they show.
 
     Returns:
         The merged Gaussians (M), and which of them each of the others belongs to, (N,).
@@ -42,7 +46,8 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
     n = int(group.max()) + 1 if len(group) else 0
 
     # 2. Mass: opacity times the area of the surface that most Gaussians have become
-    mass = opacities * _area(scales)
+    added = dilations[:, None] ** 2
+    mass = opacities * _area((scales**2 + added).sqrt())
     total = means.new_zeros(n).index_add(0, group, mass).clamp_min(torch.finfo(means.dtype).tiny)
 
     def mean(values: Tensor) -> Tensor:
@@ -58,12 +63,12 @@ def merged(gaussians: GaussianTensors, footprints: Tensor) -> tuple[GaussianTens
     covariance = mean(axes @ axes.transpose(1, 2) + offset[:, :, None] * offset[:, None])
     variances, R = torch.linalg.eigh(covariance)
     R = R * torch.linalg.det(R).sign()[:, None, None]
-    merged_scales = variances.clamp_min(_LEAST_SCALE**2).sqrt()
-    opacity = (total / _area(merged_scales)).clamp(*_OPACITIES)
+    variances = variances.clamp_min(_LEAST_SCALE**2)
+    opacity = (total / _area((variances + mean(added)).sqrt())).clamp(*_OPACITIES)
 
     result = GaussianTensors(
         center,
-        merged_scales,
+        variances.sqrt(),
         roma.rotmat_to_unitquat(R)[:, [3, 0, 1, 2]],
         opacity,
         mean(harmonics),

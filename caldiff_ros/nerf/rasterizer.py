@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caldiff_ros.geometry import Camera
+from caldiff_ros.nerf.gpu_splatting import SplatCamera
 from caldiff_ros.nerf.splat_gradients import (
     GRADIENT_COLUMNS,
     blend_gradients,
@@ -110,10 +111,11 @@ class ProjectedView:
                 yield tiles, (first, last, column, n_columns, self.grid[1])
 
 
-def camera_numbers(camera: Camera, nearest: float, dtype: type = np.float32) -> np.ndarray:
+def camera_numbers(camera: SplatCamera, dtype: type = np.float32) -> np.ndarray:
     """A camera as the kernels take it."""
-    numbers = camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height, nearest
-    return np.array(numbers, dtype)
+    of = camera.intrinsics
+    numbers = of.fx, of.fy, of.cx, of.cy, of.width, of.height
+    return np.array((*numbers, camera.near, camera.dilation, camera.blur), dtype)
 
 
 def view(

@@ -17,7 +17,6 @@ from caldiff_ros.nerf.splat_kernels import (
     BLUE,
     DEPTH,
     EXPONENT,
-    FILTER_VARIANCE,
     GREEN,
     HALF_A,
     HALF_C,
@@ -216,7 +215,7 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
     dtype = means.dtype
     real = dtype.type
     fx, fy = camera[0], camera[1]
-    zero, one, two, variance = real(0), real(1), real(2), real(FILTER_VARIANCE)
+    zero, one, two, dilation, blur = real(0), real(1), real(2), camera[7], camera[8]
     p, offset, direction = np.empty(3, dtype), np.empty(3, dtype), np.empty(3, dtype)
     by_p, by_direction = np.empty(3, dtype), np.empty(3, dtype)
     weights = np.empty(harmonics.shape[1], dtype)
@@ -256,11 +255,11 @@ def project_gradients(gaussians, pose, camera, part, seen, gradients):
                     M[row, 0] * turned[0, k] + M[row, 1] * turned[1, k] + M[row, 2] * turned[2, k]
                 )
 
-        a = T[0, 0] * T[0, 0] + T[0, 1] * T[0, 1] + T[0, 2] * T[0, 2]
+        a = T[0, 0] * T[0, 0] + T[0, 1] * T[0, 1] + T[0, 2] * T[0, 2] + dilation
         b = T[0, 0] * T[1, 0] + T[0, 1] * T[1, 1] + T[0, 2] * T[1, 2]
-        c = T[1, 0] * T[1, 0] + T[1, 1] * T[1, 1] + T[1, 2] * T[1, 2]
+        c = T[1, 0] * T[1, 0] + T[1, 1] * T[1, 1] + T[1, 2] * T[1, 2] + dilation
         sharp = max(a * c - b * b, zero)
-        a_filtered, c_filtered = a + variance, c + variance
+        a_filtered, c_filtered = a + blur, c + blur
         determinant = a_filtered * c_filtered - b * b
 
         # 2. Opacity: that of the Gaussian times the filter's share

@@ -21,7 +21,8 @@ from caldiff_ros.compiling import compiled
 
 #: Edge of a tile, and pixels in a group, which vector instructions blend side by side.
 TILE = 16
-#: Variance in square pixels that the image's own filter adds to every Gaussian.
+#: Variance in square pixels that the image's own filter adds to every Gaussian. Trainers without
+#: anti-aliasing add the same without taking opacity, and the Gaussians become what looks right so.
 FILTER_VARIANCE = 0.3
 #: Least opacity that is drawn, and the most.
 MIN_ALPHA, MAX_ALPHA = 1 / 255, 0.999
@@ -116,7 +117,7 @@ def image_plane(p, camera, J):
 
     Args:
         p: in the camera frame.
-        camera: fx, fy, cx, cy, width, height, nearest depth.
+        camera: fx, fy, cx, cy, width, height, and more.
         J: written to.
 
     Returns:
@@ -152,7 +153,7 @@ def project(gaussians, pose, camera, part, projected):
         gaussians: means (N, 3), scales (N, 3), quaternions (N, 4), opacities (N,), spherical
             harmonics (N, K, 3).
         pose: R (3, 3) and t (3,) of T_norm_cam.
-        camera: fx, fy, cx, cy, width, height, nearest depth.
+        camera: fx, fy, cx, cy, width, height, nearest depth, variances of dilation and blur.
         part: first of the Gaussians and the one after the last; what is seen of them is written
             from the first of these places on.
         projected: written to: records (N, COLUMNS); the rectangles of tiles that they reach, first
@@ -166,9 +167,9 @@ def project(gaussians, pose, camera, part, projected):
     records, rectangles, ids = projected
     real = means.dtype.type
     fx, fy, cx, cy, width, height = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5]
-    nearest = camera[6]
+    nearest, dilation, blur = camera[6], camera[7], camera[8]
     zero, half, one, two = real(0), real(0.5), real(1), real(2)
-    variance, brightest = real(FILTER_VARIANCE), real(1 / MIN_ALPHA)
+    brightest = real(1 / MIN_ALPHA)
     p, direction = np.empty(3, means.dtype), np.empty(3, means.dtype)
     J, turned = np.empty((2, 3), means.dtype), np.empty((3, 3), means.dtype)
     basis = np.empty(harmonics.shape[1], means.dtype)
@@ -178,6 +179,7 @@ def project(gaussians, pose, camera, part, projected):
     # pixels that a Gaussian of scale 1 at depth 1 reaches at most, whatever its opacity
     aside = real(1 + BEYOND_EDGE) * max(width / fx, height / fy)
     widest = math.sqrt(two * math.log(brightest) * (one + aside * aside)) * max(fx, fy)
+    margin = math.sqrt(two * math.log(brightest) * (dilation + blur))
 
     for i in range(part[0], part[1]):
         # 1. Is it in front of the camera?
@@ -193,7 +195,7 @@ def project(gaussians, pose, camera, part, projected):
 
         # 2. Can it reach the image? First of all, as most of a room is behind or beside
         largest = max(scales[i, 0], scales[i, 1], scales[i, 2])
-        reach = widest * largest * inverse + two
+        reach = widest * largest * inverse + margin
         if u + reach < zero or u - reach > width or v + reach < zero or v - reach > height:
             continue
 
@@ -217,10 +219,12 @@ def project(gaussians, pose, camera, part, projected):
             b += t0 * t1
             c += t1 * t1
 
-        # 4. The image's filter: blurs it, and takes as much of its opacity
+        # 4. Dilation as in its training, and the image's blur, which takes as much of its opacity
+        a += dilation
+        c += dilation
         sharp = max(a * c - b * b, zero)
-        a += variance
-        c += variance
+        a += blur
+        c += blur
         determinant = a * c - b * b
         opacity *= math.sqrt(sharp / determinant)
         if not opacity * brightest > one:

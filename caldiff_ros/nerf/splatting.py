@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf import gpu_splatting, rasterizer
 from caldiff_ros.nerf.field import BeforePart, render_on
-from caldiff_ros.nerf.gpu_splatting import GaussianTensors
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors, SplatCamera
+from caldiff_ros.nerf.gpu_tiles import TileRoom
 from caldiff_ros.nerf.splat_kernels import CHANNELS
 from caldiff_ros.parallel import in_parallel
 
@@ -24,12 +26,14 @@ logger = logging.getLogger(__name__)
 
 #: gsplat's colours and opacities may differ from those of the CPU's kernels by this.
 _MOST_DIFFERENCE = 0.01
+#: Room for what `self_check` shows.
+_CHECKED_PAIRS = 1 << 16
 
 
 def splat(
     gaussians: GaussianTensors,
     T_norm_cam: Pose,
-    camera: tuple[Camera, float],
+    camera: SplatCamera,
     pixels: Tensor | None = None,
     places: Tensor | None = None,
     before: BeforePart = render_on,
@@ -39,7 +43,7 @@ def splat(
     Args:
         gaussians: the Gaussians.
         T_norm_cam: poses; those that are not finite see nothing.
-        camera: a pinhole camera, and the depth up to which it sees nothing.
+        camera: what they are seen with.
         pixels: indices (K,) row by row; default, all.
         places: zeros (N, 2) whose gradients are those to the Gaussians' places in the images, in
             pixels.
@@ -51,7 +55,7 @@ def splat(
     if gaussians[0].is_cuda:
         rasterize = gpu_rasterizer(gaussians[0].device)
         if rasterize is not None:
-            before(len(T_norm_cam) * camera[0].width * camera[0].height)
+            before(len(T_norm_cam) * camera.intrinsics.width * camera.intrinsics.height)
             shown = rasterize(gaussians, T_norm_cam, camera, places)
             return shown if pixels is None else shown[:, pixels]
 
@@ -62,11 +66,11 @@ def splat(
 
     dtype = np.float64 if gaussians[0].dtype == torch.float64 else np.float32
     if pixels is None:
-        groups = rasterizer.image_groups(camera[0], dtype)
+        groups = rasterizer.image_groups(camera.intrinsics, dtype)
     else:
-        groups = rasterizer.PixelGroups.of(camera[0], pixels.numpy(), dtype)
+        groups = rasterizer.PixelGroups.of(camera.intrinsics, pixels.numpy(), dtype)
 
-    numbers = rasterizer.camera_numbers(*camera, dtype)
+    numbers = rasterizer.camera_numbers(camera, dtype)
     view = _View(numbers, groups, before)
     if places is None:
         places = gaussians[0].new_zeros(0, 2)
@@ -77,18 +81,36 @@ def splat(
 @functools.cache
 def gpu_rasterizer(device: torch.device) -> gpu_splatting.Rasterizer | None:
     """Gsplat's rasterization, if it can be had and shows what the CPU's kernels show; else None."""
+    return _checked(gpu_splatting.load, device, 'rendered on the CPU: gsplat')
+
+
+@functools.cache
+def bounded_rasterizer(device: torch.device) -> gpu_splatting.Rasterizer | None:
+    """`gpu_rasterizer` for images that are not waited for, whose kernels Triton compiles."""
+    rasterize = gpu_rasterizer(device)
+    if rasterize is None:
+        return None
+
+    room = TileRoom(_CHECKED_PAIRS, device)
+    bounded = functools.partial(rasterize, room=room)
+    if _checked(lambda: bounded, device, 'not recorded: Triton') is None:
+        return None
+    return rasterize
+
+
+def _checked(
+    load: Callable[[], gpu_splatting.Rasterizer], device: torch.device, otherwise: str
+) -> gpu_splatting.Rasterizer | None:
+    """What is loaded, if it shows what the CPU's kernels show; else None, and a line says why."""
     try:
-        rasterize = gpu_splatting.load()
+        rasterize = load()
         difference = self_check(rasterize, device)
     except Exception as error:  # a compiler's errors are of any kind
-        logger.warning('Gaussians are rendered on the CPU: gsplat is of no use here (%s)', error)
+        logger.warning('Gaussians are %s is of no use here (%s)', otherwise, error)
         return None
 
     if not difference < _MOST_DIFFERENCE:
-        logger.warning(
-            'Gaussians are rendered on the CPU: gsplat shows colours that differ by %.3g',
-            difference,
-        )
+        logger.warning('Gaussians are %s shows colours that differ by %.3g', otherwise, difference)
         return None
 
     return rasterize
@@ -105,7 +127,7 @@ def self_check(rasterize: gpu_splatting.Rasterizer, device: torch.device) -> flo
         torch.rand(n, generator=rng),
         0.3 * torch.randn(n, 9, 3, generator=rng),
     )
-    camera = Camera(96, 64, 90.0, 90.0, 48.0, 32.0), 0.1
+    camera = SplatCamera(Camera(96, 64, 90.0, 90.0, 48.0, 32.0), near=0.1)
     pose = Pose.identity(1)
     shown = rasterize(gaussians.to(device), pose.to(device), camera, None).cpu()
 

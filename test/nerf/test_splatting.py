@@ -14,7 +14,7 @@ from splat_reference import reference_splat
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.nerf import gpu_splatting
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
-from caldiff_ros.nerf.gpu_splatting import GaussianTensors
+from caldiff_ros.nerf.gpu_splatting import GaussianTensors, SplatCamera
 from caldiff_ros.nerf.level_of_detail import merged
 from caldiff_ros.nerf.splatting import gpu_rasterizer, splat
 
@@ -62,7 +62,7 @@ def test_images_are_those_of_the_reference(dtype, degree):
     gaussians = some_gaussians(dtype=dtype)
     gaussians = gaussians._replace(harmonics=gaussians[4][:, : (degree + 1) ** 2].contiguous())
     poses = some_poses(3, dtype)
-    shown = splat(gaussians, poses, (CAMERA, NEAR))
+    shown = splat(gaussians, poses, SplatCamera(CAMERA, NEAR))
     for i in range(3):
         wanted = reference_splat(gaussians, poses[i], CAMERA, NEAR)
         assert wanted[:, 4].max() > 0.9 and wanted[:, 4].min() < 0.1
@@ -73,14 +73,14 @@ def test_images_are_those_of_the_reference(dtype, degree):
 def test_some_pixels_are_those_of_the_image():
     gaussians = some_gaussians()
     poses = some_poses()
-    image = splat(gaussians, poses, (CAMERA, NEAR))
+    image = splat(gaussians, poses, SplatCamera(CAMERA, NEAR))
     pixels = torch.randperm(40 * 30, generator=torch.Generator().manual_seed(3))[:333]
-    assert torch.equal(splat(gaussians, poses, (CAMERA, NEAR), pixels), image[:, pixels])
+    assert torch.equal(splat(gaussians, poses, SplatCamera(CAMERA, NEAR), pixels), image[:, pixels])
 
 
-def loss_of(gaussians, poses, pixels=None):
+def loss_of(gaussians, poses, pixels=None, dilation=0.0):
     """Weighted sum of everything that is shown, and of its squares."""
-    shown = splat(gaussians, poses, (CAMERA, NEAR), pixels)
+    shown = splat(gaussians, poses, SplatCamera(CAMERA, NEAR, dilation), pixels)
     rng = torch.Generator().manual_seed(4)
     weights = torch.randn(shown.shape, generator=rng, dtype=shown.dtype)
     return (shown * weights + shown**2 * weights.flip(-1)).sum()
@@ -91,12 +91,12 @@ def leaves():
     return [value.clone().requires_grad_() for value in (*some_gaussians(), poses.R, poses.t)]
 
 
-@pytest.mark.parametrize('some', [False, True])
-def test_gradients_are_those_of_finite_differences(some):
+@pytest.mark.parametrize(('some', 'dilation'), [(False, 0.0), (True, 0.0), (True, 0.1)])
+def test_gradients_are_those_of_finite_differences(some, dilation):
     """Means, scales, quaternions, opacities, colours, and the pose."""
     pixels = torch.arange(0, 1200, 7) if some else None
     values = leaves()
-    loss_of(values[:5], Pose(*values[5:]), pixels).backward()
+    loss_of(values[:5], Pose(*values[5:]), pixels, dilation).backward()
     plain = [value.detach() for value in values]
 
     for value, exact in zip(plain, values, strict=True):
@@ -107,7 +107,7 @@ def test_gradients_are_those_of_finite_differences(some):
             was, ends = flat[i].item(), []
             for sign in (1, -1):
                 flat[i] = was + sign * step
-                ends.append(loss_of(plain[:5], Pose(*plain[5:]), pixels))
+                ends.append(loss_of(plain[:5], Pose(*plain[5:]), pixels, dilation))
             flat[i] = was
             return (ends[0] - ends[1]) / (2 * step)
 
@@ -130,7 +130,9 @@ def test_gradients_of_sampled_pixels_to_the_pose_are_those_through_the_reference
     gradients = []
 
     def through_kernels(pose):
-        return splat(gaussians, Pose(pose.R[None], pose.t[None]), (CAMERA, NEAR), pixels)[0]
+        return splat(
+            gaussians, Pose(pose.R[None], pose.t[None]), SplatCamera(CAMERA, NEAR), pixels
+        )[0]
 
     def through_reference(pose):
         return reference_splat(gaussians, pose, CAMERA, NEAR)[pixels]
@@ -150,7 +152,7 @@ def test_places_have_the_gradients_of_moved_gaussians():
     gaussians = some_gaussians()
     places = torch.zeros(60, 2, dtype=torch.float64, requires_grad=True)
     pose = Pose(torch.eye(3).double()[None], torch.zeros(1, 3).double())
-    shown = splat(gaussians, pose, (CAMERA, NEAR), places=places)
+    shown = splat(gaussians, pose, SplatCamera(CAMERA, NEAR), places=places)
     assert places.grad is None
     shown[..., 4].sum().backward()
     # the sum over the whole image does not change with the place of one that is all in it
@@ -184,7 +186,7 @@ def test_a_smaller_image_is_the_large_one_reduced(factor):
 
 def test_merged_gaussians_have_the_moments_of_those_they_are_made_of():
     gaussians = some_gaussians(40)
-    one, group = merged(gaussians, torch.full((40,), 1e3).double())
+    one, group = merged(gaussians, torch.full((40,), 1e3).double(), torch.zeros(40).double())
     # cells of 512: eight of them around the origin, at most
     assert len(one[0]) == len(group.unique()) <= 8
     for i in range(len(one[0])):
@@ -378,7 +380,7 @@ def test_gsplats_own_reference_agrees():
     from caldiff_ros.nerf.splat_kernels import DEPTH, HALF_A, HALF_C, OPACITY, B, U, V
 
     arrays = tuple(value.numpy() for value in gaussians)
-    numbers = rasterizer.camera_numbers(CAMERA, NEAR)
+    numbers = rasterizer.camera_numbers(SplatCamera(CAMERA, NEAR))
     view = rasterizer.view(arrays, (pose.R[0].numpy(), pose.t[0].numpy()), numbers, (2, 3), 1)
     covariances, _ = torch_impl._quat_scale_to_covar_preci(gaussians[2], gaussians[1])
     _, means2d, depths, conics, shares = torch_impl._fully_fused_projection(
