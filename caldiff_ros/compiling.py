@@ -59,8 +59,8 @@ def _unavailable(function: _Function) -> _Function:
     @functools.wraps(function)
     def refuse(*args: object, **kwargs: object) -> None:
         raise CaldiffError(
-            f'numba cannot be imported ({_missing}), expected it to render on a CPU; install it '
-            'with pip install numba, or use a computer that it is made for'
+            f'Numba cannot be imported ({_missing}), but is required to render on a CPU; install '
+            'it with pip install numba, or use a platform that it supports'
         )
 
     return refuse  # type: ignore[return-value]
@@ -69,6 +69,6 @@ def _unavailable(function: _Function) -> _Function:
 @functools.cache
 def _say_uncached() -> None:
     logger.warning(
-        'no folder for compiled kernels can be written, so they are compiled anew at every start; '
-        'set NUMBA_CACHE_DIR to one that can'
+        'no folder for compiled kernels is writable, so they are compiled at every start; set '
+        'NUMBA_CACHE_DIR to a writable one'
     )

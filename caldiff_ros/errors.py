@@ -9,3 +9,7 @@ class CaldiffError(Exception):
     The message is one sentence that names the value, what was expected and what to do; the command
     line prints it and exits with status 2, the node answers with it and goes on.
     """
+
+
+class NoImageError(CaldiffError):
+    """A dataset none of whose images is there."""

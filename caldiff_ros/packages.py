@@ -29,7 +29,7 @@ def package(name: str, extra: str) -> ModuleType:
             return importlib.import_module(name)
     except ImportError as error:
         raise CaldiffError(
-            f'the package {name.partition(".")[0]} is missing, which this needs; '
+            f'the package {name.partition(".")[0]} is required for this but not installed; '
             f'pip install "caldiff_ros[{extra}]"'
         ) from error
 

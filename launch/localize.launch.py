@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the localizer, and on request RViz, a bag or the demo camera."""
+"""Start the localizer, and optionally RViz, a bag or the demo camera."""
 
 from pathlib import Path
 
@@ -28,15 +28,15 @@ FLAGS = ('true', 'false', 'True', 'False')
 
 #: Default, description, and the accepted values where there are few.
 ARGUMENTS = {
-    'map': ('', 'folder made by `caldiff build-map`; empty for the map that ships'),
+    'map': ('', 'folder written by `caldiff build-map`; empty for the shipped map'),
     'image': ('camera/image_raw', 'topic of the images; compressed ones are at IMAGE/compressed'),
-    'camera_info': ('camera/camera_info', 'topic of their calibration'),
+    'camera_info': ('camera/camera_info', 'topic of the camera_info'),
     'preset': ('', 'preset of the localizer; empty for that of params_file'),
     'device': ('', 'auto, cpu or cuda; empty for that of params_file'),
     'namespace': ('', 'namespace of the nodes'),
     'params_file': (str(CONFIG / 'localize.yaml'), 'parameters of the localizer'),
     'use_sim_time': ('false', 'take the time from /clock; true with a bag', FLAGS),
-    'rviz': ('false', 'start RViz with the shipped configuration', FLAGS),
+    'rviz': ('false', 'start RViz with the configuration of this package', FLAGS),
     'bag': ('', 'bag to play, with its clock'),
     'demo': ('false', 'start a camera that shows held-out images of the shipped map', FLAGS),
 }
@@ -57,7 +57,7 @@ RVIZ_TOPICS = (
 
 
 def start(context):
-    """What the arguments ask for; refused as a whole before anything is started."""
+    """The actions for the arguments; all are checked before anything is started."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     flags = {name: value.lower() == 'true' for name, value in values.items()}
 
@@ -92,7 +92,7 @@ def start(context):
 
 
 def localizer(values, clock, **common):
-    """The node; everything ends with it, as nothing else has a use without it."""
+    """The node; everything else is shut down when it exits."""
     given = {
         name: ParameterValue(values[name], value_type=str)
         for name in ('map', 'preset', 'device')
@@ -103,7 +103,7 @@ def localizer(values, clock, **common):
         executable='localizer',
         name='localizer',
         parameters=[values['params_file'], {**given, **clock}],
-        on_exit=Shutdown(reason='the localizer ended'),
+        on_exit=Shutdown(reason='the localizer exited'),
         **common,
     )
 
@@ -120,7 +120,7 @@ def demo_camera(clock, **common):
 
 
 def rviz(clock, **common):
-    """RViz; its configuration has absolute names, and these bring them into the namespace."""
+    """RViz; its configuration has absolute names, which are remapped into the namespace."""
     return Node(
         package='rviz2',
         executable='rviz2',
@@ -133,18 +133,18 @@ def rviz(clock, **common):
 
 
 def check_package(package, argument):
-    """Refuse an argument that needs a package that is not installed."""
+    """Reject an argument that needs a package that is not installed."""
     try:
         get_package_prefix(package)
     except PackageNotFoundError as error:
         raise RuntimeError(
             f'{argument} needs the package {package}, which is not installed; install '
-            f'ros-$ROS_DISTRO-{package.replace("_", "-")} or leave {argument.split(":=")[0]} out'
+            f'ros-$ROS_DISTRO-{package.replace("_", "-")} or omit {argument.split(":=")[0]}'
         ) from error
 
 
 def check_params_file(path):
-    """Refuse a file from which the localizer would take nothing."""
+    """Reject a file that has no parameters for the localizer."""
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

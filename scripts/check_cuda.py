@@ -4,7 +4,7 @@
 
 usage: python scripts/check_cuda.py [--device cuda|cpu] [--output FOLDER] [--tiny]
 
-1. What renders Gaussians here: gsplat, checked against the CPU's kernels, or these themselves.
+1. What renders Gaussians here: gsplat and Triton, checked against the CPU's kernels, or these.
    gsplat compiles its kernels at first use; for the GPU at hand only, unless TORCH_CUDA_ARCH_LIST
    says otherwise.
 2. The demo's held-out images with each preset: success, median and 90th percentile of the time, and
@@ -44,7 +44,7 @@ from caldiff_ros.mapping.field_training import psnr
 from caldiff_ros.mapping.gaussian_training import GaussianTraining
 from caldiff_ros.mapping.training_data import TrainingData
 from caldiff_ros.mapping.views import Views
-from caldiff_ros.nerf.splatting import gpu_rasterizer
+from caldiff_ros.nerf.splatting import bounded_rasterizer, gpu_rasterizer
 from caldiff_ros.scenes.scene import Frame, Scene
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,8 +113,11 @@ def check_renderer(device: torch.device) -> dict[str, object]:
     major, minor = torch.cuda.get_device_capability(device)
     os.environ.setdefault('TORCH_CUDA_ARCH_LIST', f'{major}.{minor}')
     began = time.perf_counter()
-    usable = gpu_rasterizer(device) is not None
-    name = 'gsplat' if usable else "the CPU's kernels, as gsplat is of no use here"
+    name = "the CPU's kernels, as gsplat is of no use here"
+    if gpu_rasterizer(device) is not None:
+        name = 'gsplat'
+        if bounded_rasterizer(device) is not None:
+            name = "gsplat's projection and Triton's blending, recorded; training with gsplat"
     return {'renderer': name, 'seconds': time.perf_counter() - began}
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `caldiff check` finds of what is done to good datasets: the table of docs/own-scene.md.
+"""Errors that `caldiff check` finds in altered datasets: the table of docs/own-scene.md.
 
     python scripts/measure_check.py DATA [DATA ...]
 
@@ -70,7 +70,7 @@ def _with_cameras(scene: Scene, change: Callable[[Camera], Camera]) -> Scene:
 
 
 def _conventions(scene: Scene) -> str:
-    """How many of the other conventions are told right."""
+    """How many of the other conventions are reported correctly."""
     others = [each for each in CONVENTIONS if each != scene.convention]
     right = 0
     for convention in others:
@@ -81,13 +81,13 @@ def _conventions(scene: Scene) -> str:
         report = check_capture(replace(scene, frames=frames))
         right += report.scene.convention == convention and not report.findings
 
-    return f'{right} of {len(others)} told right'
+    return f'{right} of {len(others)} correct'
 
 
 def _factor(report: CaptureReport) -> str:
     """By what the intrinsics are to be multiplied."""
     found = re.search(r'(?:by|of) (\d+\.\d+|\d+ %)', _text(report, 'intrinsics'))
-    return f'told {found[1]}' if found else 'not told'
+    return f'reported {found[1]}' if found else 'not reported'
 
 
 def _exchanged(scene: Scene) -> str:

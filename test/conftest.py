@@ -7,6 +7,9 @@ import os
 import resource
 from contextlib import contextmanager
 
+import caldiff_ros  # noqa: F401 - before PyTorch, whose threads wait as they do for users then
+
+# isort: split
 import numpy as np
 import pytest
 import torch

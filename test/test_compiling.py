@@ -41,21 +41,22 @@ def test_where_nothing_can_be_kept_it_is_compiled_for_this_process(monkeypatch, 
     assert first(3) == 6 and second(4) == 8
     assert not is_kept(first)
     assert [record.message for record in caplog.records] == [
-        'no folder for compiled kernels can be written, so they are compiled anew at every start; '
-        'set NUMBA_CACHE_DIR to one that can'
+        'no folder for compiled kernels is writable, so they are compiled at every start; '
+        'set NUMBA_CACHE_DIR to a writable one'
     ]
 
 
 def test_what_one_process_compiles_the_next_one_finds(tmp_path):
     root = Path(__file__).parents[1]
-    script = (
-        'from caldiff_ros.compiling import is_kept\n'
-        'from caldiff_ros.mapping.image_loss import _products as f\n'
-        'import numpy as np\n'
-        'print(is_kept(f))\n'
-        'f((0, 1), *np.zeros((2, 1, 1, 3)), np.zeros((3, 1, 1, 3)))\n'
+    (tmp_path / 'kernels.py').write_text(
+        'from caldiff_ros.compiling import compiled, is_kept\n'
+        '@compiled\n'
+        'def double(x):\n'
+        '    return 2 * x\n'
     )
-    environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path), 'PYTHONPATH': str(root)}
+    script = 'from kernels import double, is_kept; print(is_kept(double), double(4))'
+    path = os.pathsep.join([str(tmp_path), str(root)])
+    environment = {**os.environ, 'NUMBA_CACHE_DIR': str(tmp_path / 'kept'), 'PYTHONPATH': path}
     told = [
         subprocess.run(
             [sys.executable, '-c', script],
@@ -66,4 +67,4 @@ def test_what_one_process_compiles_the_next_one_finds(tmp_path):
         ).stdout.strip()
         for _ in range(2)
     ]
-    assert told == ['False', 'True']
+    assert told == ['False 8', 'True 8']

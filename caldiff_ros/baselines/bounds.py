@@ -39,7 +39,7 @@ def pose_gap(poses: Pose, true: Pose) -> Tensor:
 
 @dataclass(frozen=True)
 class Bound:
-    """A localizer that is told the true pose: no method, but a limit for methods.
+    """A localizer that is given the true pose: not a method, but a bound for methods.
 
     Attributes:
         localization_map: the map.

@@ -33,11 +33,11 @@ class MonteCarloConfig:
     """
 
     particles: int = 100
-    """Poses to start from, and of every later generation."""
+    """Number of particles."""
     iterations: int = 50
-    """Times that the particles are weighed and resampled."""
+    """Number of weighting and resampling steps."""
     pixels: int = 128
-    """Pixels of the keypoint region that a particle is weighed by, drawn anew each time."""
+    """Pixels of the keypoint region that determine the weight of a particle, redrawn each time."""
     keypoints: int = 100
     """SIFT keypoints that mark the region, as in preset 'paper'."""
     radius_px: int = 5

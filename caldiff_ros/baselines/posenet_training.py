@@ -52,11 +52,11 @@ class PoseNetTraining:
     iterations: int = 1620
     """Optimizer steps in all; the whole network is trained in the rest of them."""
     images: int = 32
-    """Images in a step."""
+    """Batch size in images."""
     learning_rate: float = 1e-3
     """Adam's learning rate; falls to zero along a cosine in each of the two phases."""
     backbone_share: float = 0.1
-    """The learning rate of the whole network as a share of the head's alone."""
+    """Learning rate of the whole network as a fraction of that of the head."""
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
 

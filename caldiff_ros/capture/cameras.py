@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The cameras of a capture: calibrated ones as they are, others with what their files tell."""
+"""The cameras of a capture: calibrated ones unchanged, others from the metadata of their files."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def calibrated_cameras(
         if not same_aspect(camera, picture.width, picture.height):
             raise CaldiffError(
                 f'{picture.name} is {picture.width}x{picture.height} pixels and the calibration of '
-                f'{camera.width}x{camera.height}, expected the same aspect; leave out what another '
-                'camera took or what is turned, or --camera'
+                f'{camera.width}x{camera.height}, expected the same aspect ratio; remove images of '
+                'other cameras and rotated ones, or omit --camera'
             )
         cameras[picture.camera] = camera.resized(picture.width, picture.height)
 

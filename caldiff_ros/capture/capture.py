@@ -122,8 +122,8 @@ class Capture:
         if is_given and content.get('given') != self._given():
             raise CaldiffError(
                 f'{self.output} was made from {self.source} with another scale or camera, expected '
-                'those of then; remove it to have the poses found again, or leave these options '
-                'out to use it as it is'
+                'the same ones; delete it to estimate the poses again, or omit these options '
+                'to use it unchanged'
             )
         return True
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Names i and j of two images.
 NamePair = tuple[str, str]
 
-#: Work is handed to COLMAP in portions, between which progress is told and Ctrl-C is heard.
+#: Work is handed to COLMAP in portions, between which progress is reported and Ctrl-C is handled.
 _IMAGES_AT_ONCE = 8
 _PAIRS_AT_ONCE = 64
 #: Longer side in pixels from which on COLMAP's tolerances fit, and the least share of them.
@@ -69,7 +69,7 @@ class Workplace:
         except RuntimeError as error:
             raise CaldiffError(
                 f'{self.database} cannot be opened or made ({error}), expected a database of '
-                'COLMAP; make room on the disk, or remove its folder to begin anew'
+                'COLMAP; free disk space, or delete its folder to start over'
             ) from error
 
         try:

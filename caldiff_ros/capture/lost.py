@@ -106,9 +106,9 @@ def why_lost(evidence: Evidence, relative_sharpness: float, elsewhere: bool) -> 
     if evidence.n_keypoints < _FEW_KEYPOINTS:
         return 'almost no texture; keep something with structure in view'
     if elsewhere:
-        return 'fits together by itself but not with the rest; add pictures from between the two'
+        return 'consistent in itself but not connected to the rest; add pictures from in between'
     if evidence.n_matches < _FEW_MATCHES:
-        return 'shows too little of what the others show; add pictures from around there'
+        return 'too little overlap with the others; add pictures from around there'
     return 'matches others, which gives no reliable pose; things moved or look the same twice'
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from caldiff_ros.capture.config import CaptureConfig
 
-#: Motion in widths of the picture after which corners are looked for anew.
+#: Motion in widths of the picture after which corners are detected again.
 _RENEWAL = 0.1
 #: Fewer corners say nothing about the motion.
 _MIN_CORNERS = 12

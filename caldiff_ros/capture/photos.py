@@ -110,12 +110,12 @@ def _take_photo(path: Path, images: Path, name: str) -> Picture:
     try:
         with Image.open(path) as image:
             if image.mode.startswith('I'):
-                raise CaldiffError(f'{path} is left out as it is a depth image, no photo')
+                raise CaldiffError(f'{path} is skipped because it is a depth image, not a photo')
             exif = read_exif(image)
             image.draft('L', (WORKING_SIZE, WORKING_SIZE))  # a JPEG is reduced while it is read
             gray = reduced(np.asarray(image.convert('L')))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CaldiffError(f'{path} is left out as it cannot be read ({error})') from error
+        raise CaldiffError(f'{path} is skipped because it cannot be read ({error})') from error
 
     target = images / name
     target.parent.mkdir(parents=True, exist_ok=True)

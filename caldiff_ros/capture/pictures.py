@@ -79,5 +79,5 @@ def check_space(folder: Path, n_bytes: int) -> None:
     if free < n_bytes:
         raise CaldiffError(
             f'{folder} has {free / 1e9:.1f} GB of free space, expected at least '
-            f'{n_bytes / 1e9:.1f} GB; make room or give another --output'
+            f'{n_bytes / 1e9:.1f} GB; free some or give another --output'
         )

@@ -46,9 +46,9 @@ def run_apart(work: Work, taken: Pictures, at: Workplace) -> None:
         folder = at.database.parent
         free = shutil.disk_usage(folder).free
         raise CaldiffError(
-            f'COLMAP ended in the middle of its work with {free / 1e9:.1f} GB free in {folder}, '
-            'expected room on the disk and in memory; make some and start the same command again, '
-            'it goes on where it was'
+            f'COLMAP was terminated with {free / 1e9:.1f} GB free in {folder}, '
+            'expected enough disk space and memory; free some and start the same command '
+            'again, it resumes'
         ) from None
     finally:
         process.kill()

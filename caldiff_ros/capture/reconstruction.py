@@ -119,14 +119,14 @@ def _no_model(n_images: int, at: Workplace) -> CaldiffError:
     }
     if len(matched) >= n_images / 2:
         return CaldiffError(
-            f'{len(matched)} of the {n_images} images match others and no depth follows from it, '
-            'expected pictures from different places; walk while you take them, do not only turn'
+            f'{len(matched)} of the {n_images} images match others, but without parallax, expected '
+            'pictures from different positions; move sideways between pictures, do not only turn'
         )
 
     return CaldiffError(
         f'structure from motion found no {_MIN_IMAGES} of the {n_images} images that fit '
-        'together, expected pictures that show the same things from different places; take '
-        'more of them, sharp and with more than half in common with the next'
+        'together, expected overlapping pictures from different positions; take '
+        'more sharp ones, each overlapping the next by more than half'
     )
 
 

@@ -14,7 +14,7 @@ from caldiff_ros.capture.scale import Scale
 
 #: Cameras that are held further from the vertical than this were held in all ways.
 _VAGUE_DEG = 30.0
-#: Files that could not be read are told of one by one up to this number.
+#: Files that could not be read are listed one by one up to this number.
 _TOLD = 5
 #: Fewer registered pictures than this share leave holes in a map.
 _FEW_REGISTERED = 0.8
@@ -65,7 +65,7 @@ class CaptureReport:
         yield from (f'no pose: {part}' for part in self.lost)
 
         if self.n_registered < _FEW_REGISTERED * self.n_pictures:
-            yield 'many pictures have no pose: a map of this will have holes where they were taken'
+            yield 'many pictures have no pose: the map will have gaps where they were taken'
         yield self._gravity_line()
         yield self._scale_line()
 
@@ -82,10 +82,10 @@ class CaptureReport:
     def _gravity_line(self) -> str:
         told = f'they deviate from it by {self.gravity.deviation_deg:.0f}° in the median'
         if self.gravity.deviation_deg > _VAGUE_DEG:
-            return f'up (z) is the mean up vector of the cameras, which is vague: {told}'
+            return f'up (z) is the mean up vector of the cameras, which is uncertain: {told}'
         return f'up (z) is the mean up vector of the cameras; {told}'
 
     def _scale_line(self) -> str:
         if self.scale is None:
-            return 'scale: not known, a unit has any length; give --distance, --tag-size or --gps'
+            return 'scale: unknown, the unit is arbitrary; give --distance, --tag-size or --gps'
         return f'scale: metres, from {self.scale.how}'

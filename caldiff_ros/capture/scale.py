@@ -102,7 +102,7 @@ class MeasuredDistance:
 
         if units <= 1e-9 * float(np.ptp(centers, axis=0).max()):
             raise CaldiffError(
-                f'{self.first} and {self.second} are one place, expected two that are '
+                f'{self.first} and {self.second} are at the same position, expected two that are '
                 f'{self.metres} m apart; give two others'
             )
 
@@ -187,7 +187,7 @@ def _find(text: str, pictures: list[Picture]) -> int:
 
     if not off or min(off) > _MAX_TIME_OFF:
         raise CaldiffError(
-            f'{text!r} is no picture that has a pose, expected a file name such as '
+            f'{text!r} is not a picture with a pose, expected a file name such as '
             f'{pictures[0].name}, or a time of the video in seconds; give another'
         )
     return int(np.argmin(off))

@@ -176,8 +176,8 @@ class TargetScale:
         if not scales:
             raise CaldiffError(
                 f'the printed target is in {counted(n_images, "image")} with a pose and no '
-                'corner of one is seen from two sides, expected it sharp and large in at least two '
-                'of them; check its kind, or measure a distance instead (--distance)'
+                'corner of it was triangulated, expected it sharp and large in at least two of '
+                'them; check its type, or measure a distance instead (--distance)'
             )
 
         middle = float(np.median(scales))

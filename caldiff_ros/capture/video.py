@@ -26,7 +26,7 @@ VIDEO_EXTENSIONS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.webm')
 _MIN_MOTION = 0.1
 _JPEG_QUALITY = 95
 _REPORT_EVERY = 30
-#: A damaged stretch is passed in steps of this, in seconds; shorter ones are not told of.
+#: A damaged stretch is passed in steps of this, in seconds; shorter ones are not reported.
 _STEP_OVER_DAMAGE_S = 0.5
 
 
@@ -139,7 +139,7 @@ def _write_frames(
                 check_space(images, len(chosen) * width * height)
 
             name = f'frame_{index:06d}.jpg'
-            # not cv2.imwrite, which does not tell why it could not write
+            # not cv2.imwrite, which does not report why it could not write
             quality = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
             (images / name).write_bytes(cv2.imencode('.jpg', pixels, quality)[1].tobytes())
             sharp = float(survey.sharpness[row_of[index]])
@@ -152,7 +152,7 @@ def _write_frames(
 
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    # FFmpeg would tell of every damaged macroblock, beside our one sentence
+    # FFmpeg would report every damaged macroblock, besides our one sentence
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
     video = cv2.VideoCapture(str(path))
     try:
@@ -167,7 +167,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def _rate(video: cv2.VideoCapture) -> float:
-    """Frames per second; some files do not tell."""
+    """Frames per second; some files do not state it."""
     rate = video.get(cv2.CAP_PROP_FPS)
     return rate if 0 < rate < float('inf') else 30.0
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Measure speed side by side: presets and baselines on the same queries, in turn.
+"""Compare speed and memory of presets and baselines on the same queries.
 
-Every method runs in a process of its own, one at a time. Writes OUTPUT/benchmark.json, and the
-table and the plot made from it. The machine should have nothing else to do.
+Every method runs in a process of its own, and the methods take turns, query by query. Writes
+OUTPUT/benchmark.json, and a table and a plot of it. The machine should be idle otherwise.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class Arguments:
     """Arguments of ``caldiff benchmark``."""
 
     map: MapPath
-    """Folder of the map, made by caldiff build-map."""
+    """Folder of the map, written by caldiff build-map."""
 
     data: DataPath
-    """The dataset that it was made from: its training images are what some methods need."""
+    """Dataset that the map was built from; some methods need its training images."""
 
     split: str | None = None
-    """Split that the map was made from, such as 50-25; its test images are the queries."""
+    """Split that the map was built from, such as 50-25; its test images are the queries."""
 
     variant: int = 0
     """Variant of the split."""
 
     queries: int | None = 10
-    """Test images, evenly spread; None for all."""
+    """Number of test images, evenly spaced; None for all."""
 
     methods: tuple[str, ...] = (
         'paper', 'fast', 'hloc', 'hloc-sift', 'posenet-inerf', 'monte-carlo-inerf', 'retrieval'
@@ -60,13 +60,13 @@ class Arguments:
     """Methods, such as fast, fast:particles=50, hloc, hloc-sift; see caldiff reproduce."""
 
     device: Device = 'auto'
-    """Where to compute; auto takes the GPU if there is one."""
+    """Device for the computation; auto uses the GPU if there is one."""
 
     seed: int = 0
-    """Seed of the methods."""
+    """Random seed of the methods."""
 
     output: Path = Path('outputs/benchmark')
-    """Folder for the results, and for what the baselines keep."""
+    """Folder for the results and the data of the baselines."""
 
 
 def run(arguments: Arguments) -> int:

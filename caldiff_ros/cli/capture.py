@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make a dataset from a video, or from a folder of photos.
 
-Finds out where the pictures were taken (structure from motion) and writes the folder OUTPUT, which
-caldiff build-map and nerfstudio (transforms.json) and COLMAP (sparse/0) read. A stopped run goes on
-where it was when it is started again with the same arguments.
+Estimates the poses of the pictures by structure from motion and writes the folder OUTPUT, which
+caldiff build-map, nerfstudio (transforms.json) and COLMAP (sparse/0) can read. To resume an
+interrupted run, start it again with the same arguments.
 
-Positions have no unit unless something tells how large the place is: a distance between two
-pictures (--distance 0001.jpg 0030.jpg 2.5), a printed AprilTag in view (--tag-size 0.16), a ChArUco
-board in view (--charuco 7x5:0.04:0.03:4x4), or GPS in the photos (--gps).
+The poses have no metric scale unless one is given: the distance between two pictures (--distance
+0001.jpg 0030.jpg 2.5), a printed AprilTag in view (--tag-size 0.16), a ChArUco board in view
+(--charuco 7x5:0.04:0.03:4x4), or GPS in the photos (--gps).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +23,7 @@ from caldiff_ros.capture.capture import Capture
 from caldiff_ros.capture.config import CaptureConfig
 from caldiff_ros.capture.scale import Gps, MeasuredDistance, ScaleSource
 from caldiff_ros.capture.targets import Charuco, TagFamily, Tags, TargetScale
+from caldiff_ros.cli.options import Options
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
 from caldiff_ros.errors import CaldiffError
@@ -30,38 +31,30 @@ from caldiff_ros.scenes.calibration import read_calibration
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureOptions:
-    """What is known of pictures without poses: their camera, and the size of the place."""
+class PictureOptions(Options):
+    """What is known about pictures without poses: their calibration, and the metric scale."""
 
     camera: str | None = None
-    """Calibration of the camera that took all pictures, which is then not estimated:
-    fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a camera_info .yaml of ROS, or a .json file
-    with the keys of nerfstudio."""
+    """Calibration of the camera that took all pictures, used instead of an estimate:
+    fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a camera_info .yaml file of ROS, or a .json
+    file with the keys of nerfstudio."""
 
     distance: tuple[str, str, float] | None = None
-    """Metres between the places of two pictures: file names, or times of the video in seconds."""
+    """Two pictures (file names, or times of the video in seconds) and the distance between their
+    camera positions in metres."""
 
     tag_size: float | None = None
-    """Edge of the black square of the AprilTags in view, in metres."""
+    """Edge length, in metres, of the black square of the AprilTags in view."""
 
     tag_family: TagFamily = 'tag36h11'
     """Family of the AprilTags."""
 
     charuco: str | None = None
-    """A ChArUco board in view, such as 7x5:0.04:0.03:4x4: squares, edges of a square and of a
-    marker in metres, bits of the markers."""
+    """ChArUco board in view, such as 7x5:0.04:0.03:4x4: number of squares, edge lengths of a square
+    and of a marker in metres, bits of a marker."""
 
     gps: FlagCreatePairsOff[bool] = False
     """Take the scale from the GPS positions in the photos' EXIF, for places of tens of metres."""
-
-    @property
-    def flags(self) -> list[str]:
-        """The options that were given, as they are written on the command line."""
-        return [
-            f'--{option.name.replace("_", "-")}'
-            for option in fields(self)
-            if getattr(self, option.name) != option.default
-        ]
 
     def calibration(self) -> dict[str, Any] | None:
         """The calibration of the camera, see `read_calibration`; None where it is not known.
@@ -72,10 +65,10 @@ class PictureOptions:
         return None if self.camera is None else read_calibration(self.camera)
 
     def scale_source(self) -> ScaleSource | None:
-        """What tells of the size of the place, if anything.
+        """The source of the metric scale, if one is given.
 
         Raises:
-            CaldiffError: if two things do.
+            CaldiffError: if more than one is given.
         """
         sources: list[ScaleSource] = []
         if self.distance is not None:
@@ -90,7 +83,7 @@ class PictureOptions:
         if len(sources) > 1:
             raise CaldiffError(
                 f'the scale is given {len(sources)} times, expected one of --distance, --tag-size, '
-                '--charuco and --gps; leave the others out'
+                '--charuco and --gps; omit the others'
             )
         return sources[0] if sources else None
 
@@ -103,21 +96,20 @@ class Arguments:
     """A video, or a folder of photos."""
 
     output: Path
-    """Folder of the dataset; what is unfinished is in a folder beside it, where a stopped run
-    resumes."""
+    """Folder to write the dataset to. Unfinished work is kept in a folder beside it."""
 
     given: Annotated[PictureOptions, arg(name='')] = field(default_factory=PictureOptions)
-    """What is known of the pictures."""
+    """What is known about the pictures."""
 
     threads: int = -1
     """Number of threads; -1 for one per core."""
 
     config: Annotated[CaptureConfig, arg(name='')] = field(default_factory=CaptureConfig)
-    """For experts."""
+    """Expert options."""
 
 
 def run(arguments: Arguments) -> int:
-    """Make the dataset and tell what it is like."""
+    """Make the dataset and print the report."""
     make_dataset(Capture(
         arguments.source, arguments.output, arguments.config,
         scale=arguments.given.scale_source(),

@@ -1,11 +1,12 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell whether a dataset can become a map.
+"""Check whether a dataset is suitable for a map.
 
-Matches images with each other, in seconds, and asks whether poses and intrinsics explain what
-matches: under the four conventions of poses and with other focal lengths; whether frames have wrong
-poses, are mirrored, zoomed, duplicates, isolated or blurred; whether the camera has moved, and
-whether the scale of depth images is that of the poses. caldiff build-map does this first.
+Matches the images with each other, which takes seconds, and checks whether poses and intrinsics
+explain the matches: under the four pose conventions and with other focal lengths; whether frames
+have wrong poses or are mirrored, zoomed, duplicate, isolated or blurred; whether the camera
+translates; and whether depth images and poses have the same scale. caldiff build-map runs this
+check first.
 
 The exit status is 0 if nothing was found that spoils a map, and 1 otherwise.
 """
@@ -30,11 +31,11 @@ class Arguments:
     """Arguments of ``caldiff check``."""
 
     data: DataPath
-    """Dataset with known poses, in any form that build-map takes."""
+    """Dataset with known poses, in any format that build-map reads."""
 
     convention: ConventionRule = 'auto'
-    """Poses that are clearly in another convention than the format has: auto reads them as the
-    images say, as build-map will; strict counts them as a finding."""
+    """What to do if the images show that the poses are in another convention than that of the
+    format: auto converts them, as build-map does; strict reports a finding."""
 
 
 def run(arguments: Arguments) -> int:

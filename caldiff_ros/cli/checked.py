@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The check before a build, which is made once: not again by a later stage or a resumed run."""
+"""The check before a build, made once: later stages and resumed runs do not repeat it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RememberedCheck:
     Args:
         scene: the dataset as its reader found it.
         rule: see `check_capture`.
-        work: folder of what is unfinished.
+        work: folder of the unfinished build.
     """
 
     def __init__(self, scene: Scene, rule: ConventionRule, work: Path) -> None:

@@ -11,21 +11,29 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
+from caldiff_ros.cli.field_help import unwrapped_field_help
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.packages import package
 
 #: Verbs and what they do; the module of 'build-map' is build_map.
 VERBS = {
-    'capture': 'make a dataset, images with known poses, from a video or photos',
-    'check': 'tell whether images, poses and intrinsics agree, before a map is made of them',
-    'build-map': 'make the map of a place from images with known poses',
-    'train-nerf': 'only the first half of build-map: the radiance field',
-    'train-diffusion': 'only the second half of build-map: the pose diffusion model',
-    'localize': 'tell where images were taken, in a map',
+    'capture': 'make a dataset (images with poses) from a video or photos',
+    'check': 'check whether images, poses and intrinsics are consistent',
+    'build-map': 'build the map of a place from images with known poses',
+    'train-nerf': 'the first half of build-map only: the radiance field',
+    'train-diffusion': 'the second half of build-map only: the pose diffusion model',
+    'localize': 'localize images in a map',
+    'export': 'write the Gaussians of a map as a splat for viewers',
     'evaluate': 'measure how well a map localizes images with known poses',
-    'reproduce': 'print the tables and figures of the paper again, with its rivals',
-    'benchmark': 'measure speed side by side: presets and rivals',
+    'reproduce': 'reproduce the tables and figures of the paper, with its baselines',
+    'benchmark': 'compare the speed of presets and baselines',
 }
+
+#: Packages that some verbs need beyond the core, and the extras that install them.
+_EXTRAS = {'reproduce': ('matplotlib', 'figures'), 'benchmark': ('matplotlib', 'figures')}
 
 _BAD_INPUT = 2
 _INTERRUPTED = 130
@@ -49,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(verb, argv[1:])
     except CaldiffError as error:
         print(f'caldiff {verb}: {error}', file=sys.stderr)
-    except BrokenPipeError:  # the reader of the output has left, as `head` does
+    except BrokenPipeError:  # the reader of the output has exited, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _INTERRUPTED
     except OSError as error:
@@ -67,31 +75,50 @@ def _about(error: OSError) -> str:
     reason = error.strerror or error
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f'{place} cannot be written ({reason}), expected room on the disk; make some, or give '
-            'an output on another disk'
+            f'{place} cannot be written ({reason}), expected free space on the disk; free some, or '
+            'give an output on another disk'
         )
 
     return f'{place} cannot be used ({reason}), give another'
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    # Here and not above: torch takes seconds, and `caldiff --help` needs none of it.
+    module, arguments = parsed(verb, argv)
+    return module.run(arguments)
+
+
+def parsed(verb: str, argv: Sequence[str]) -> tuple[ModuleType, Any]:
+    """The module of a verb, and its arguments as ``module.run`` takes them.
+
+    Raises:
+        CaldiffError: if a package that the verb needs is not installed, or a preset is not known.
+        SystemExit: with a message on standard error, if the arguments are not understood.
+    """
+    # imported here, as torch takes seconds to import and `caldiff --help` does not need it
     import tyro
+
+    if verb in _EXTRAS:
+        package(*_EXTRAS[verb])
 
     module = importlib.import_module(f'caldiff_ros.cli.{verb.replace("-", "_")}')
     options = {'default': module.defaults(argv)} if hasattr(module, 'defaults') else {}
-    arguments = tyro.cli(
-        module.Arguments, args=argv, prog=f'caldiff {verb}', description=module.__doc__, **options
-    )
+    with unwrapped_field_help(module.Arguments):
+        arguments = tyro.cli(
+            module.Arguments,
+            args=argv,
+            prog=f'caldiff {verb}',
+            description=module.__doc__,
+            **options,
+        )
 
-    return module.run(arguments)
+    return module, arguments
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='caldiff',
-        description='Where is this camera, in this radiance field? Global camera relocalization.',
-        epilog='caldiff VERB --help explains a verb. First build-map, then localize.',
+        description='Global camera relocalization in a radiance field.',
+        epilog='caldiff VERB --help describes a verb. Start with build-map, then localize.',
     )
     verbs = parser.add_subparsers(dest='verb', metavar='VERB', required=True)
     for verb, help_line in VERBS.items():

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the verbs share."""
+"""Arguments shared by several verbs."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class LocalizerArguments:
     """Arguments of the verbs that localize."""
 
     map: MapPath
-    """Folder of the map, made by caldiff build-map."""
+    """Folder of the map, written by caldiff build-map."""
 
     preset: str = 'fast'
-    """How to localize: 'fast', 'accurate', or 'paper' for the numbers of the paper."""
+    """Localization preset: 'fast', 'accurate', or 'paper' with the parameters of the paper."""
 
     device: Device = 'auto'
-    """Where to compute; auto takes the GPU if there is one."""
+    """Device for the computation; auto uses the GPU if there is one."""
 
     seed: int = 0
     """Seed of the particles: the same seed gives the same answers on the same machine."""

@@ -6,9 +6,9 @@ Writes OUTPUT/queries.json with every query and OUTPUT/summary.json, and prints 
 Errors are in normalized units: 1 is the longest edge of the box around the training cameras.
 Without --split the queries are all test images of the dataset, or all images if it has no test set.
 
-With --trust it also asks whether the statuses can be relied on: whether wrong poses, images of
-other places (--foreign) and pictures of nothing are told from right answers. NEES is the normalized
-estimation error squared, 6 on average where the covariances are right.
+--trust also measures whether the statuses are reliable: how often wrong poses, images of other
+places (--foreign) and blank or scrambled images are accepted. NEES is the normalized estimation
+error squared; its mean is 6 if the covariances are correct.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Arguments(LocalizerArguments):
     """Arguments of ``caldiff evaluate``."""
 
     data: DataPath
-    """Dataset with known poses: Blender, nerfstudio (Polycam) or 7-Scenes."""
+    """Dataset with known poses, in any format that build-map reads."""
 
     split: str | None = None
     """Split whose test images are the queries, such as 50-25."""
@@ -67,7 +67,7 @@ class Arguments(LocalizerArguments):
     """Variant of the split."""
 
     queries: int | None = None
-    """Localize this many images only, evenly spread over all."""
+    """Localize only this many images, evenly spaced."""
 
     trust: FlagCreatePairsOff[bool] = False
     """Also count how often wrong poses and images of other places are accepted."""
@@ -76,7 +76,7 @@ class Arguments(LocalizerArguments):
     """Datasets of other places, whose images must not be localized."""
 
     foreign_images: int = 40
-    """Images of each foreign dataset, evenly spread over it."""
+    """Number of images of each foreign dataset, evenly spaced."""
 
     output: Path = Path('outputs/evaluate')
     """Folder for queries.json and summary.json."""
@@ -119,11 +119,11 @@ def run(arguments: Arguments) -> int:
 def _challenged(
     arguments: Arguments, localizer: Localizer, frames: list[Frame]
 ) -> dict[str, Counter]:
-    """Statuses of what must not be localized."""
+    """Statuses of poses and images that must not be LOCALIZED."""
     localization_map = localizer.map
     seed = arguments.seed
     made_up = made_up_images(frames, localization_map.camera, localization_map.background, seed)
-    foreign = {'pictures of nothing': made_up}
+    foreign = {'blank or scrambled images': made_up}
 
     for path in arguments.foreign:
         chosen = choose_queries(open_scene(path).frames, arguments.foreign_images)

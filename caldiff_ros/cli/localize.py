@@ -1,13 +1,13 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell where images were taken, in a map.
+"""Localize images in a map.
 
-Every pose T_map_cam takes points of the camera (x right, y down, z forward) to the map. An answer
-that cannot be trusted has the status NOT_LOCALIZED.
+The pose T_map_cam transforms points from the camera frame (x right, y down, z forward) to the map
+frame. An answer that cannot be trusted has the status NOT_LOCALIZED.
 
-The images are taken to come from the camera of the map, at any resolution, unless --camera tells
+The images are assumed to come from the camera of the map, at any resolution, unless --camera gives
 their intrinsics: four numbers fx,fy,cx,cy in pixels, or a JSON file with fl_x, fl_y, cx, cy, w, h
-and, where the lens distorts, camera_model and k1, k2, p1, p2 (the names of nerfstudio).
+and, for a lens with distortion, camera_model and k1, k2, p1, p2 (the names of nerfstudio).
 """
 
 from __future__ import annotations
@@ -43,25 +43,25 @@ class Arguments(LocalizerArguments):
     """Arguments of ``caldiff localize``."""
 
     images: ImagePaths
-    """Images in the formats of OpenCV: PNG, JPEG and so on."""
+    """Images, in any format that OpenCV reads."""
 
     camera: str | None = None
-    """Calibration of the images' camera: fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a
-    camera_info .yaml of ROS, or a .json file with the keys of nerfstudio."""
+    """Calibration of the camera: fx,fy,cx,cy,k1,k2,p1,p2,k3 in pixels (or fewer), a camera_info
+    .yaml file of ROS, or a .json file with the keys of nerfstudio. Default: that of the map."""
 
     mask: Path | None = None
-    """Image that is black where the camera sees the robot itself, at any resolution; default, the
-    mask.png of the map, if it has one."""
+    """Image that is black where the camera sees the robot itself, at any resolution. Default:
+    mask.png in the map folder, if there is one."""
 
     json: FlagCreatePairsOff[bool] = False
-    """Print a JSON list with one object per image instead of a table."""
+    """Print a JSON list with one object per image, instead of a table."""
 
     save_overlay: Path | None = None
-    """Write a picture per image into this folder: query, render at the answer, difference."""
+    """Folder to write one picture per image to: query, render at the estimated pose, difference."""
 
 
 def run(arguments: Arguments) -> int:
-    """Localize every image; an unreadable one is reported and the others are done all the same."""
+    """Localize every image; one that cannot be read is reported and does not stop the others."""
     if not arguments.images:
         raise CaldiffError('no image was given, expected at least one after the map')
     if arguments.save_overlay:

@@ -11,15 +11,18 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 #: Stages of a build in words.
 _STAGES = {
-    'pairs': 'pictures that look alike',
+    'pairs': 'similar pictures',
+    'viewpoints': 'viewpoints of the splat',
+    'renders': 'renders of the splat',
+    'culling': 'Gaussians in sight',
     'field': 'radiance field',
     'baking': 'renders to bake',
     'baking field': 'baked field',
     'views': 'rendered views',
     'features': 'image features',
     'diffusion': 'pose diffusion',
-    'calibration field': 'field to calibrate with',
-    'calibration': 'right and wrong answers',
+    'calibration field': 'calibration field',
+    'calibration': 'calibration',
 }
 _LOG_INTERVAL_S = 15.0
 

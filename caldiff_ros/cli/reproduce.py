@@ -1,15 +1,15 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Print the paper's tables and figures again, ours beside the paper's.
+"""Reproduce the tables and figures of the paper, with the published values beside ours.
 
 Builds a map for every scene, split and variant, runs every method on the same images, and writes
-OUTPUT/TABLE.json with the Markdown and the picture made from it; OUTPUT/cells has every query.
-What an earlier run with the same --output has done is kept: stopped, the same command goes on.
+OUTPUT/TABLE.json, from which a Markdown table and a plot are made; OUTPUT/cells has every query.
+The work of earlier runs with the same --output is kept: to resume, start the same command again.
 
-The scenes are folders of --data under the paper's names: cars, chair, lego; chess, fire, heads,
-office, pumpkin, redkitchen, stairs; room1 to room6, stairs1. Other scenes have rows as well,
-without figures of the paper. The whole protocol takes days on a CPU; --scenes, --variants,
---queries and --methods make a part of it, and the table says which.
+The scenes are folders of --data, with the names of the paper: cars, chair, lego; chess, fire,
+heads, office, pumpkin, redkitchen, stairs; room1 to room6, stairs1. Other scenes get rows without
+published values. The whole protocol takes days on a CPU; --scenes, --splits, --variants, --queries
+and --methods select a part of it, and the table names the selection.
 """
 
 from __future__ import annotations
@@ -48,46 +48,46 @@ class Arguments:
     """table1 (synthetic scenes), table2 (real scenes), table3 and table4 (their ablations); figure3
     (renders at the estimates), figure4 (particles of the diffusion) or figure5 (errors and time
     against particles, steps and training images). Not in the paper: hard-cases (the test images
-    turned, zoomed, lit otherwise, blurred, occluded), ablation (preset fast without its parts) and
-    real (captures, with maps as build-map makes them, Hloc on the photographs at full size, and
-    what the answers are worth).
+    rotated, zoomed, blurred, occluded, or with another exposure), ablation (preset fast without
+    each of its parts) and real (captures, with maps at the resolution that build-map chooses, Hloc
+    on the photographs at full size, and how far the answers can be trusted).
     """
 
     data: Path = Path('data')
-    """Folder that holds the folders of the scenes."""
+    """Folder with the folders of the scenes."""
 
     scenes: tuple[str, ...] = ()
-    """Scenes; default, those of the table that are in --data, for real all that are photographs by
-    their form. chair+plain is one without texture
-    made of chair, and office+twice one with everything there twice, for rooms."""
+    """Scenes. Default: those of the table that are in --data; for real, all datasets of
+    photographs. chair+plain is chair with its texture removed, and office+twice a scene that
+    contains office twice."""
 
     splits: tuple[str, ...] = ()
-    """Splits such as 50-25; default, those of the table, for real those of splits.json, or else
-    one with four fifths for training."""
+    """Splits such as 50-25. Default: those of the table; for real those of splits.json, or one with
+    four fifths for training."""
 
     variants: int | None = None
-    """Variants of every split, from the first; default, as in the paper; a figure shows one, and
-    real has one."""
+    """Number of variants of every split, from the first. Default: as in the paper; figures and real
+    use one."""
 
     queries: int | None = None
-    """Test images per map, evenly spread; default, all."""
+    """Number of test images per map, evenly spaced. Default: all."""
 
     methods: tuple[str, ...] = ()
-    """Rows, such as paper, fast, hloc; default, all of the table. A number of a preset is changed
-    by fast:particles=25. For a figure, the preset to show."""
+    """Rows, such as paper, fast, hloc. Default: all of the table. fast:particles=25 changes a
+    number of a preset. For a figure, the preset to show."""
 
     budget: float | None = None
-    """Stop after this many hours; the same command goes on from there."""
+    """Stop after this many hours; the same command resumes."""
 
     device: Device = 'auto'
-    """Where to compute; auto takes the GPU if there is one."""
+    """Device for the computation; auto uses the GPU if there is one."""
 
     seed: int = 0
-    """Seed of maps and methods."""
+    """Random seed of maps and methods."""
 
     output: Path = Path('outputs/reproduce')
-    """Folder for maps, results and tables; the tables share what they have in common, but real has
-    maps and cells of its own in real."""
+    """Folder for maps, results and tables. The tables share maps and queries; those of real are in
+    a folder of their own."""
 
 
 def run(arguments: Arguments) -> int:
@@ -125,7 +125,7 @@ def run(arguments: Arguments) -> int:
         done = _draw(plan, experiment) if figure else _tabulate(plan, experiment, arguments.output)
 
     if not done:
-        print('the time is over before everything is done; the same command goes on')
+        print('the time budget is used up before everything is done; the same command resumes')
 
     return 0
 

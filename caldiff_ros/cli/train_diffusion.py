@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the pose diffusion model of a map, the second half of build-map.
 
-Goes on from the field that caldiff train-nerf with the same arguments left in OUTPUT-training, and
-writes the map. The field stays there, to try other settings of the diffusion model.
+Continues from the field that caldiff train-nerf with the same arguments left in OUTPUT-training,
+and writes the map. The field stays there, so that other settings of the diffusion model can be
+tried.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from caldiff_ros.cli import building
+from caldiff_ros.cli import presets
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
@@ -24,18 +25,18 @@ class Arguments(BuildArguments):
 
 
 def defaults(argv: Sequence[str]) -> Arguments:
-    """See `building.defaults`."""
-    return building.defaults(Arguments, argv)
+    """See `presets.defaults`."""
+    return presets.defaults(Arguments, argv)
 
 
 def run(arguments: Arguments) -> int:
     """Train the diffusion model and write the map."""
-    data = arguments.load()
+    data, config = arguments.load()
     finished = replace(arguments.context(), finished_only=True)
-    field = build_map_field(data, arguments.build, finished)
+    field = build_map_field(data, config, finished)
 
     with TrainingProgress(plain_console(stderr=True)) as report:
-        built = build_map(data, arguments.build, arguments.context(report), field)
+        built = build_map(data, config, arguments.context(report), field)
 
     arguments.save(built)
     console = plain_console(soft_wrap=True)

@@ -3,7 +3,7 @@
 """Train the radiance field of a map, the first half of build-map.
 
 The field is kept in the folder OUTPUT-training; caldiff train-diffusion with the same arguments
-goes on from it and writes the map.
+continues from it and writes the map.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from caldiff_ros.cli import building
+from caldiff_ros.cli import presets
 from caldiff_ros.cli.building import BuildArguments
 from caldiff_ros.cli.progress import TrainingProgress
 from caldiff_ros.console import plain_console
@@ -26,15 +26,15 @@ class Arguments(BuildArguments):
 
 
 def defaults(argv: Sequence[str]) -> Arguments:
-    """See `building.defaults`."""
-    return building.defaults(Arguments, argv)
+    """See `presets.defaults`."""
+    return presets.defaults(Arguments, argv)
 
 
 def run(arguments: Arguments) -> int:
-    """Train the field and say how good it is."""
-    data = arguments.load()
+    """Train the field and print its PSNR."""
+    data, config = arguments.load()
     with TrainingProgress(plain_console(stderr=True)) as report:
-        built = build_map_field(data, arguments.build, arguments.context(report))
+        built = build_map_field(data, config, arguments.context(report))
 
     kind, views = ('held-out', data.held_out) if data.held_out else ('training', data.views)
     quality = f'PSNR {psnr(built.field, views):.2f} dB on {counted(len(views), f"{kind} image")}'

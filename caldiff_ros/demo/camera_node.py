@@ -30,7 +30,7 @@ class DemoCamera(Node):
 
     def __init__(self) -> None:
         super().__init__('demo_camera')
-        about = 'folder with camera.json and poses.json; empty for the one that ships'
+        about = 'folder with camera.json and poses.json; empty for the shipped one'
         folder = self._declare('folder', '', about, read_only=True)
         rate_hz = self._declare('rate_hz', 5.0, 'images per second', read_only=True)
         self._camera, self._images = read_demo(Path(folder) if folder else shipped_folder())

@@ -46,7 +46,7 @@ class DemoOptions:
     output: Path = Path('outputs/demo')
     """Folder for pictures, results.json and the log of the nodes."""
     map: str = ''
-    """Map folder; empty for the one that ships."""
+    """Map folder; empty for the shipped one."""
     preset: str = ''
     """Preset of the localizer; empty for its default."""
     device: str = ''

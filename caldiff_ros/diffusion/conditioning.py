@@ -31,7 +31,7 @@ class ConditioningConfig:
     """resnet18 (the paper's), efficientnet_lite0 (its ImageNet weights come with a package), or
     auto: resnet18 if its ImageNet weights can be had, else efficientnet_lite0."""
     grid: int = 4
-    """The feature map is averaged to grid x grid cells; 1 forgets where things are in the image."""
+    """The feature map is averaged to grid x grid cells; 1 discards all spatial information."""
     width: int = 512
     """Length of f."""
     image_size: int = 100
@@ -178,7 +178,7 @@ def make_conditioning(
 
     network = ConditioningNetwork(name, config)
     if state is None:
-        _log.warning('No ImageNet weights for %s here: it is trained from scratch.', name)
+        _log.warning('No ImageNet weights for %s are available: it is trained from scratch.', name)
         return network
 
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from caldiff_ros.diffusion.conditioning import (
 )
 from caldiff_ros.diffusion.denoiser import Denoiser, DenoiserConfig
 from caldiff_ros.diffusion.schedule import ScheduleConfig, alpha_bars, implied_clean
+from caldiff_ros.recording import Recorded
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,18 @@ class PoseDiffusion(nn.Module):
         self.conditioning = conditioning
         self.denoiser = Denoiser(config.denoiser, config.conditioning.width)
         self._bars = alpha_bars(config.schedule).numpy()
+        self._record()
+
+    def _record(self) -> None:
+        """Forget what was recorded of the networks."""
+        self._backbone_features = Recorded(self.conditioning.extract_features)
+        self._denoised = Recorded(self.denoiser)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> PoseDiffusion:
+        """Moved to another device, for one: what was recorded before is forgotten."""
+        super()._apply(*args, **kwargs)
+        self._record()
+        return self
 
     @classmethod
     def make(cls, config: DiffusionConfig, weights: Path | None = None) -> PoseDiffusion:
@@ -76,7 +89,7 @@ class PoseDiffusion(nn.Module):
 
     def extract_features(self, images: Tensor) -> Tensor:
         """Backbone features (B, D) of images (B, H, W, 3) in 0..1, of any resolution."""
-        return self.conditioning.extract_features(self.network_input(images))
+        return self._backbone_features(self.network_input(images))
 
     def network_input(self, images: Tensor) -> Tensor:
         """Images (B, H, W, 3) as (B, 3, h, w) of the size that the network was trained on."""
@@ -108,5 +121,5 @@ class PoseDiffusion(nn.Module):
         Returns:
             (P, 7), the quaternion as predicted, not normalized.
         """
-        out = self.denoiser(noisy, t, features)
+        out = self._denoised(noisy, t, features)
         return out if self.config.prediction == 'sample' else implied_clean(noisy, out, alpha_bar)

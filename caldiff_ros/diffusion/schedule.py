@@ -7,6 +7,7 @@ A pose vector is (x, y, z, qw, qx, qy, qz): a position in normalized coordinates
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +29,7 @@ class ScheduleConfig:
     zero_terminal_snr: bool = True
     """Stretch the schedule so that nothing of the pose is left at step N, where particles start at
     random. The paper's numbers give alpha_bar_N = 0.60: the signal is still 0.77 of the pose, and
-    the uniform particles of section 3.3 are nothing the denoiser was trained on."""
+    the denoiser was never trained on the uniform particles of section 3.3."""
 
 
 def alpha_bars(config: ScheduleConfig) -> Tensor:
@@ -84,7 +85,7 @@ class ReverseStep:
 
         The paper's last term is (1 - alpha_t) eps, as printed; DDPM has its square root.
         """
-        alpha_bar = noisy.new_tensor(self.alpha_bar)
+        alpha_bar = noisy.new_full((), self.alpha_bar)
         alpha = self.alpha_bar / self.alpha_bar_next
         psi = implied_noise(noisy, clean, alpha_bar)
         mean = (noisy - (1 - alpha) / (1 - alpha_bar).sqrt() * psi) / alpha**0.5
@@ -96,13 +97,15 @@ class ReverseStep:
 
         The quaternion of a noisy pose keeps its length: it is a Gaussian vector, not a rotation.
         """
-        alpha_bar, after = noisy.new_tensor(self.alpha_bar), noisy.new_tensor(self.alpha_bar_next)
+        alpha_bar = noisy.new_full((), self.alpha_bar)
+        after = noisy.new_full((), self.alpha_bar_next)
         moved = add_noise(clean, implied_noise(noisy, clean, alpha_bar), after)
         return normalize_quaternion(moved) if self.alpha_bar_next == 1 else moved
 
 
-def reverse_steps(config: ScheduleConfig, n_steps: int) -> list[ReverseStep]:
+@functools.lru_cache(maxsize=8)
+def reverse_steps(config: ScheduleConfig, n_steps: int) -> tuple[ReverseStep, ...]:
     """``n_steps`` steps from t = N to 0, evenly spaced ('trailing': the first is always t = N)."""
     bars = alpha_bars(config).tolist()
     ts = torch.linspace(config.steps, 0, n_steps + 1).round().long().tolist()
-    return [ReverseStep(t, bars[t], bars[t_next]) for t, t_next in itertools.pairwise(ts)]
+    return tuple(ReverseStep(t, bars[t], bars[t_next]) for t, t_next in itertools.pairwise(ts))

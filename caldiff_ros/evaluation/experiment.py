@@ -57,8 +57,8 @@ class Experiment:
         config: what they have in common.
         budget: how long it may take; `OutOfTime` is raised between two queries or training steps,
             and everything up to there is kept.
-        report: told of the progress of trainings.
-        on_query: told of every query.
+        report: receives the progress of trainings.
+        on_query: called after every query.
     """
 
     def __init__(

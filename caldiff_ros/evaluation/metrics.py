@@ -14,7 +14,7 @@ from caldiff_ros.localization.correctness import RIGHT, nees
 #: The paper's thresholds: translation in normalized units, rotation in degrees.
 THRESHOLDS = ((0.01, 2.0), (0.025, 5.0), (0.05, 10.0), (0.1, 20.0))
 
-#: Where the paper's thresholds no longer tell good methods apart.
+#: Separates methods that the paper's thresholds no longer distinguish.
 TIGHT_THRESHOLD = (0.0025, 0.5)
 
 #: Usual thresholds of real scenes: translation in metres, rotation in degrees.

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""One line that tells how an evaluation is going."""
+"""One line with the progress of an evaluation."""
 
 from __future__ import annotations
 

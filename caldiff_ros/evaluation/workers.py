@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A method in a process of its own, so that its memory can be told from that of the others."""
+"""A method in a process of its own, so that its memory can be measured separately."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 from caldiff_ros.geometry.camera import Camera
-from caldiff_ros.geometry.rigid import checked_pose
+from caldiff_ros.geometry.rigid import checked_pose, opengl_to_optical, optical_to_opengl
 
 if TYPE_CHECKING:
-    from caldiff_ros.geometry.frames import Normalization, opengl_to_optical, optical_to_opengl
+    from caldiff_ros.geometry.frames import Normalization
     from caldiff_ros.geometry.pose import Pose
 
 __all__ = [
@@ -27,8 +27,6 @@ __all__ = [
 _NEED_TORCH = {
     'Normalization': 'caldiff_ros.geometry.frames',
     'Pose': 'caldiff_ros.geometry.pose',
-    'opengl_to_optical': 'caldiff_ros.geometry.frames',
-    'optical_to_opengl': 'caldiff_ros.geometry.frames',
 }
 
 

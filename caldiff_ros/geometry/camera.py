@@ -84,6 +84,11 @@ class Camera:
         """The same intrinsics without distortion."""
         return replace(self, distortion_model='none', distortion=())
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, in pixels."""
+        return self.width, self.height
+
     def resized(self, width: int, height: int) -> Camera:
         """The camera of the image resized to ``width`` x ``height``."""
         sx, sy = width / self.width, height / self.height

@@ -16,8 +16,8 @@ _FISHEYE_NAMES = ('equidistant', 'fisheye', 'kannalabrandt', 'kannalabrandt4')
 def named_distortion(name: str, coefficients: Sequence[float]) -> tuple[str, tuple[float, ...]]:
     """Model and coefficients; zeros that drivers append are dropped, no coefficients are none.
 
-    OpenCV tells its perspective models by the number of coefficients, and so do we: drivers name
-    them as they like, or not at all.
+    The perspective models are distinguished by the number of coefficients, as in OpenCV: drivers
+    use various names for them, or none.
 
     Args:
         name: as sensor_msgs/CameraInfo or a calibration file has it.

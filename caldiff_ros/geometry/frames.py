@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of the package: OpenGL and optical cameras, map and normalized coordinates."""
+"""Map and normalized coordinates."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ import torch
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry.pose import Pose
-
-_FLIP_Y_Z = np.diag([1.0, -1.0, -1.0, 1.0])
-
-
-def opengl_to_optical(T_map_camgl: np.ndarray) -> np.ndarray:
-    """Camera-to-world matrices (..., 4, 4) of OpenGL cameras (y up, z back) as optical ones."""
-    return T_map_camgl @ _FLIP_Y_Z
-
-
-def optical_to_opengl(T_map_cam: np.ndarray) -> np.ndarray:
-    """The inverse of `opengl_to_optical`: the flip is its own inverse."""
-    return T_map_cam @ _FLIP_Y_Z
 
 
 @dataclass(frozen=True)

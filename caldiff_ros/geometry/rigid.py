@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Matrices that people or other programs give as poses."""
+"""Matrices that people or other programs give as poses, and OpenGL cameras as optical ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from caldiff_ros.errors import CaldiffError
 #: Rotations of hand-edited and single-precision files are accepted up to this deviation.
 _RIGID_TOLERANCE = 1e-2
 _LAST_ROW_TOLERANCE = 1e-6
+_FLIP_Y_Z = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def checked_pose(matrix: object, where: str) -> np.ndarray:
@@ -34,7 +35,7 @@ def checked_pose(matrix: object, where: str) -> np.ndarray:
     if pose.shape == (4, 4) and np.abs(pose[3] - (0, 0, 0, 1)).max() > _LAST_ROW_TOLERANCE:
         raise CaldiffError(
             f'the last row of the pose of {where} is {pose[3].tolist()}, expected [0, 0, 0, 1]; '
-            'transpose the matrix if its translation is there, or repair it'
+            'transpose the matrix if this is the translation, or repair it'
         )
 
     R = pose[:3, :3]
@@ -51,3 +52,13 @@ def checked_pose(matrix: object, where: str) -> np.ndarray:
     T_map_cam[:3, 3] = pose[:3, 3]
 
     return T_map_cam
+
+
+def opengl_to_optical(T_map_camgl: np.ndarray) -> np.ndarray:
+    """Camera-to-world matrices (..., 4, 4) of OpenGL cameras (y up, z back) as optical ones."""
+    return T_map_camgl @ _FLIP_Y_Z
+
+
+def optical_to_opengl(T_map_cam: np.ndarray) -> np.ndarray:
+    """The inverse of `opengl_to_optical`: the flip is its own inverse."""
+    return T_map_cam @ _FLIP_Y_Z

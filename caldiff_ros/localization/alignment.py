@@ -114,6 +114,11 @@ class AlignmentConfig:
         levels = tuple(level for level in self.levels if level.longer_side >= longer_side)
         return replace(self, levels=levels, survivors=(1,) * (len(levels) - 1))
 
+    def coarser(self, longer_side: int) -> AlignmentConfig:
+        """The levels below a size, for what is going to be made exact otherwise."""
+        levels = tuple(level for level in self.levels if level.longer_side < longer_side)
+        return replace(self, levels=levels, survivors=self.survivors[: len(levels) - 1])
+
     def more_robust(self, hidden: HiddenConfig) -> AlignmentConfig:
         """The same for images of which something hides a part."""
         levels = tuple(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -164,6 +164,23 @@ class Logistic:
         return float(expit(self.bias + self.slope * x)) if math.isfinite(x) else 0.0
 
 
+class Scales(NamedTuple):
+    """How many times covariances of poses are too small.
+
+    Attributes:
+        aligned: of the photometric error, see `curvature_covariance`.
+        matched: of matches with renders, see `Matched`.
+        landmarks: of matches with landmarks.
+        fused: of what all of these agree on, once each is as large as it has to be: they rest on
+            the same images, and err together.
+    """
+
+    aligned: float
+    matched: float = USUAL_MATCHING_SCALE
+    landmarks: float = USUAL_MATCHING_SCALE
+    fused: float = 1.0
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What right and wrong answers look like in a map.
@@ -172,13 +189,15 @@ class Calibration:
         difference: how sure a difference makes, from minus its logarithm, see `Evidence`.
         similarity: how sure a similarity makes, from its inverse hyperbolic tangent.
         covariance_scale: how many times `curvature_covariance` has to be enlarged here.
-        matching_scale: the same of the covariance of matches, see `Matched`.
+        matching_scale: the same of the covariance of matches with renders, see `Matched`.
         right_difference, wrong_difference: 5th, 50th and 95th percentile of the differences at
             right poses and at the most deceptive wrong ones; for people who look. None
             without any right ones.
         right_similarity, wrong_similarity: the same of their similarities.
         n_right, n_wrong: how many were measured.
         image: the worst of the images that the map was made from.
+        landmark_scale: as ``matching_scale``, of matches with landmarks.
+        fused_scale: how many times the covariance of what all of them agree on has to be enlarged.
     """
 
     difference: Logistic
@@ -192,13 +211,15 @@ class Calibration:
     n_right: int
     n_wrong: int
     image: ImageQuality
+    landmark_scale: float = USUAL_MATCHING_SCALE
+    fused_scale: float = 1.0
 
     @classmethod
     def fit(
         cls,
         right: Evidence,
         wrong: Evidence,
-        scales: tuple[float, float],
+        scales: Scales,
         image: ImageQuality,
         disturbed: Evidence | None = None,
     ) -> Calibration:
@@ -207,7 +228,7 @@ class Calibration:
         Args:
             right: for right poses, (R,).
             wrong: for wrong ones, (W,).
-            scales: covariance and matching scale.
+            scales: how many times covariances are too small.
             image: the worst image.
             disturbed: for right poses of images that are hidden in part or blurred: to be trusted
                 as well, though not what right answers usually look like.
@@ -230,8 +251,10 @@ class Calibration:
             similarity=Logistic.fit(
                 _likeness(trusted['similarity']), _likeness(of_wrong['similarity'])
             ),
-            covariance_scale=scales[0],
-            matching_scale=scales[1],
+            covariance_scale=scales.aligned,
+            matching_scale=scales.matched,
+            landmark_scale=scales.landmarks,
+            fused_scale=scales.fused,
             right_difference=shown.get('difference'),
             wrong_difference=_percentiles(of_wrong['difference']),
             right_similarity=shown.get('similarity'),

@@ -8,6 +8,8 @@ radians, unless their name says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -55,6 +57,14 @@ def fuse(a: Pose, covariance_a: Tensor, b: Pose, covariance_b: Tensor) -> tuple[
     disagreement = float(to_a @ torch.linalg.solve(covariance_a + covariance_b, to_a)) / len(to_a)
 
     return pose.to(a.t), max(1.0, disagreement) * covariance
+
+
+def fuse_all(estimates: Sequence[tuple[Pose, Tensor]]) -> tuple[Pose, Tensor]:
+    """`fuse` of at least one, the last two first."""
+    *others, (pose, covariance) = estimates
+    for other, its_covariance in reversed(others):
+        pose, covariance = fuse(other, its_covariance, pose, covariance)
+    return pose, covariance
 
 
 def spread_covariance(poses: Pose, errors: Tensor, n_observations: float) -> Tensor:

@@ -11,6 +11,9 @@ import numpy as np
 
 from caldiff_ros.nearest import likeness_within, mutual_matches
 
+#: What descriptors, 0..1, are multiplied with to be stored.
+STEPS = 255.0
+
 
 @dataclass(frozen=True)
 class Features:
@@ -26,6 +29,11 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.uv)
+
+    @property
+    def stored(self) -> np.ndarray:
+        """The descriptors times `STEPS`, as maps have them, uint8 (N, 128)."""
+        return np.round(self.descriptors * STEPS).astype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)

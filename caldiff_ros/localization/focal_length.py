@@ -9,9 +9,11 @@ seventh parameter: where the scene has depth enough to tell, that explains a wro
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +33,8 @@ from caldiff_ros.localization.levenberg_marquardt import (
     LEAST_CURVATURE,
 )
 from caldiff_ros.localization.query import Query
-from caldiff_ros.nerf.field import RadianceField, pixel_directions
+from caldiff_ros.nerf.field import RadianceField, Rendering, pixel_directions
+from caldiff_ros.recording import Recorded
 
 #: Where the seventh parameter is looked for: coarse, so that it costs little, and without a blur,
 #: which would let colours of an object reach into an empty background that has no depth.
@@ -114,20 +117,42 @@ def _normal_equations(
 ) -> tuple[Tensor, Tensor, float]:
     """J^T W J (7, 7), J^T W r (7,) and the cost: of `Pose.retract` and the log of the factor."""
     camera = _zoomed(target.query.camera, factor)
-    rendering = field.render(T_norm_cam, camera)
-    products, pulls, cost = weighted_gradients(rendering, target, _LEVEL)
-    motion = pixel_motion(filled_depth(rendering).flatten(1, 2), camera)[0]
-    # a longer focal length moves what is seen outwards
-    focal_px = motion.new_tensor([camera.fx, camera.fy])
-    outwards = focal_px * pixel_directions(camera, motion.device)[:, :2]
-    motion = torch.cat([motion, -outwards[..., None]], dim=-1)
-
-    H = torch.einsum('nia,nij,njb->ab', motion, products[0], motion).double().cpu()
-    g = torch.einsum('nia,ni->a', motion, pulls[0]).double().cpu()
+    out = field.render(T_norm_cam, camera)
+    sums = _recorded_sums(camera, target.query.affine_exposure)
+    found = sums(out.rgb, out.depth, out.opacity, target.rgb, target.seen).double().cpu()
+    H, g, cost = found[:49].view(7, 7), found[49:56], float(found[56])
     turn = torch.eye(7).double()
     turn[:3, :3] = T_norm_cam.R[0]  # translation is in the camera's axes so far
 
-    return turn @ H @ turn.T, turn @ g, float(cost[0])
+    return turn @ H @ turn.T, turn @ g, cost
+
+
+@functools.lru_cache(maxsize=8)
+def _recorded_sums(camera: Camera, affine_exposure: bool) -> Recorded:
+    """What compares a render of a camera, translation in its axes: J^T W J, J^T W r, cost (57,)."""
+
+    def sums(rgb: Tensor, depth: Tensor, opacity: Tensor, image: Tensor, seen: Tensor) -> Tensor:
+        query = Query(
+            image=np.empty((camera.height, camera.width, 3), np.uint8),
+            seen=np.ones((camera.height, camera.width), bool),
+            camera=camera,
+            device=rgb.device,
+            affine_exposure=affine_exposure,
+        )
+        target = Target(query, _LEVEL.blur_px, image, seen)
+        out = Rendering(rgb, depth, opacity)
+        products, pulls, cost = weighted_gradients(out, target, _LEVEL)
+        motion = pixel_motion(filled_depth(out).flatten(1, 2), camera)[0]
+        # a longer focal length moves what is seen outwards
+        x, y = pixel_directions(camera, motion.device)[:, :2].unbind(-1)
+        outwards = torch.stack([camera.fx * x, camera.fy * y], dim=-1)
+        motion = torch.cat([motion, -outwards[..., None]], dim=-1)
+
+        H = torch.einsum('nia,nij,njb->ab', motion, products[0], motion)
+        g = torch.einsum('nia,ni->a', motion, pulls[0])
+        return torch.cat([H.flatten(), g, cost])
+
+    return Recorded(sums)
 
 
 def _solve(H: Tensor, g: Tensor, damping: float) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.comparison import Level, Linearization, Target, gpu_sums
+from caldiff_ros.localization.comparison import Level, Linearization, Target
 from caldiff_ros.localization.query import Query, gpu_kernels
 from caldiff_ros.nerf.field import RadianceField
 
@@ -54,7 +54,9 @@ def align_level(
 ) -> Aligned:
     """Align poses (P,) with a query of the level; a step that makes it worse is undone."""
     if poses.t.is_cuda and gpu_kernels(poses.t.device) is not None:
-        return _align_on_gpu(field, query, poses, level=level, on_step=on_step)
+        from caldiff_ros.localization.gpu_alignment import align_on_gpu
+
+        return Aligned(*align_on_gpu(field, query, poses, level=level, on_step=on_step))
 
     target = Target.of(query, level.blur_px)
     R = poses.R.clone()
@@ -114,52 +116,3 @@ def _solve(H: Tensor, g: Tensor, damping: Tensor) -> Tensor:
     )
 
     return delta / longest.clamp_min(1)[:, None]
-
-
-def _align_on_gpu(
-    field: RadianceField,
-    query: Query,
-    poses: Pose,
-    level: Level,
-    on_step: Callable[[int, Pose], None],
-) -> Aligned:
-    """See `align_level`; all poses to the end, as asking who is done would keep the host waiting.
-
-    `gpu_alignment` takes the steps.
-    """
-    from caldiff_ros.localization.gpu_alignment import Steps
-
-    target = Target.of(query, level.blur_px)
-    steps = Steps(poses, query.camera.fx, level.min_step_px)
-    ended = _Ended(poses.t.device)
-
-    for step in range(level.iterations + 1):
-        if ended.known():
-            break
-
-        rendering = field.render(steps.trial, query.camera)
-        steps.take(gpu_sums(rendering, target, level))
-        on_step(step, Pose(steps.poses.R.clone(), steps.poses.t.clone()))
-        ended.ask(steps.moving)
-
-    return Aligned(steps.poses, steps.cost)
-
-
-class _Ended:
-    """Whether nothing moves any more, asked without waiting for a GPU's answer."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._moving = torch.ones((), dtype=torch.bool, pin_memory=device.type == 'cuda')
-        self._answered = torch.cuda.Event() if device.type == 'cuda' else None
-
-    def ask(self, moving: Tensor) -> None:
-        """Ask what moves, (P,)."""
-        self._moving.copy_(moving.any(), non_blocking=True)
-        if self._answered is not None:
-            self._answered.record()
-
-    def known(self) -> bool:
-        """Whether the answer has come, and is nothing."""
-        if self._answered is not None and not self._answered.query():
-            return False
-        return not bool(self._moving)

@@ -36,6 +36,8 @@ FORMAT_VERSION = 3
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'
+#: Longer side of a detailed view, at most, and how many times the map's it has to be.
+MOST_DETAIL, LEAST_GAIN = 1600, 1.25
 
 
 @dataclass
@@ -124,6 +126,21 @@ class LocalizationMap:
             )
 
         return resample(image, camera, self.camera)
+
+    @property
+    def exact_landmarks(self) -> Landmarks | None:
+        """The landmarks, if they are those of photographs."""
+        landmarks = self.landmarks
+        return landmarks if landmarks is not None and landmarks.are_exact else None
+
+    def detailed_view(self, image: np.ndarray, camera: Camera) -> np.ndarray | None:
+        """The same as `view` with about as many pixels as the image has; None if it has no more."""
+        factor = min(camera.fx / self.camera.fx, MOST_DETAIL / max(self.camera.size))
+        if factor < LEAST_GAIN:
+            return None
+
+        width, height = (round(factor * side) for side in self.camera.size)
+        return resample(image, camera, self.camera.resized(width, height))[0]
 
     def render(self, T_map_cam: np.ndarray) -> np.ndarray:
         """What the map's camera sees from a pose (4, 4): uint8 RGB (H, W, 3)."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import AlignmentConfig, align
+from caldiff_ros.localization.confidence import Calibration
 from caldiff_ros.localization.covariance import curvature_covariance, fuse
 from caldiff_ros.localization.matching import Matcher, MatchingConfig
 from caldiff_ros.localization.pnp import Matched
@@ -68,59 +69,117 @@ def refine_by_matches(
     """
     matching, alignment = config.matching, config.refinement
     assert matching is not None and isinstance(alignment, AlignmentConfig)
-    matcher = Matcher(run.field, query, matching)
     finer = alignment.finer(matching.aligned_from)
-    scales = run.map.calibration.covariance_scale, run.map.calibration.matching_scale
+    renders = Matcher(run.field, query, matching)
     poses: list[Pose] = []
     covariances: list[Tensor] = []
     most_inliers = 0
 
-    for matched in _found(matcher, aligned, further, matching, run):
-        if len(poses) == matching.most_poses or 2 * matched.inliers < most_inliers:
+    for found in _found(renders, aligned, further, matching, run):
+        if len(poses) == matching.most_poses or 2 * found.matched.inliers < most_inliers:
             break
-        if bool(in_place_of(matched.T_norm_cam.to(query.device), poses)[0]):
+        if bool(in_place_of(found.matched.T_norm_cam.to(query.device), poses)[0]):
             continue
 
         # 1. What the matches say
-        matched = matcher.until_still(matched)
+        matched = _until_still(found, renders, run.map.calibration)
         most_inliers = max(most_inliers, matched.inliers)
         of_matches = matched.T_norm_cam.to(query.device)
 
         # 2. What the photometric error says from there
         pose = align(run.field, query, of_matches, finer).T_norm_cam[:1]
         rendering = run.field.render(pose, query.camera)
-        covariance = scales[0] * curvature_covariance(rendering, query, pose)
+        scale = run.map.calibration.covariance_scale
+        covariance = scale * curvature_covariance(rendering, query, pose)
 
         # 3. Both, if they speak of the same place; else the alignment has left it, and many matches
         # are right
         if bool(near(pose, of_matches[0], *SAME_PLACE)[0]):
-            pose, covariance = fuse(pose, covariance, of_matches, scales[1] * matched.covariance)
+            pose, covariance = fuse(pose, covariance, of_matches, matched.covariance)
+            covariance = run.map.calibration.fused_scale * covariance
         elif matched.inliers >= matching.sure_inliers:
-            pose, covariance = of_matches, scales[1] * matched.covariance
+            pose, covariance = of_matches, matched.covariance
         poses.append(pose)
         covariances.append(covariance)
 
     return Fused(poses, covariances, most_inliers >= matching.sure_inliers)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What matches agree on, with a render or with the map's landmarks."""
+
+    matched: Matched
+    by_landmarks: bool
+
+
+def _until_still(found: _Found, renders: Matcher, calibration: Calibration) -> Matched:
+    """Matches with renders from there, once from where exact landmarks led, and both together.
+
+    Its covariance is as large as the calibration says.
+    """
+    start = found.matched
+    if not found.by_landmarks:
+        return renders.until_still(start).scaled(calibration.matching_scale)
+
+    start = start.scaled(calibration.landmark_scale)
+    matched = renders.match_near(start.T_norm_cam)
+    if matched is None:
+        return start
+
+    matched = matched.scaled(calibration.matching_scale)
+    if not bool(near(matched.T_norm_cam, start.T_norm_cam[0], *SAME_PLACE)[0]):
+        return max(matched, start, key=lambda each: each.inliers)
+
+    pose, covariance = fuse(
+        start.T_norm_cam, start.covariance, matched.T_norm_cam, matched.covariance
+    )
+    return Matched(pose, max(matched.inliers, start.inliers), covariance)
+
+
 def _found(
-    matcher: Matcher, aligned: Pose, further: Pose | None, config: MatchingConfig, run: Run
-) -> list[Matched]:
-    """What matching finds, most inliers first; from further poses only if it has to."""
-    found = matcher.match(aligned)
+    renders: Matcher, aligned: Pose, further: Pose | None, config: MatchingConfig, run: Run
+) -> list[_Found]:
+    """What matching finds, most inliers first; what takes longer only if it has to."""
+    landmarks, exact, camera = run.map.landmarks, run.map.exact_landmarks, run.map.camera
+    found: list[_Found] = []
 
     def is_sure() -> bool:
-        return any(matched.inliers >= config.sure_inliers for matched in found)
+        return any(each.matched.inliers >= config.sure_inliers for each in found)
 
-    landmarks = run.map.landmarks
-    if further is not None and landmarks is not None and not is_sure():
-        camera = run.map.camera
-        proposed = landmarks.propose(matcher.features, camera, config.pnp)[: config.proposals]
-        if proposed:
-            poses = Pose.cat([each.T_norm_cam for each in proposed])
-            found += matcher.match(poses.to(aligned.t.device))
+    def look_for_landmarks(poses: Pose) -> None:
+        for i in range(len(poses)):
+            if exact is None or is_sure():
+                break
+            pose = poses[i : i + 1].to('cpu')
+            matched = exact.match(renders.detailed_features, pose, camera, config.pnp)
+            if matched is not None:
+                found.append(_Found(matched, by_landmarks=True))
 
-    if further is not None and not is_sure():
-        found += matcher.match(further)
+    def render(poses: Pose) -> None:
+        if len(poses) and not is_sure():
+            found.extend(_Found(each, by_landmarks=False) for each in renders.match(poses))
 
-    return sorted(found, key=lambda matched: -matched.inliers)
+    def propose() -> Pose:
+        """Poses by the votes of landmarks; none if they are not needed."""
+        if further is None or landmarks is None or is_sure():
+            return aligned[:0]
+        proposed = landmarks.propose(renders.features, camera, config.pnp)[: config.proposals]
+        poses = [each.T_norm_cam.to(aligned.t.device) for each in proposed]
+        return Pose.cat([aligned[:0], *poses])
+
+    # exact landmarks take less time than renders
+    look_for_landmarks(aligned)
+    if exact is None:
+        render(aligned)
+        proposed = propose()
+    else:
+        proposed = propose()
+        look_for_landmarks(proposed)
+        render(aligned)
+    render(proposed)
+    if further is not None:
+        look_for_landmarks(further)
+        render(further)
+
+    return sorted(found, key=lambda each: -each.matched.inliers)

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 
 from caldiff_ros.geometry import Camera, Pose
-from caldiff_ros.localization.features import FeatureConfig, detect, match
+from caldiff_ros.localization.features import FeatureConfig, Features, detect, match
 from caldiff_ros.localization.pnp import Matched, PnpConfig, solve_pnp
 from caldiff_ros.localization.query import Query
 from caldiff_ros.nerf.field import RadianceField, Rendering
@@ -51,6 +52,8 @@ class MatchingConfig:
     rivals: right ones have hundreds, wrong ones fewer than that."""
     proposals: int = 3
     """Poses from the landmarks of the map, at most, that are tried where none is trusted."""
+    landmarks_from: int = 50
+    """Levels of the alignment from this size on are superfluous before exact landmarks."""
     aligned_from: int = 100
     """Coarser levels would only lead away from matched poses."""
 
@@ -77,23 +80,38 @@ class Matcher:
         self._query = query
         self._config = config
 
+    @cached_property
+    def detailed_features(self) -> Features:
+        """Those of the image with more pixels, where they are in the image; or the same."""
+        detailed, camera = self._query.detailed, self._query.camera
+        if detailed is None:
+            return self.features
+
+        found = detect(detailed, self._config.features)
+        scale = [camera.width / detailed.shape[1], camera.height / detailed.shape[0]]
+        return Features(found.uv * scale, found.descriptors)
+
     def match(self, poses: Pose) -> list[Matched]:
         """What renders from ``poses`` (P,) lead to, most inliers first; nothing where they fail."""
         found = [matched for matched in self._round(poses, window_px=None) if matched is not None]
         return sorted(found, key=lambda matched: -matched.inliers)
 
+    def match_near(self, pose: Pose) -> Matched | None:
+        """What a render from a pose, (1,), that is nearly right leads to; None where it fails."""
+        longer = max(self._query.camera.size)
+        [found] = self._round(pose.to(self._query.device), self._config.window * longer)
+        return found
+
     def until_still(self, matched: Matched) -> Matched:
         """Again from where matches led to, as long as there are more of them each time."""
-        config, camera = self._config, self._query.camera
-        window_px = config.window * max(camera.width, camera.height)
-        for _ in range(config.rounds - 1):
-            [again] = self._round(matched.T_norm_cam.to(self._query.device), window_px)
+        for _ in range(self._config.rounds - 1):
+            again = self.match_near(matched.T_norm_cam)
             if again is None or again.inliers < matched.inliers:
                 break
 
             gain = again.inliers / matched.inliers
             matched = again
-            if gain < config.least_gain:
+            if gain < self._config.least_gain:
                 break
 
         return matched

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -47,6 +47,10 @@ class Matched:
     T_norm_cam: Pose
     inliers: int
     covariance: Tensor
+
+    def scaled(self, scale: float) -> Matched:
+        """The same with a covariance that is so many times as large."""
+        return replace(self, covariance=scale * self.covariance)
 
 
 def solve_pnp(

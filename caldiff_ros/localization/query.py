@@ -46,6 +46,7 @@ class Query:
             are compared.
         robust_scale: colour difference (0..1) beyond which a pixel counts less in the photometric
             error; None takes the squared difference of every pixel (equation 5).
+        detailed: the same image with more pixels, uint8 RGB, for its features; None without.
     """
 
     image: np.ndarray
@@ -54,6 +55,7 @@ class Query:
     device: torch.device
     affine_exposure: bool = False
     robust_scale: float | None = None
+    detailed: np.ndarray | None = None
 
     @cached_property
     def rgb(self) -> Tensor:

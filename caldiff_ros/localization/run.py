@@ -17,6 +17,7 @@ from torch import Tensor
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.localization.answer import CancelToken, Observer, Particles
 from caldiff_ros.localization.map import LocalizationMap
+from caldiff_ros.nerf.bounded_view import BoundedView
 from caldiff_ros.nerf.field import BeforePart, RadianceField, Rendering, render_on
 
 
@@ -121,6 +122,13 @@ class _Watched:
     ) -> Rendering:
         """See `RadianceField.render_pixels`."""
         return self._field.render_pixels(T_norm_cam, camera, pixels, before=self._both(before))
+
+    def bounded_view(self, camera: Camera, n_poses: int) -> BoundedView | None:
+        """See `RadianceField.bounded_view`."""
+        view = self._field.bounded_view(camera, n_poses)
+        if view is not None:
+            view.watch = self._watch
+        return view
 
     def _both(self, before: BeforePart) -> BeforePart:
         def watch(n_pixels: int) -> None:

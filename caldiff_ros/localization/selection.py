@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
@@ -36,7 +35,7 @@ class SelectionConfig:
 
 
 def near(poses: Pose, pose: Pose, distance: float, angle_deg: float) -> Tensor:
-    """Which of poses (P,) are nearer to a pose than both bounds, bool (P,)."""
+    """Which of poses are nearer to a pose than both bounds, bool; batch shapes broadcast."""
     return (poses.translation_error(pose) < distance) & (poses.rotation_error_deg(pose) < angle_deg)
 
 
@@ -48,16 +47,20 @@ def select(poses: Pose, errors: Tensor, config: SelectionConfig) -> Tensor:
         errors: their photometric errors (P,).
         config: how many, and how different from each other.
     """
-    device = errors.device
-    # one by one: on a GPU each question would keep the host waiting
-    poses, errors = poses.to('cpu'), errors.to('cpu')
+    # on a GPU each question would keep the host waiting
+    device, errors, poses = errors.device, errors.to('cpu'), poses.to('cpu')
+    order = errors.argsort(stable=True)
+    if config.min_distance == 0 or config.min_angle_deg == 0:
+        return order[: config.count].to(device)
+
+    ordered = poses[order]
+    others = Pose(ordered.R[:, None], ordered.t[:, None])
+    copies = near(others, ordered, config.min_distance, config.min_angle_deg).numpy()
     chosen: list[int] = []
-    for i in errors.argsort(stable=True).tolist():
+    for i in range(len(order)):
         if len(chosen) == config.count:
             break
-
-        copied = near(poses[chosen], poses[i], config.min_distance, config.min_angle_deg)
-        if not bool(copied.any()):
+        if not copies[chosen, i].any():
             chosen.append(i)
 
-    return torch.tensor(chosen, device=device)
+    return order[chosen].to(device)

@@ -68,6 +68,7 @@ def prepare(image: np.ndarray, camera: Camera, config: LocalizerConfig, run: Run
         device=device,
         affine_exposure=config.affine_exposure,
         robust_scale=config.robust_scale,
+        detailed=run.map.detailed_view(image, camera) if run.map.exact_landmarks else None,
     )
 
 
@@ -77,7 +78,8 @@ def diffused_particles(n: int, query: Query, config: LocalizerConfig, run: Run) 
     particles = uniform_particles(n, run.generator).to(query.device)
     run.notify('initialization', 1, 1, poses_of(particles))
     images, T_cam_turned = turned_images(query, config.rolls)
-    features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
+    with torch.no_grad():
+        features = run.map.diffusion.encode(images, n, config.feature_dropout, run.generator)
     T_turned_cam = T_cam_turned.inverse()[torch.arange(n) % config.rolls]
 
     return diffuse(particles, features, T_turned_cam, query=query, config=config, run=run)
@@ -123,6 +125,10 @@ def diffuse(
         else:
             vectors = step.ddim(vectors, clean)
 
+        if inside is None and run.observer is None:  # nobody asks for the poses on the way
+            run.raise_if_cancelled()
+            continue
+
         poses = poses_of(vectors) @ T_turned_cam
         if inside is not None and problem is not None:
             poses = inerf(problem, poses, inside)
@@ -130,7 +136,7 @@ def diffuse(
 
         run.notify('diffusion', i + 1, len(steps), poses)
 
-    return poses
+    return poses_of(vectors) @ T_turned_cam
 
 
 def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose:
@@ -152,28 +158,39 @@ def choose(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Pose
 
 def refine(poses: Pose, query: Query, config: LocalizerConfig, run: Run) -> Refined:
     """Refine the chosen poses and order them by photometric error (section 3.7)."""
-    refined = poses
-    if isinstance(config.refinement, InerfConfig):
-        refined = _refine_inerf(poses, query, config.refinement, run)
-    elif config.refinement is not None:
-        refined = _refine_aligned(poses, query, config.refinement, config, run)
+    refinement, matching = config.refinement, config.matching
+    if refinement is None:
+        return _best_first(poses, _shown(poses, query, run), {}, query, run)
+    if isinstance(refinement, InerfConfig):
+        refined = _refine_inerf(poses, query, refinement, run)
+        return _best_first(refined, _shown(refined, query, run), {}, query, run)
 
-    rendering = run.field.render(refined, query.camera)
-    evidence = Evidence.of(rendering, query)
-    covariances: dict[int, Tensor] = {}
+    further: Pose | None = poses
+    if matching and matching.serves(query) and run.map.exact_landmarks:
+        # they make exact what is nearly right, and sooner than the finer levels
+        coarse = refinement.coarser(matching.landmarks_from)
+        refined = _refine_aligned(poses, query, coarse, config, run)
+    else:
+        refined = _refine_aligned(poses, query, refinement, config, run)
+        shown = _shown(refined, query, run)
+        trusted = _best_confidence(shown[1], run) >= config.min_confidence
+        if matching is None or (trusted and not matching.serves(query)):
+            return _best_first(refined, shown, {}, query, run)
 
-    if isinstance(config.refinement, AlignmentConfig) and config.matching:
-        trusted = _best_confidence(evidence, run) >= config.min_confidence
-        if not trusted or config.matching.serves(query):
-            refined = refined[evidence.error.argsort(stable=True)]
-            # what is trusted is in its place, and only to be made exact
-            found = refine_by_matches(refined, None if trusted else poses, query, config, run)
-            refined = Pose.cat([*found.poses, *found.unrefuted(refined)])
-            covariances = dict(enumerate(found.covariances))
-            rendering = run.field.render(refined, query.camera)
-            evidence = Evidence.of(rendering, query)
+        refined = refined[shown[1].error.argsort(stable=True)]
+        # what is trusted is in its place, and only to be made exact
+        further = None if trusted else poses
 
-    return _best_first(refined, (rendering, evidence), covariances, query, run)
+    found = refine_by_matches(refined, further, query, config, run)
+    refined = Pose.cat([*found.poses, *found.unrefuted(refined)])
+    covariances = dict(enumerate(found.covariances))
+    return _best_first(refined, _shown(refined, query, run), covariances, query, run)
+
+
+def _shown(poses: Pose, query: Query, run: Run) -> tuple[Rendering, Evidence]:
+    """What poses (P,) see, and what speaks for them."""
+    rendering = run.field.render(poses, query.camera)
+    return rendering, Evidence.of(rendering, query)
 
 
 def refine_in_spite(
@@ -207,9 +224,7 @@ def refine_in_spite(
 
     # 2. The best of these and of those
     poses = Pose.cat([refined.T_norm_cam, aligned])
-    rendering = run.field.render(poses, query.camera)
-    evidence = Evidence.of(rendering, query)
-    return _best_first(poses, (rendering, evidence), {0: refined.covariance}, query, run)
+    return _best_first(poses, _shown(poses, query, run), {0: refined.covariance}, query, run)
 
 
 def _best_first(

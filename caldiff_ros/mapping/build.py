@@ -21,24 +21,23 @@ from caldiff_ros.diffusion.model import DiffusionConfig, PoseDiffusion
 from caldiff_ros.diffusion.schedule import ScheduleConfig
 from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration
-from caldiff_ros.localization.image_quality import ImageQuality
+from caldiff_ros.localization.landmarks import Landmarks
 from caldiff_ros.localization.map import LocalizationMap
-from caldiff_ros.mapping.calibration import (
-    CalibrationConfig,
-    calibrate,
-    check_agreement,
-    queries_of,
-)
+from caldiff_ros.mapping.calibration import CalibrationConfig
 from caldiff_ros.mapping.context import BuildContext, TimedReport
 from caldiff_ros.mapping.diffusion_training import DiffusionTraining, train_diffusion
 from caldiff_ros.mapping.field_training import FieldTraining, psnr
 from caldiff_ros.mapping.fields import BakingConfig, BuiltField, build_field
 from caldiff_ros.mapping.gaussian_training import GaussianTraining
-from caldiff_ros.mapping.landmark_views import build_landmarks
+from caldiff_ros.mapping.landmark_views import (
+    have_landmarks,
+    landmarks_of_tracks,
+    rendered_landmarks,
+)
+from caldiff_ros.mapping.map_calibration import calibrate_given, calibrate_map
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
 from caldiff_ros.mapping.training_data import Background, TrainingData
 from caldiff_ros.nerf.field import BACKGROUND_COLORS, RadianceField
-from caldiff_ros.nerf.kinds import FIELD_KINDS, NATIVE_KIND
 from caldiff_ros.wording import counted
 
 
@@ -63,9 +62,9 @@ class BuildConfig:
     )
     """The pose diffusion model and its training."""
     backbone_weights: Path | None = None
-    """File with the ImageNet weights of the image network, where they cannot be downloaded."""
+    """File with the ImageNet weights of the image network, if they cannot be downloaded."""
     calibration: CalibrationConfig = dataclass_field(default_factory=CalibrationConfig)
-    """How right and wrong answers are measured, which tells what later ones are worth."""
+    """How the confidence and the covariance are calibrated."""
     background: Background = 'auto'
     """Colour behind images with alpha; auto is white for them and none for photographs."""
 
@@ -108,7 +107,9 @@ BUILD_PRESETS: dict[str, BuildConfig] = {
 
 def build_map_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
     """First stage of a build: the radiance field; `build_map` with the same context resumes it."""
-    return _build_field(data.with_points(context), config, context)
+    if not config.field.is_given:
+        data = data.with_points(context)
+    return _build_field(data, config, context)
 
 
 def _build_field(data: TrainingData, config: BuildConfig, context: BuildContext) -> BuiltField:
@@ -139,22 +140,35 @@ def build_map(
     """
     timed = TimedReport(context.report)
     context = replace(context, report=timed)
+    if data.frames and have_landmarks(data.camera):
+        data = data.with_tracks(context)
 
-    data = data.with_points(context)
-    calibration, held_out = calibrate_map(data, config, context)
-    if built is None:
-        built = _build_field(data, config, context)
+    if config.field.is_given:
+        built = built or _build_field(data, config, context)
+        calibration, judged = calibrate_given(data, built.field, config.calibration, context)
+    else:
+        data = data.with_points(context)
+        calibration, judged = calibrate_map(data, config.field, config.calibration, context)
+        built = built or _build_field(data, config, context)
     diffusion = build_diffusion(data, built.field, config, context)
 
     localization_map = _assemble(data, built, diffusion, calibration)
-    cameras = data.views.T_norm_cam
-    localization_map.landmarks = build_landmarks(built.field, cameras, data.camera, context)
-    localization_map.provenance = _provenance(data, built, config, context) | held_out
+    if have_landmarks(data.camera):
+        localization_map.landmarks = _landmarks(data, built.field, context)
+    localization_map.provenance = _provenance(data, built, config, context) | judged
 
     # of the last run, where a build was stopped and resumed
     seconds = {stage: round(spent, 1) for stage, spent in timed.seconds.items()}
     localization_map.provenance['build_stage_seconds'] = seconds
     return localization_map
+
+
+def _landmarks(data: TrainingData, field: RadianceField, context: BuildContext) -> Landmarks:
+    """Of what the photographs share; of a map without any, or that share too little, rendered."""
+    if data.tracks is not None and data.tracks.points.are_enough:
+        return landmarks_of_tracks(data.tracks)
+
+    return rendered_landmarks(field, data.views.T_norm_cam, data.camera, context)
 
 
 def build_diffusion(
@@ -183,44 +197,6 @@ def build_diffusion(
     return train_diffusion(
         images, poses, config.diffusion, context=context, weights=config.backbone_weights
     )
-
-
-def calibrate_map(
-    data: TrainingData, config: BuildConfig, context: BuildContext
-) -> tuple[Calibration, dict[str, Any]]:
-    """Right and wrong answers on training images that a second field does not know.
-
-    The map's own field knows all of them, and the test images are left alone. The second field is
-    a native one, whatever the map's, as it is trained in a minute or two.
-
-    Returns:
-        The calibration, and for the provenance how many images were held out, how many of them
-        could be aligned with the second field, and how well it explains them.
-
-    Raises:
-        CaldiffError: if they do not explain each other.
-    """
-    held_out = config.calibration.held_out(len(data.views), context.seed)
-    training = config.field
-    if training.kind != NATIVE_KIND:
-        training = FIELD_KINDS[NATIVE_KIND].presets()['fast']
-
-    field = training.shortened(config.calibration.training).train(
-        data.field_views.without(held_out),
-        context.within('calibration'),
-    )
-
-    quality = ImageQuality.worst(
-        [ImageQuality.of(query.image, query.seen) for query in queries_of(data.views, field)]
-    )
-    views = data.views.subset(held_out)
-    calibration = calibrate(field, views, quality, context)
-    psnr_db = psnr(field, views)
-    if config.calibration.stop:
-        check_agreement(calibration, len(views), psnr_db)
-
-    numbers = {'images': len(views), 'aligned': calibration.n_right, 'psnr_db': round(psnr_db, 1)}
-    return calibration, {'calibration': numbers}
 
 
 def _assemble(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,18 +17,18 @@ from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.alignment import CALIBRATION_ALIGNMENT, align
 from caldiff_ros.localization.confidence import (
     FEWEST_RIGHT,
-    USUAL_MATCHING_SCALE,
     Calibration,
     Evidence,
 )
-from caldiff_ros.localization.correctness import is_wrong, nees
+from caldiff_ros.localization.correctness import is_wrong
 from caldiff_ros.localization.covariance import curvature_covariance
 from caldiff_ros.localization.image_quality import ImageQuality
-from caldiff_ros.localization.matching import Matcher, MatchingConfig
+from caldiff_ros.localization.landmarks import Landmarks
 from caldiff_ros.localization.particles import uniform_particles
 from caldiff_ros.localization.query import Query
 from caldiff_ros.localization.selection import SelectionConfig, select
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.covariance_scales import Estimates, matched_near, scales_of
 from caldiff_ros.mapping.disturbances import motion_blurred, occlude
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, poses_around
 from caldiff_ros.mapping.views import Views
@@ -51,9 +52,6 @@ _HIDDEN_SHARES = (0.1, 0.2, 0.3)
 _MOTION = 0.02
 #: Tiles along each edge of an image that is scrambled.
 _TILES = 4
-#: A NEES of more than this many times the median is an outlier from another minimum (chi-square
-#: probability 1e-9), which must not dominate the mean.
-_MOST_NEES = 10.0
 
 
 @dataclass(frozen=True)
@@ -61,21 +59,29 @@ class CalibrationConfig:
     """How right and wrong answers are measured."""
 
     views: int = 16
-    """Training images, at most, that are held out of a second, quickly trained field."""
+    """Maximum number of training images held out of a second, quickly trained field."""
     share: float = 0.2
     """At most this share of the training images, but three of them where there are six."""
     training: float = 0.5
-    """Most steps of that field's training, as a share of those of the map's field."""
+    """Maximum training steps of that field, as a fraction of those of the map's field."""
     stop: bool = True
-    """Stop a build whose images do not explain each other; if not, the map is not calibrated, and
-    nothing is ever LOCALIZED with it."""
+    """Stop the build if the held-out images cannot be aligned; otherwise such a map is written
+    uncalibrated, and nothing is ever LOCALIZED with it."""
 
     def held_out(self, n: int, seed: int) -> Tensor:
         """Which of ``n`` training images are held out, bool (n,)."""
         fewest = min(FEWEST_RIGHT, n // 2)
-        count = max(fewest, min(self.views, round(self.share * n)))
-        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
-        return torch.zeros(n, dtype=torch.bool).index_fill(0, chosen, True)
+        return _drawn(n, max(fewest, min(self.views, round(self.share * n))), seed)
+
+    def chosen(self, n: int, seed: int) -> Tensor:
+        """Which of ``n`` images judge a field that was there before, bool (n,)."""
+        return _drawn(n, min(self.views, n), seed)
+
+
+def _drawn(n: int, count: int, seed: int) -> Tensor:
+    """Some of ``n``, bool (n,)."""
+    chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:count]
+    return torch.zeros(n, dtype=torch.bool).index_fill(0, chosen, True)
 
 
 def calibrate(
@@ -83,6 +89,8 @@ def calibrate(
     held_out: Views,
     quality: ImageQuality,
     context: BuildContext,
+    landmarks: Landmarks | None = None,
+    detailed: Sequence[np.ndarray | None] | None = None,
 ) -> Calibration:
     """Calibrate on views whose poses are known.
 
@@ -95,16 +103,22 @@ def calibrate(
         held_out: the views.
         quality: the worst of the map's images.
         context: seed, and receives the progress of 'calibration'.
+        landmarks: of other views, if the map is going to have exact ones.
+        detailed: the views with more pixels, see `Query.detailed`.
     """
     generator = context.generator()
     true = held_out.T_norm_cam.to(field.aabb.device)
     right: list[Evidence] = []
     disturbed: list[Evidence] = []
     wrong: list[Evidence] = []
-    nees_aligned: list[float] = []
-    nees_matched: list[float] = []
+    estimates: list[Estimates] = []
 
-    for i, query in enumerate(queries_of(held_out, field)):
+    queries = queries_of(held_out, field)
+    if detailed is not None:
+        pairs = zip(queries, detailed, strict=True)
+        queries = [replace(query, detailed=image) for query, image in pairs]
+
+    for i, query in enumerate(queries):
         # 1. Right: refined from near the truth
         truth = true[i : i + 1]
         noise = _START * torch.randn(_STARTS, 6, generator=generator)
@@ -115,12 +129,9 @@ def calibrate(
             rendering = field.render(found, query.camera)
             right.append(Evidence.of(rendering, query))
             disturbed += [Evidence.of(rendering, q) for q in _disturbed(query, generator)]
-            covariance = curvature_covariance(rendering, query, found)
-            nees_aligned.append(_nees(found, truth, covariance))
-            matcher = Matcher(field, query, MatchingConfig())
-            for matched in map(matcher.until_still, matcher.match(starts[:1])):
-                if not is_wrong(matched.T_norm_cam, truth[0].to('cpu'))[0]:
-                    nees_matched.append(_nees(matched.T_norm_cam, truth, matched.covariance))
+            aligned = found, curvature_covariance(rendering, query, found)
+            matched = matched_near(field, query, starts[:1], truth=truth, landmarks=landmarks)
+            estimates.append(Estimates(truth, aligned, *matched))
 
         # 2. Wrong: the most deceptive of random poses
         particles = poses_of(uniform_particles(_RANDOM_POSES, generator)).to(true.t.device)
@@ -138,15 +149,12 @@ def calibrate(
         wrong.append(Evidence.of(field.render(deceived, query.camera), nowhere))
         context.progress('calibration', i + 1, len(held_out))
 
-    scale = covariance_scale(np.array(nees_aligned)) if right else 1.0
-    matching_scale = USUAL_MATCHING_SCALE
-    if len(nees_matched) >= FEWEST_RIGHT:
-        matching_scale = covariance_scale(np.array(nees_matched))
+    scales = scales_of(estimates)
     all_wrong = Evidence.cat(wrong)
     all_right, all_disturbed = (
         Evidence.cat(each) if each else all_wrong[:0] for each in (right, disturbed)
     )
-    return Calibration.fit(all_right, all_wrong, (scale, matching_scale), quality, all_disturbed)
+    return Calibration.fit(all_right, all_wrong, scales, quality, all_disturbed)
 
 
 def _disturbed(query: Query, generator: torch.Generator) -> list[Query]:
@@ -156,12 +164,6 @@ def _disturbed(query: Query, generator: torch.Generator) -> list[Query]:
     length_px = _MOTION * max(query.camera.width, query.camera.height)
     images.append(motion_blurred(query.image, length_px, random.uniform(0, np.pi)))
     return [replace(query, image=image) for image in images]
-
-
-def _nees(found: Pose, truth: Pose, covariance: Tensor) -> float:
-    """Of a pose, (1,), whose truth, (1,), is known, see `nees`."""
-    error = found[0].to('cpu', torch.float64).offset_to(truth[0].to('cpu', torch.float64))
-    return nees(error, covariance)
 
 
 def check_agreement(calibration: Calibration, held_out: int, psnr_db: float) -> None:
@@ -177,20 +179,11 @@ def check_agreement(calibration: Calibration, held_out: int, psnr_db: float) -> 
     """
     if calibration.problem and held_out >= FEWEST_RIGHT:
         raise CaldiffError(
-            f'the images do not explain each other: of a map of the others, {calibration.problem} '
-            f'({held_out} held-out images, PSNR {psnr_db:.1f} dB); look at caldiff check for poses '
-            'and intrinsics, give more and sharper images, or build anyway with --force'
+            'the images are not consistent: with a field trained on the others, '
+            f'{calibration.problem} ({held_out} held-out images, PSNR {psnr_db:.1f} dB); run '
+            'caldiff check on poses and intrinsics, add more and sharper images, or build anyway '
+            'with --force'
         )
-
-
-def covariance_scale(nees_values: np.ndarray) -> float:
-    """How many times covariances are too small, from the NEES (N,) of poses, see `nees`.
-
-    Their mean over its expectation, the 6 degrees of freedom, without those that ended beside the
-    right minimum, which no covariance at the minimum explains.
-    """
-    explained = nees_values <= _MOST_NEES * np.median(nees_values)
-    return float(nees_values[explained].mean()) / 6
 
 
 def queries_of(views: Views, field: RadianceField) -> list[Query]:

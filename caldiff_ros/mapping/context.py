@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from caldiff_ros.errors import CaldiffError
 
-#: Values that their ``repr`` tells apart.
+#: Values that their ``repr`` identifies.
 _PLAIN = (str, bytes, bool, int, float, Path, torch.device)
 
 #: Called as ``report(stage, step, n_steps, numbers)``; numbers are 'loss', now and then 'psnr'.
@@ -217,7 +217,7 @@ def _add(sha: hashlib._Hash, value: object) -> None:
     elif value is None or isinstance(value, _PLAIN):
         sha.update(repr(value).encode())
     else:
-        raise TypeError(f'a {type(value).__name__} has no known content to be recognized by')
+        raise TypeError(f'a {type(value).__name__} cannot identify a checkpoint')
 
     sha.update(b')')
 

@@ -38,14 +38,15 @@ class DiffusionTraining:
 
     model: DiffusionConfig = field(default_factory=DiffusionConfig)
     iterations: int = 3000
-    """Most optimizer steps: the training ends when the loss has ceased to fall, see
-    ``convergence``."""
+    """Maximum number of optimizer steps; training ends earlier when the loss has stopped falling,
+    see ``convergence``."""
     convergence: PlateauRule | None = field(default_factory=lambda: PlateauRule(window=150))
-    """When it has; None takes all ``iterations`` at a constant learning rate."""
+    """When the loss has stopped falling; None runs all ``iterations`` at a constant learning
+    rate."""
     images: int = 128
-    """Images in a step."""
+    """Batch size in images."""
     poses_per_image: int = 3
-    """Noisy poses per image in a step: the image is encoded once for all of them."""
+    """Noisy poses per image and step; the image is encoded once for all of them."""
     learning_rate: float = 1e-3
     """Adam's learning rate."""
     balance: float = 2.0
@@ -57,16 +58,16 @@ class DiffusionTraining:
     """Train the backbone along, as the paper does. Otherwise its features are computed once per
     image, which is what makes training on thousands of rendered views affordable on a CPU."""
     feature_dropout: float = 0.2
-    """Share of the backbone's features that a noisy pose does not see."""
+    """Fraction of the backbone's features that is dropped for each noisy pose."""
     color_jitter: float = 0.15
     """Largest random change of brightness and of each colour channel, as a share."""
     blur: float = 0.025
     """Half of the images are blurred, in all directions or along one, with at most this standard
     deviation, as a share of their longer side."""
     occlusion: float = 0.35
-    """Something hides a part of three of ten images, at most this share, see `occlude`."""
+    """Three of ten images are partly occluded, up to this fraction, see `occlude`."""
     mixed_precision: bool = True
-    """Multiply matrices in bfloat16 where the device is faster with it."""
+    """Use bfloat16 for matrix products if that is faster on the device."""
 
 
 def balanced_loss(

@@ -59,6 +59,11 @@ class FieldTraining(ABC):
     def train(self, data: FieldViews, context: BuildContext) -> RadianceField:
         """The trained field on the context's device, its parameters frozen."""
 
+    @property
+    def is_given(self) -> bool:
+        """Whether the field existed before the images, which can then evaluate it."""
+        return False
+
     def steps(self, n_views: int) -> int | None:
         """Optimizer steps of one image each; None where the training has no such steps."""
         return None

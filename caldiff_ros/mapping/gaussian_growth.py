@@ -8,8 +8,10 @@ import math
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from caldiff_ros.geometry import Pose
 from caldiff_ros.geometry.pose import rotation_matrix
 from caldiff_ros.nerf.gaussians import GaussianField
 
@@ -22,25 +24,31 @@ class GrowthConfig:
     """When Gaussians are added and removed."""
 
     interval: int = 100
-    """Steps from one growth to the next."""
+    """Steps between two rounds of growth."""
     start: int = 200
-    """Step before which nothing grows."""
+    """Step at which growth starts."""
     end_share: float = 0.6
-    """Share of the training after which nothing grows any more."""
+    """Fraction of the training after which growth ends."""
     gradient: float = 0.00025
     """Gaussians whose place in the images has a larger mean gradient, in half widths of the image,
     explain too much: they are doubled or split."""
     size: float = 0.01
-    """Larger ones are split, smaller ones doubled: their largest standard deviation over the median
-    depth of the scene."""
+    """Larger ones are split, smaller ones doubled: their largest standard deviation over the
+    distance of the nearest camera."""
     min_opacity: float = 0.005
     """Gaussians that are less opaque are removed."""
     max_size: float = 0.5
-    """Gaussians whose largest standard deviation is more than this share of the median depth, from
-    the start of the growth on, are removed."""
+    """Gaussians whose largest standard deviation is more than this share of the distance of the
+    nearest camera, from the start of the growth on, are removed."""
     min_visible: float = 0.15
     """Gaussians of which no training view sees a larger share are removed, for images with alpha:
     the inside of an object's hull is hidden from the cameras, but not from below or beside them."""
+
+
+def nearest_distances(points: Tensor, cameras: Pose) -> Tensor:
+    """From points (N, 3) to the nearest of cameras (V,), (N,)."""
+    nearest, _ = cKDTree(cameras.t.double().cpu().numpy()).query(points.double().cpu().numpy())
+    return torch.from_numpy(nearest).to(points)
 
 
 class Growth:
@@ -49,22 +57,28 @@ class Growth:
     Args:
         config: when.
         field: the Gaussians.
-        depth: median depth of the scene, normalized units.
+        cameras: poses of the training images, (V,).
         budget: how many Gaussians there may be at most.
         generator: draws the places of split ones.
+
+    Attributes:
+        gradient: sums of the gradients that were observed since the last growth, (N,).
+        seen: how many images had one, (N,).
+        distances: from each Gaussian to the nearest camera at the last growth, at least the near
+            plane's, (N,): what is far may be large, and moves in long steps.
     """
 
     def __init__(
         self,
         config: GrowthConfig,
         field: GaussianField,
-        depth: float,
+        cameras: Pose,
         budget: int,
         generator: torch.Generator,
     ) -> None:
         self.config = config
         self.field = field
-        self.depth = depth
+        self.cameras = cameras
         self.budget = budget
         self.generator = generator
         self.reset()
@@ -74,6 +88,19 @@ class Growth:
         device = self.field.means.device
         self.gradient = torch.zeros(len(self.field.means), device=device)
         self.seen = torch.zeros(len(self.field.means), device=device)
+        nearest = nearest_distances(self.field.means.detach(), self.cameras)
+        self.distances = nearest.clamp_min(self.field.near)
+
+    def state(self) -> dict[str, Tensor]:
+        """For a checkpoint."""
+        return {'gradient': self.gradient, 'seen': self.seen, 'distances': self.distances}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state`."""
+        device = self.field.means.device
+        self.gradient = state['gradient'].to(device)
+        self.seen = state['seen'].to(device)
+        self.distances = state['distances'].to(device)
 
     def observe(self, by_place: Tensor, width: int, height: int) -> None:
         """Count a view's gradients (N, 2) to the places in an image, in pixels."""
@@ -92,7 +119,7 @@ class Growth:
         """
         field, config = self.field, self.config
         mean = self.gradient / self.seen.clamp_min(1)
-        largest = field.log_scales.amax(1).exp() / self.depth
+        largest = field.log_scales.amax(1).exp() / self.distances
         kept = (field.logits.sigmoid() > config.min_opacity) & (largest < config.max_size)
         if visible is not None:
             kept &= visible > config.min_visible

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import Camera, Pose
+from caldiff_ros.geometry import Camera
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.field_training import (
     MAX_PSNR_VIEWS,
@@ -24,7 +24,7 @@ from caldiff_ros.mapping.field_training import (
     FieldViews,
     psnr,
 )
-from caldiff_ros.mapping.gaussian_growth import Growth, GrowthConfig
+from caldiff_ros.mapping.gaussian_growth import Growth, GrowthConfig, nearest_distances
 from caldiff_ros.mapping.image_loss import image_loss
 from caldiff_ros.mapping.starting_points import StartingPoints, point_depths, starting_points
 from caldiff_ros.mapping.training_loop import Trainer, TrainingSchedule, train
@@ -50,17 +50,18 @@ class GaussianTraining(FieldTraining):
     iterations: int = 2200
     """Optimizer steps, one whole training image each."""
     iterations_per_view: float = 12.5
-    """Of many images each is seen this often, in more steps than ``iterations``."""
+    """Minimum number of times that each image is used; many images take more than
+    ``iterations``."""
     start_points: int = 20_000
-    """Points to start from, at most: measured, triangulated, or inside silhouettes."""
+    """Maximum number of starting points: measured, triangulated, or inside silhouettes."""
     budget: int = 200_000
     """Most Gaussians: 160 bytes each in memory, and some 0.25 microseconds of each render."""
     sh_degree: int = 2
     """Degree of the spherical harmonics of the colours, 0 to 3; they come one after the other."""
     coarse_share: float = 0.33
-    """Share of the training on images of half the size."""
+    """Fraction of the training on images of half the size."""
     opacity: float = 0.1
-    """Opacity of a Gaussian in the beginning."""
+    """Initial opacity of a Gaussian."""
     growth: GrowthConfig = dataclass_field(default_factory=GrowthConfig)
     """When Gaussians are added and removed."""
     ssim_weight: float = 0.2
@@ -79,9 +80,9 @@ class GaussianTraining(FieldTraining):
     exact_depth: bool = False
     """Whether depth images are as exact as rendered ones: then their error counts until the end,
     and else while Gaussians are added, as many a depth camera is centimetres off."""
-    means_learning_rate: float = 0.00032
-    """Adam's learning rate for the centres, in median depths of the scene; it falls to a hundredth.
-    """
+    means_learning_rate: float = 0.0005
+    """Adam's learning rate for the centres, in distances of the nearest camera; it falls to a
+    hundredth."""
     scales_learning_rate: float = 0.01
     """Adam's learning rate for the logarithms of the scales."""
     quaternions_learning_rate: float = 0.002
@@ -108,8 +109,8 @@ class GaussianTraining(FieldTraining):
         saved = context.checkpoint('field', self, data.views, data.aabb)
         points = self._starting_points(data, context)
         depths = _depths(points, data)
-        near = _NEAR_SHARE * float(torch.quantile(depths, _NEAR_QUANTILE))
-        depth = float(depths.median())
+        near = nearest_plane(depths)
+        depth = float(_thinned(depths).median())
 
         field = field_of(points, data, near, self)
         trainer = GaussianTrainer(self, field.to(context.device), data, depth, context)
@@ -142,14 +143,14 @@ def _depths(points: StartingPoints, data: FieldViews) -> Tensor:
     Raises:
         CaldiffError: if no view sees any of them.
     """
-    depths = point_depths(points.xyz, data.views)
+    depths = point_depths(points.xyz, data.views.T_norm_cam, data.views.camera)
     if len(depths) == 0:
         raise CaldiffError(
             f'none of {len(points)} starting points ({points.source}) lies in front of any camera, '
             'expected a scene that the images show; check the poses'
         )
 
-    return depths[:: 1 + len(depths) // _MOST_DEPTHS]
+    return depths
 
 
 def field_of(
@@ -176,13 +177,14 @@ def field_of(
     return field
 
 
-def nearest_distances(points: Tensor, cameras: Pose) -> Tensor:
-    """From points (N, 3) to the nearest of cameras (V,), (N,)."""
-    nearest = points.new_full((len(points),), torch.inf)
-    for center in cameras.t.to(points.device):
-        nearest = torch.minimum(nearest, (points - center).norm(dim=-1))
+def nearest_plane(depths: Tensor) -> float:
+    """Where a camera begins to see, from depths (M,) of a scene, in their unit."""
+    return _NEAR_SHARE * float(torch.quantile(_thinned(depths), _NEAR_QUANTILE))
 
-    return nearest
+
+def _thinned(depths: Tensor) -> Tensor:
+    """As many of depths (M,) as quantiles can be taken of."""
+    return depths[:: 1 + len(depths) // _MOST_DEPTHS]
 
 
 class GaussianTrainer(Trainer):
@@ -212,17 +214,19 @@ class GaussianTrainer(Trainer):
         self._training = training
         self._data = data
         self._depth = depth
-        self._growth = Growth(training.growth, module, depth, training.budget, self.generator)
+        cameras = data.views.T_norm_cam
+        self._growth = Growth(training.growth, module, cameras, training.budget, self.generator)
         self._sizes = {1: _images(data, 1, context.device), 2: _images(data, 2, context.device)}
         self._order: list[int] = []
         self._places = torch.zeros(0, 2)
+        self._before = module.means.detach()
         self._shown: tuple[int, int] = (1, 1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Each kind of parameter has a rate of its own."""
         t, field = self._training, self.module
         rates = (
-            (field.means, t.means_learning_rate * self._depth, 0.01),
+            (field.means, t.means_learning_rate, 0.01),
             (field.log_scales, t.scales_learning_rate, 0.1),
             (field.quaternions, t.quaternions_learning_rate, 0.1),
             (field.logits, t.opacities_learning_rate, 0.1),
@@ -239,11 +243,7 @@ class GaussianTrainer(Trainer):
 
     def state(self) -> dict[str, Any]:
         """See `Trainer`."""
-        return {
-            'order': self._order,
-            'gradient': self._growth.gradient,
-            'seen': self._growth.seen,
-        }
+        return {'order': self._order, **self._growth.state()}
 
     def restore(self, state: dict[str, Any], module_state: dict[str, Any]) -> None:
         """As many Gaussians as the state has."""
@@ -252,8 +252,7 @@ class GaussianTrainer(Trainer):
 
         self.module.distances = torch.zeros_like(module_state['distances']).to(self.module.means)
         self._order = list(state['order'])
-        self._growth.gradient = state['gradient'].to(self._growth.gradient)
-        self._growth.seen = state['seen'].to(self._growth.seen)
+        self._growth.restore(state)
 
     def loss(self, schedule: TrainingSchedule) -> Tensor:
         """Difference of a training image from the render, on a random background."""
@@ -264,6 +263,7 @@ class GaussianTrainer(Trainer):
 
         # 1. What the Gaussians show, with as many harmonics as there are by now
         field = self.module
+        self._before = field.means.detach().clone()
         degree = min(training.sh_degree, 4 * schedule.steps // schedule.expected)
         harmonics = field.harmonics[:, : (degree + 1) ** 2]
         gaussians = field.gaussians._replace(harmonics=harmonics)
@@ -271,7 +271,7 @@ class GaussianTrainer(Trainer):
         camera = images.camera
         self._shown = camera.width, camera.height
         pose = self._data.views.T_norm_cam[view : view + 1].to(field.means.device)
-        shown = splat(gaussians, pose, (camera, field.near), places=self._places)
+        shown = splat(gaussians, pose, field.seen_with(camera), places=self._places)
         shown = shown.view(camera.height, camera.width, 5)
         rgb, opacity = shown[..., :3], shown[..., 4]
 
@@ -303,6 +303,11 @@ class GaussianTrainer(Trainer):
     def after_step(self, schedule: TrainingSchedule) -> dict[str, float]:
         """Let Gaussians grow; PSNR on held-out images, now and then."""
         field, growth = self.module, self._training.growth
+        with torch.no_grad():
+            # Adam's steps are equally long for all; in the images they are so in this way
+            step = field.means - self._before
+            field.means.copy_(self._before + self._growth.distances[:, None] * step)
+
         if not bool(field.means.isfinite().all()):
             raise CaldiffError(
                 f'the training of the field diverged at step {schedule.steps}, expected finite '

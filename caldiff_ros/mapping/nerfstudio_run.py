@@ -19,28 +19,42 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.mapping.nerfstudio_config import read_config
 from caldiff_ros.scenes.reading import read_json
 
+
+@dataclass(frozen=True)
+class ModelKind:
+    """Models of nerfstudio that are read in the same way.
+
+    Attributes:
+        methods: what ns-train calls them.
+        targets: their classes.
+    """
+
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+
+
 #: Models that `NerfactoField` can rebuild.
-METHODS = ('nerfacto', 'depth-nerfacto')
-_MODELS = ('NerfactoModel', 'DepthNerfactoModel')
+NERFACTO = ModelKind(('nerfacto', 'depth-nerfacto'), ('NerfactoModel', 'DepthNerfactoModel'))
+#: Models of Gaussians.
+SPLATFACTO = ModelKind(('splatfacto', 'splatfacto-big', 'splatfacto-mcmc'), ('SplatfactoModel',))
 #: What nerfstudio takes a COLMAP dataset without ``applied_transform`` to have been turned by.
 _COLMAP_TRANSFORM = np.array([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]], float)
-_PYTHON = 'tag:yaml.org,2002:python/'
 
 
 @dataclass(frozen=True)
 class NerfstudioRun:
-    """A training run of nerfacto.
+    """A training run.
 
     Attributes:
         config_path: the run's ``config.yml``.
         data: dataset that it was trained on, as far as it can be found.
-        settings: fields of nerfstudio's ``NerfactoModelConfig`` that are plain values.
+        settings: fields of the model's configuration that are plain values.
         weights: state of the model.
         nerf_from_map: (4, 4) similarity from the frame of the dataset's poses to nerfstudio's own,
             where the training has rotated, centred and scaled them.
@@ -53,15 +67,21 @@ class NerfstudioRun:
     nerf_from_map: np.ndarray
 
     @classmethod
-    def load(cls, config_path: str | Path, data: str | Path | None = None) -> NerfstudioRun:
+    def load(
+        cls,
+        config_path: str | Path,
+        data: str | Path | None = None,
+        kind: ModelKind = NERFACTO,
+    ) -> NerfstudioRun:
         """Read a run.
 
         Args:
             config_path: its ``config.yml``, or the folder that holds it.
             data: dataset, where it is not at the place that the run names.
+            kind: the models that it may be of.
 
         Raises:
-            CaldiffError: if the run is incomplete, damaged, or not of nerfacto.
+            CaldiffError: if the run is incomplete, damaged, or of another model.
         """
         config_path = Path(config_path).expanduser().resolve()
         if config_path.is_dir():
@@ -74,70 +94,20 @@ class NerfstudioRun:
         return cls(
             config_path,
             found,
-            _settings(config, config_path),
+            _settings(config, config_path, kind),
             _weights(folder),
             _nerf_from_map(config, config_path, found),
         )
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """Python tags as plain data: objects are mappings, paths and tuples are themselves."""
-
-
-def _construct_python(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any:
-    kind, _, name = suffix.partition(':')
-    if isinstance(node, yaml.ScalarNode):
-        return name.rpartition('.')[2] or loader.construct_scalar(node)
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-
-    assert isinstance(node, yaml.SequenceNode)  # there are no other nodes
-    values = loader.construct_sequence(node, deep=True)
-    if kind == 'tuple':
-        return tuple(values)
-    if name.startswith('pathlib.'):
-        return str(Path(*map(str, values)))
-
-    return values
-
-
-_PlainLoader.add_multi_constructor(_PYTHON, _construct_python)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The content of a ``config.yml`` as plain values; nothing in it is run.
-
-    Raises:
-        CaldiffError: if the file is missing or is no configuration of nerfstudio.
-    """
-    try:
-        config = yaml.load(path.read_text(), Loader=_PlainLoader)  # a SafeLoader
-    except OSError as error:
-        raise CaldiffError(
-            f'{path} cannot be read ({error.strerror}), expected the config.yml of an ns-train '
-            'run; check the path'
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CaldiffError(
-            f'{path} is not YAML, expected the config.yml of an ns-train run; check the path'
-        ) from error
-
-    if not isinstance(config, dict) or not isinstance(config.get('pipeline'), dict):
-        raise CaldiffError(
-            f'{path} has no "pipeline", expected the config.yml of an ns-train run; check the path'
-        )
-
-    return config
-
-
-def _settings(config: dict[str, Any], path: Path) -> dict[str, Any]:
+def _settings(config: dict[str, Any], path: Path, kind: ModelKind) -> dict[str, Any]:
     model = config['pipeline'].get('model')
-    kind = model.get('_target') if isinstance(model, dict) else None
+    target = model.get('_target') if isinstance(model, dict) else None
 
-    if kind not in _MODELS:
+    if target not in kind.targets:
         raise CaldiffError(
-            f'{path} is a run of {config.get("method_name")} ({kind}), expected '
-            f'{" or ".join(METHODS)}; train with ns-train nerfacto'
+            f'{path} is a run of {config.get("method_name")} ({target}), expected '
+            f'{" or ".join(kind.methods)}; train with ns-train {kind.methods[0]}'
         )
 
     return {key: _jsonable(value) for key, value in model.items() if _is_plain(value)}
@@ -252,15 +222,18 @@ def _nerf_from_map(config: dict[str, Any], config_path: Path, data: Path | None)
 
 def _applied_transform(config: dict[str, Any], data: Path | None) -> tuple[np.ndarray, float]:
     """What ``ns-process-data`` did to the poses, (4, 4), and its scale."""
+    parser = (config['pipeline'].get('datamanager') or {}).get('dataparser') or {}
+    if parser.get('_target') == 'ColmapDataParser':
+        return np.eye(4), 1.0  # it read the model of COLMAP itself
+
     file = None if data is None else data if data.suffix == '.json' else data / 'transforms.json'
     if file is None or not file.is_file():
-        parser = (config['pipeline'].get('datamanager') or {}).get('dataparser') or {}
         if parser.get('_target') == 'Blender':
             return np.eye(4), 1.0
 
         raise CaldiffError(
-            f'the dataset of the run is not at {data}, expected its transforms.json, which tells '
-            'the frame of the poses; give the dataset beside --nerf'
+            f'the dataset of the run is not at {data}, expected its transforms.json, which defines '
+            'the frame of the poses; give the dataset as well'
         )
 
     content = read_json(file)

@@ -19,7 +19,7 @@ from caldiff_ros.nerf.field import RadianceField, Rendering
 RADIAN = 0.5
 _RENDERED_AT_ONCE = 4
 _CHECKPOINT_INTERVAL = 500
-#: The distance to what a camera shows is the mean of this much smaller an image.
+#: The distance to what a camera shows is measured in an image smaller by this factor.
 _DISTANCE_DOWNSCALE = 4
 #: How much the mean upward axis counts beside the horizontal ones in telling the vertical.
 _UP_WEIGHT = 1e-3
@@ -30,7 +30,7 @@ class RenderedViewsConfig:
     """Views rendered from the field around the training cameras, to train the diffusion on."""
 
     count: int = 3000
-    """How many; 0 trains on the real images only, as the paper does."""
+    """Number of rendered views; 0 trains on the real images only, as in the paper."""
     neighbors: int = 5
     """A view is reached from a training camera by the motions to two of this many nearest ones."""
     reach: float = 1.0
@@ -44,7 +44,7 @@ class RenderedViewsConfig:
     """Share of the views whose camera is then led by any angle around what it shows: a robot may
     look at it from where no training camera was."""
     min_opacity: float = 0.05
-    """Views that show less of the scene are dropped."""
+    """Views in which the scene covers less are dropped."""
     min_distance: float = 0.5
     """Views nearer to what they show than this share of the nearest training camera's distance are
     dropped: most of them lie in walls."""
@@ -159,5 +159,9 @@ def _distances(out: Rendering, config: RenderedViewsConfig) -> Tensor:
 
 
 def _distance(out: Rendering) -> Tensor:
-    """Mean depth of what images (B, H, W) show, (B,)."""
-    return (out.depth * out.opacity).sum((1, 2)) / out.opacity.sum((1, 2)).clamp_min(1e-6)
+    """Harmonic mean of the depths that images (B, H, W) show, (B,).
+
+    What is near counts, as it moves in the images, and not a horizon far outside of the place.
+    """
+    nearness = (out.opacity / out.depth.clamp_min(1e-6)).sum((1, 2))
+    return out.opacity.sum((1, 2)) / nearness.clamp_min(1e-6)

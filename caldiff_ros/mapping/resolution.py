@@ -42,8 +42,9 @@ class WorkingResolution:
         camera: working camera, without distortion.
         factor: by which the images are reduced.
         n_views: how many images there are.
-        field_s: expected time for the radiance field in seconds; None where it is not known.
-        total_s: the same for the whole map.
+        field_s: expected time for the radiance field in seconds; None where it is not known, or no
+            field is trained.
+        total_s: the same for the whole map; None where it is not known.
     """
 
     camera: Camera
@@ -56,18 +57,16 @@ class WorkingResolution:
         images = counted(self.n_views, 'image')
         size = f'{self.camera.width}x{self.camera.height} pixels'
         reduced = '' if self.factor == 1 else f', reduced {self.factor:.3g} times'
-        if self.field_s is None or self.total_s is None:
+        if self.total_s is None:
             return f'{images} of {size}{reduced}'
 
-        return (
-            f'{images} of {size}{reduced}: about {_as_text(self.field_s)} for the '
-            f'radiance field, {_as_text(self.total_s)} for the map'
-        )
+        field = '' if self.field_s is None else f'{_as_text(self.field_s)} for the radiance field, '
+        return f'{images} of {size}{reduced}: about {field}{_as_text(self.total_s)} for the map'
 
 
 def working_resolution(
     frames: Sequence[Frame],
-    training: FieldTraining,
+    training: FieldTraining | None,
     device: torch.device,
     factor: float | None = None,
 ) -> WorkingResolution:
@@ -75,7 +74,7 @@ def working_resolution(
 
     Args:
         frames: training frames; the first one's camera is that of the map.
-        training: how the field is trained.
+        training: how the field is trained; None if there is one, as with a splat.
         device: where.
         factor: by which the images are to be reduced; None chooses.
 
@@ -99,9 +98,17 @@ def _shows_an_object(frame: Frame) -> bool:
 
 
 def _at(
-    camera: Camera, factor: float, n_views: int, training: FieldTraining, device: torch.device
+    camera: Camera,
+    factor: float,
+    n_views: int,
+    training: FieldTraining | None,
+    device: torch.device,
 ) -> WorkingResolution:
     camera = camera.downscaled(factor)
+    if training is None:
+        others_s = _OTHER_STAGES_S / torch.get_num_threads()
+        return WorkingResolution(camera, factor, n_views, None, others_s)
+
     steps = training.steps(n_views)
     if steps is None:
         return WorkingResolution(camera, factor, n_views, None, None)

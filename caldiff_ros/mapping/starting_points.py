@@ -8,8 +8,10 @@ import logging
 from dataclasses import dataclass
 
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
+from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.mapping.bounds import visual_hull
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.sparse_points import SparsePoints
@@ -25,9 +27,11 @@ _IN_SILHOUETTES = 8000
 _HULL_RESOLUTION = 96
 #: Random points, as a share of those of features, along pixels: bare walls have no features.
 _RANDOM_SHARE = 0.3
-#: So many more where there are few features that this many are in all: of a white-walled room,
+#: Where features are few, random points are added up to this total: of a white-walled room,
 #: images held out of a short training are explained 0.6 to 1 dB better from twice as many.
 _ENOUGH = 10_000
+#: Such a pixel has the depth of one of this many points that are nearest in the image.
+_NEAREST = 3
 #: With fewer points of features than this there is nothing to start from.
 _FEWEST = 50
 
@@ -82,7 +86,7 @@ def starting_points(
         points = random_points(aabb, sparse, count, generator)
 
     context.progress('points', 1, 1)
-    logger.info('the field starts from %d points: %s', len(points), points.source)
+    logger.info('the field is initialized with %d points: %s', len(points), points.source)
     return points
 
 
@@ -138,7 +142,7 @@ def _with_random_pixels(
     count: int,
     generator: torch.Generator,
 ) -> StartingPoints:
-    """At most ``count`` of the points, and random pixels at the depths that each view has.
+    """At most ``count`` of the points, and random pixels at the depths beside them.
 
     Args:
         points: what was found.
@@ -160,18 +164,21 @@ def _with_random_pixels(
 def _random_pixels(
     views: Views, found: list[Tensor], count: int, generator: torch.Generator
 ) -> StartingPoints:
-    """Random pixels (``count``) at random ones of the depths of the points found in their views."""
+    """Random pixels (``count``), each at the depth of a point that was found beside it."""
     having = [i for i, xyz in enumerate(found) if len(xyz)]
     view = torch.tensor(having)[torch.randint(len(having), (count,), generator=generator)]
     n_pixels = views.seen[0].numel()
     pixel = torch.randint(n_pixels, (count,), generator=generator)
-    share = torch.rand(count, generator=generator)
+    rank = torch.randint(_NEAREST, (count,), generator=generator)
     depth = torch.zeros(count)
 
     for i in having:
         here = view == i
-        z = ((found[i] - views.T_norm_cam.t[i]) @ views.T_norm_cam.R[i])[:, 2]
-        depth[here] = z[(share[here] * len(z)).long()]
+        uv, z = _seen_from(found[i], views.T_norm_cam[i : i + 1], views.camera)
+        places = torch.stack([pixel[here] % views.camera.width, pixel[here] // views.camera.width])
+        nearest = cKDTree(uv.numpy()).query(places.T.numpy() + 0.5, k=min(_NEAREST, len(z)))[1]
+        nearest = torch.from_numpy(nearest.reshape(int(here.sum()), -1))
+        depth[here] = z[nearest.gather(1, rank[here, None] % nearest.shape[1])[:, 0]]
 
     covered = views.seen.flatten(1)[view, pixel]
     view, pixel, depth = view[covered], pixel[covered], depth[covered]
@@ -186,14 +193,19 @@ def _points_of(views: Views, view: Tensor, pixel: Tensor, depth: Tensor) -> Tens
     return (poses.R @ xyz_cam[..., None])[..., 0] + poses.t
 
 
-def point_depths(points: Tensor, views: Views) -> Tensor:
-    """z-depths of points (N, 3) in the views that see them, normalized units, (M,)."""
-    camera = views.camera
+def point_depths(points: Tensor, T_norm_cam: Pose, camera: Camera) -> Tensor:
+    """z-depths of points (N, 3) in the views (V,) that see them, normalized units, (M,)."""
     depths = []
-    for i in range(len(views)):
-        x, y, z = ((points - views.T_norm_cam.t[i]) @ views.T_norm_cam.R[i]).unbind(-1)
-        u, v = x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy
+    for i in range(len(T_norm_cam)):
+        uv, z = _seen_from(points, T_norm_cam[i : i + 1], camera)
+        u, v = uv.unbind(-1)
         inside = (z > 0) & (u > 0) & (u < camera.width) & (v > 0) & (v < camera.height)
         depths.append(z[inside])
 
     return torch.cat(depths)
+
+
+def _seen_from(points: Tensor, pose: Pose, camera: Camera) -> tuple[Tensor, Tensor]:
+    """Pixels (N, 2) and z-depths (N,) of points (N, 3) from a pose, (1,), also beside the image."""
+    x, y, z = ((points - pose.t[0]) @ pose.R[0]).unbind(-1)
+    return torch.stack([x / z * camera.fx + camera.cx, y / z * camera.fy + camera.cy], dim=-1), z

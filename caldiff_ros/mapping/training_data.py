@@ -5,28 +5,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera, Normalization
+from caldiff_ros.localization.map import LEAST_GAIN, MOST_DETAIL
 from caldiff_ros.mapping.bounds import scene_bounds
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.field_training import FieldViews
 from caldiff_ros.mapping.sparse_points import SparsePoints
-from caldiff_ros.mapping.triangulation import triangulated_points
+from caldiff_ros.mapping.tracks import PosedCamera, Tracks
+from caldiff_ros.mapping.triangulation import triangulated_tracks
 from caldiff_ros.mapping.views import Views, load_frame, read_frames
 from caldiff_ros.scenes.scene import Frame, Scene
 from caldiff_ros.wording import counted
 
 Background = Literal['auto', 'white', 'black', 'none']
-
-#: Features are looked for in images of at most this longer side, in pixels.
-_LONGEST_SIDE = 1600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,7 @@ class TrainingData:
         background: 'white', 'black' or 'none'.
         downscale_factor: by which the images were reduced.
         points: of features that the training views share; None without.
+        tracks: these features, where they were looked for; None without.
         frames: the training views on disk; none for views that were rendered.
     """
 
@@ -55,6 +56,7 @@ class TrainingData:
     background: str
     downscale_factor: float = 1.0
     points: SparsePoints | None = None
+    tracks: Tracks | None = None
     frames: tuple[Frame, ...] = ()
 
     @classmethod
@@ -105,7 +107,7 @@ class TrainingData:
         )
 
     def with_points(self, context: BuildContext) -> TrainingData:
-        """The same with points to start from: triangulated, if nothing else tells where things are.
+        """The same with starting points: triangulated, if there is no other source of depth.
 
         At the size of the files, as a quarter of the pixels shows a quarter of the features.
 
@@ -118,25 +120,54 @@ class TrainingData:
         if views.alpha is not None or has_depth or is_known or not self.frames:
             return self
 
-        points = self._triangulated(context)
+        found = self.with_tracks(context)
+        assert found.tracks is not None
+        points = found.tracks.points
         aabb = scene_bounds(views, self.normalization, self.scene.aabb, points)
-        return replace(self, points=points, aabb=aabb)
+        return replace(found, points=points, aabb=aabb)
 
-    def _triangulated(self, context: BuildContext) -> SparsePoints:
+    def with_tracks(self, context: BuildContext) -> TrainingData:
+        """The same with features that the training images share, looked for in their files.
+
+        Args:
+            context: receives the progress of 'triangulation'.
+        """
+        if self.tracks is not None:
+            return self
+
+        camera = self._detailed_camera
+        posed = PosedCamera(camera, self.views.T_norm_cam.to(torch.float64))
         saved = context.checkpoint('triangulation', self.views)
         state = saved.load()
         if state is not None:
-            return SparsePoints(**state)
+            return replace(self, tracks=Tracks.from_dict(posed, state))
 
         context.begin('triangulation')
-        camera = self.frames[0].camera.pinhole()
-        camera = camera.downscaled(max(1, max(camera.width, camera.height) / _LONGEST_SIDE))
         read = (load_frame(frame, camera) for frame in self.frames)
         images = ((each.rgb, each.seen) for each in read if each is not None)
         report = partial(context.progress, 'triangulation')
-        points = triangulated_points(images, camera, self.views.T_norm_cam, report)
-        saved.save(asdict(points))
-        return points
+        tracks = triangulated_tracks(images, posed, report)
+        saved.save(tracks.to_dict())
+        return replace(self, tracks=tracks)
+
+    @property
+    def _detailed_camera(self) -> Camera:
+        """Of the files, as far as they are not too large."""
+        camera = self.frames[0].camera.pinhole()
+        return camera.downscaled(max(1, max(camera.size) / MOST_DETAIL))
+
+    def detailed_images(self, chosen: Tensor) -> list[np.ndarray | None]:
+        """What a query has beside its image at the working size, see `Query.detailed`.
+
+        Args:
+            chosen: which of the training images, bool (V,).
+        """
+        indices = chosen.nonzero()[:, 0].tolist()
+        if not self.frames or max(self._detailed_camera.size) < LEAST_GAIN * max(self.camera.size):
+            return [None] * len(indices)
+
+        read = [load_frame(self.frames[i], self._detailed_camera) for i in indices]
+        return [None if each is None else each.rgb for each in read]
 
     @property
     def field_views(self) -> FieldViews:

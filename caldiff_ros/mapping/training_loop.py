@@ -20,9 +20,9 @@ class PlateauRule:
     """When a training has learned what it can at a learning rate, and how it then ends."""
 
     window: int = 50
-    """Steps, at least, whose mean loss is compared with that of as many steps before."""
+    """Window in steps, at least: its mean loss is compared with that of the window before."""
     tolerance: float = 0.05
-    """A loss that falls by a smaller share from one window to the next has ceased to fall."""
+    """The loss has stopped falling if it decreases by less than this fraction per window."""
     decay: float = 0.5
     """Length of the decay of the learning rate to zero, as a fraction of the steps before it."""
 
@@ -39,7 +39,7 @@ class TrainingSchedule:
     """Trains until the loss ceases to fall; then the learning rate falls.
 
     Args:
-        plateau: when the loss has ceased to fall; None for a fixed length, at a constant learning
+        plateau: when the loss has stopped falling; None for a fixed length, at a constant learning
             rate.
         iterations: most steps in all.
 
@@ -172,7 +172,7 @@ def train(
         saved: to resume from and to save to.
 
     Raises:
-        CaldiffError: if it is not finished and must be, or was begun on another kind of device.
+        CaldiffError: if it is not finished and must be, or was started on another kind of device.
     """
     # 1. Resume
     state = saved.load()
@@ -229,8 +229,8 @@ def _restore_generator(trainer: Trainer, state: dict[str, Any]) -> None:
     before, now = state['generator_device'], trainer.generator.device.type
     if before != now:
         raise CaldiffError(
-            f'the training of the {trainer.stage} was begun on {before} and cannot go on on {now}, '
-            f'expected the same device; give --device {before}, or delete the work folder'
+            f'the training of the {trainer.stage} was started on {before} and cannot continue on '
+            f'{now}, expected the same device; give --device {before}, or delete the work folder'
         )
     trainer.generator.set_state(state['generator'])
 

@@ -90,7 +90,7 @@ class Views:
         return len(self.rgb)
 
     def subset(self, chosen: Tensor) -> Views:
-        """Those of the views that are ``chosen``, bool (V,)."""
+        """Those of the views that are ``chosen``, bool (V,) or indices."""
         return Views(
             camera=self.camera,
             T_norm_cam=self.T_norm_cam[chosen],
@@ -128,7 +128,7 @@ class Views:
 
 
 def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
-    """Read frames whose image shows anything; others, transparent everywhere, are told.
+    """Read frames whose image shows anything; fully transparent ones are skipped with a warning.
 
     Such an image is a failure of what removed the background. Taken at its word, it would carve the
     scene away.
@@ -139,7 +139,7 @@ def read_frames(frames: Sequence[Frame], camera: Camera) -> list[ReadFrame]:
         pairs = zip(frames, read, strict=True)
         blank = sorted(frame.name for frame, each in pairs if each is None)
         logger.warning(
-            '%d of %d images are not used because they are transparent everywhere: %s',
+            '%d of %d images are skipped because they are fully transparent: %s',
             len(blank),
             len(frames),
             ', '.join(blank[:_MOST_NAMED]) + (', ...' if len(blank) > _MOST_NAMED else ''),

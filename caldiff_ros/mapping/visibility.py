@@ -33,15 +33,23 @@ def visible_shares(field: GaussianField, cameras: Pose, camera: Camera) -> Tenso
 
     for i in range(len(cameras)):
         pose = cameras[i : i + 1].to(most.device)
-        # a colour's gradient is the sum of the weights with which it enters the image
-        grey = torch.zeros_like(gaussians.harmonics[:, :1]).requires_grad_()
-        with torch.enable_grad():
-            shown = splat(gaussians._replace(harmonics=grey), pose, (camera, field.near))
-            (weight,) = torch.autograd.grad(shown[..., 0].sum(), grey)
-        share = weight[:, 0, 0] / SH0 / unhidden_weights(gaussians, pose, camera)
+        weights = seen_weights(field, pose, camera)
+        share = weights / unhidden_weights(gaussians, pose, camera)
         most = torch.maximum(most, share.nan_to_num(0))
 
     return most.clamp_max(1)
+
+
+def seen_weights(field: GaussianField, pose: Pose, camera: Camera) -> Tensor:
+    """Sum over the pixels of each Gaussian's weight in the image from a pose (1,), (N,)."""
+    gaussians = GaussianTensors(*(tensor.detach() for tensor in field.gaussians))
+    # a colour's gradient is the sum of the weights with which it enters the image
+    grey = torch.zeros_like(gaussians.harmonics[:, :1]).requires_grad_()
+    with torch.enable_grad():
+        shown = splat(gaussians._replace(harmonics=grey), pose, field.seen_with(camera))
+        (weights,) = torch.autograd.grad(shown[..., 0].sum(), grey)
+
+    return weights[:, 0, 0] / SH0
 
 
 def unhidden_weights(gaussians: GaussianTensors, pose: Pose, camera: Camera) -> Tensor:

@@ -115,7 +115,7 @@ def diagnostics(
     if state != 'active':
         level, message = DiagnosticStatus.STALE, f'the node is {state}'
     elif last is None:
-        level, message = DiagnosticStatus.STALE, 'nothing was localized yet'
+        level, message = DiagnosticStatus.STALE, 'nothing has been localized yet'
     else:
         level, message = _LEVELS[last.status], f'{last.status.name}: {last.message}'
 
@@ -166,7 +166,7 @@ def _map_values(loaded_map: LoadedMap | None) -> dict[str, str]:
 
 
 def memory_bytes() -> int:
-    """Resident memory of this process; 0 where the system does not tell."""
+    """Resident memory of this process; 0 where the system does not report it."""
     try:
         pages = int(Path('/proc/self/statm').read_text().split()[1])
     except (OSError, ValueError, IndexError):

@@ -125,8 +125,8 @@ class Inputs:
         now_s = time.monotonic()
         if now_s - max(self._since_s, self._latest.image_received_s) > timeout_s:
             return (
-                f'no image arrived on {self._image_topic} for {timeout_s:g} s, expected some; '
-                'check the name of the topic and that the camera runs'
+                f'no image arrived on {self._image_topic} for {timeout_s:g} s, expected at least '
+                'one; check the topic name and that the camera is running'
             )
 
         if self._latest.has_info or parameters.use_map_camera or now_s - self._since_s < timeout_s:
@@ -134,7 +134,7 @@ class Inputs:
 
         return (
             f'images arrive but no camera_info on {self._info_topic}, expected the calibration of '
-            'the camera; publish it, or set use_map_camera to take that of the map'
+            'the camera; publish it, or set use_map_camera to use that of the map'
         )
 
     def _subscribe(
@@ -143,8 +143,8 @@ class Inputs:
         def on_incompatible(event) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
             self._log.warning(
-                f'a publisher on {topic} offers another {policy} than asked for, so nothing '
-                f'arrives from it; set qos_overrides.{self._node.resolve_topic_name(topic)}'
+                f'a publisher on {topic} offers another {policy} than requested, so its messages '
+                f'are not received; set qos_overrides.{self._node.resolve_topic_name(topic)}'
                 f'.subscription.{policy.lower()}'
             )
 

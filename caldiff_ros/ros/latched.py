@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers whose last message also reaches whoever subscribes later."""
+"""Publishers whose last message also reaches later subscribers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def latched_publisher(node: LifecycleNode, kind: type, topic: str):
     """A publisher without event handlers, as the executor of rclpy looks at each at every image.
 
     Nothing stronger can be offered, so they would only ever report a subscriber that asks for a
-    deadline or for liveliness; it is told of that on its own side.
+    deadline or for liveliness; the incompatibility is reported on its own side.
 
     Args:
         node: publishes, while it is active.

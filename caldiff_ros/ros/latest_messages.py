@@ -40,7 +40,7 @@ class Unread(Generic[Message]):
 class LatestMessages:
     """Filled by the executor's thread, read by the worker.
 
-    Newer means received later: stamps of a bag or of another computer's clock do not tell.
+    Newer means received later: stamps of a bag or of another computer's clock are not comparable.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class LatestMessages:
             if self._image is None:
                 raise CaldiffError(
                     f'no image arrived within {timeout_s:g} s, expected images on the image topic; '
-                    'check its name and that the camera runs'
+                    'check its name and that the camera is running'
                 )
 
             if self._image_received_s >= requested_s - timeout_s:
@@ -131,7 +131,7 @@ class LatestMessages:
             age_s = time.monotonic() - self._image_received_s
             raise CaldiffError(
                 f'the last image arrived {age_s:.0f} s ago, expected one within {timeout_s:g} s; '
-                'check that the camera still runs'
+                'check that the camera is still running'
             )
 
     def info_for(self, requested_s: float, timeout_s: float, cancel: CancelToken) -> CameraInfo:
@@ -146,7 +146,7 @@ class LatestMessages:
             if self._info is None:
                 raise CaldiffError(
                     f'no camera_info arrived within {timeout_s:g} s, expected the calibration of '
-                    'the camera; publish it, or set use_map_camera to take that of the map'
+                    'the camera; publish it, or set use_map_camera to use that of the map'
                 )
 
             return self._info.message

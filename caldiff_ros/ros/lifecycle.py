@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from caldiff_ros.errors import CaldiffError
@@ -30,7 +31,7 @@ def present(value: ValueT | None) -> ValueT:
         RuntimeError: if it is None after all.
     """
     if value is None:
-        raise RuntimeError('the node lacks what it has in this state of its lifecycle')
+        raise RuntimeError('the node is not in the right state of its lifecycle')
     return value
 
 
@@ -57,3 +58,25 @@ def transition(
         return TransitionCallbackReturn.SUCCESS
 
     return answered
+
+
+def refuse_impossible_transitions(node: LifecycleNode) -> None:
+    """Answer requests for a transition that the node's state does not have.
+
+    Before Kilted, rclpy raises out of its service then: the caller waits for ever, and the node
+    ends.
+    """
+    [service] = [each for each in node.services if each.srv_type is ChangeState]
+    change = service.callback
+
+    def answered(
+        request: ChangeState.Request, response: ChangeState.Response
+    ) -> ChangeState.Response:
+        try:
+            return change(request, response)
+        except RuntimeError as error:  # what our transitions raise, they answer themselves
+            node.get_logger().error(f'no such transition: {describe_exception(error)}')
+            response.success = False
+            return response
+
+    service.callback = answered

@@ -71,7 +71,7 @@ class LiveParameters:
         self._checked = self.parameters, None
 
     def _check(self, changes: list[Parameter]) -> SetParametersResult:
-        """Refuse what cannot be used; a new map is read here, beside the old one."""
+        """Reject invalid values; a new map is loaded here while the old one is still in use."""
         known = asdict(self.parameters)
         values = {change.name: change.value for change in changes if change.name in known}
         parameters = self.parameters

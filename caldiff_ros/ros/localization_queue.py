@@ -16,7 +16,7 @@ from caldiff_ros.localization.prior import Prior
 from caldiff_ros.ros.loaded_map import LoadedMap
 from caldiff_ros.ros.session import Session
 
-BUSY = 'a localization is running, ask again when it has ended'
+BUSY = 'a localization is already running, try again when it has finished'
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class LocalizationQueue:
                 if current.explicit or not request.explicit:
                     return False
 
-                self._cancel(current, 'a request was more urgent')
+                self._cancel(current, 'preempted by a request')
 
             self._current = request
             self._worker.submit(self._work, request)
@@ -123,7 +123,7 @@ class LocalizationQueue:
 
     def close(self) -> None:
         """End everything and wait for the worker's thread."""
-        self.stop('the node was asked to end')
+        self.stop('the node is shutting down')
         self._worker.shutdown(wait=True)
 
     def _cancel(self, request: Request, reason: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from caldiff_ros.localization import LocalizationMap
+from caldiff_ros.localization.trust_basis import measured_by, trust_basis
 
 
 def map_problem(localization_map: LocalizationMap) -> str:
@@ -17,33 +18,30 @@ def map_problem(localization_map: LocalizationMap) -> str:
 
     return (
         f'the map {localization_map.name} is not calibrated, so nothing is LOCALIZED with it: '
-        f'{problem}; build it anew from more or sharper images that overlap, and look at what '
-        'caldiff check says about their poses'
+        f'{problem}; rebuild it from more or sharper images that overlap, and run '
+        'caldiff check on their poses'
     )
 
 
 def map_summary(localization_map: LocalizationMap) -> str:
     """One sentence about a calibrated map."""
-    measured = _measured(localization_map)
-    of = f' of {measured["images"]}' if 'images' in measured else ''
-    psnr = f', PSNR {measured["psnr_db"]} dB' if 'psnr_db' in measured else ''
-    aligned = localization_map.calibration.n_right
-    return f'calibrated: {aligned}{of} held-out images aligned with a field of the others{psnr}'
+    return f'calibrated: {trust_basis(localization_map)}'
 
 
 def map_values(localization_map: LocalizationMap) -> dict[str, str]:
     """What is known about a map, by what it is called in /diagnostics.
 
-    The numbers of held-out images are missing from maps of before they were stored.
+    The numbers of held-out images are missing from older maps.
     """
     camera = localization_map.camera
     calibration = localization_map.calibration
     origin = _table(localization_map.provenance)
-    measured = _measured(localization_map)
+    measured = measured_by(localization_map)
 
     known = {
         'calibrated': 'no' if calibration.problem else 'yes',
         'why not calibrated': calibration.problem or None,
+        'calibrated by': measured.get('of'),
         'held-out images': measured.get('images'),
         'held-out images aligned': calibration.n_right,
         'held-out PSNR in dB': measured.get('psnr_db'),
@@ -55,10 +53,6 @@ def map_values(localization_map: LocalizationMap) -> dict[str, str]:
     }
 
     return {name: str(value) for name, value in known.items() if value is not None}
-
-
-def _measured(localization_map: LocalizationMap) -> dict[str, Any]:
-    return _table(_table(localization_map.provenance).get('calibration'))
 
 
 def _table(content: object) -> dict[str, Any]:

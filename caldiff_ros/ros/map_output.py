@@ -103,8 +103,8 @@ class MapOutput:
             return cloud_msg(points - origin, rgb, header)
 
         self._log.warning(
-            'the points on map_points are coarse, as the map is far from its origin and without '
-            'tf2_ros they cannot have a frame of their own'
+            'the points on map_points are coarse, because the map is far from its origin and, '
+            'without tf2_ros, they cannot have a frame of their own'
         )
         return cloud_msg(points, rgb, header)
 

@@ -17,7 +17,7 @@ from caldiff_ros.ros.diagnostics import Statistics
 from caldiff_ros.ros.health_output import HealthOutput
 from caldiff_ros.ros.inputs import Inputs
 from caldiff_ros.ros.latest_messages import LatestMessages
-from caldiff_ros.ros.lifecycle import present, transition
+from caldiff_ros.ros.lifecycle import present, refuse_impossible_transitions, transition
 from caldiff_ros.ros.live_parameters import LiveParameters
 from caldiff_ros.ros.loaded_map import LoadedMap
 from caldiff_ros.ros.localization_queue import LocalizationQueue
@@ -55,6 +55,7 @@ class LocalizerNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('localizer')
+        refuse_impossible_transitions(self)
         self._live = LiveParameters(self, self._on_change)
         self._inputs: Inputs | None = None  # None while not active
         self._outputs: Outputs | None = None  # None while not configured
@@ -204,7 +205,7 @@ class LocalizerNode(LifecycleNode):
 
     def _on_jump(self, jump: TimeJump) -> None:
         seconds = jump.delta.nanoseconds * 1e-9
-        self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are forgotten')
+        self.get_logger().warning(f'time jumped by {seconds:.1f} s, so images and TF are discarded')
         self._sessions.close('time jumped back')
         self._latest.forget_image()
         self._tf.clear()

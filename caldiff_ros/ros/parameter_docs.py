@@ -8,15 +8,16 @@ import sys
 from dataclasses import Field, fields
 from pathlib import Path
 
-from caldiff_ros.ros.parameters import LocalizerParameters, field_docstrings
+from caldiff_ros.docstrings import field_docstrings
+from caldiff_ros.ros.parameters import LocalizerParameters
 
 _HEAD = """# Parameters of the localizer
 
 <!-- Written by `make docs` from caldiff_ros/ros/parameters.py; do not edit. -->
 
-Set them in [config/localize.yaml](../config/localize.yaml), in a file of your own
-(`params_file:=`), or with `ros2 param set /localizer NAME VALUE` while the node runs, unless it
-says *at start only*. A value that is refused leaves the node as it was; the answer says why.
+Set them in [config/localize.yaml](../config/localize.yaml) or a copy of it (`params_file:=`), or
+with `ros2 param set /localizer NAME VALUE` while the node runs, except for those marked *at start
+only*. A value that is rejected leaves the node unchanged, and the response gives the reason.
 The quality of service of a subscription is set by `qos_overrides.TOPIC.subscription.reliability`,
 `.durability`, `.history` and `.depth`, with the full name of the topic.
 """

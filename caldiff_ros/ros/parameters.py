@@ -4,18 +4,15 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
-import inspect
-import textwrap
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
-from itertools import pairwise
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
+from caldiff_ros.docstrings import field_docstrings
 from caldiff_ros.errors import CaldiffError
 from caldiff_ros.localization.presets import PRESETS, LocalizerConfig
 
@@ -45,85 +42,86 @@ class LocalizerParameters:
     """
 
     map: str = _parameter('')
-    """Folder made by `caldiff build-map`; empty for the map of diorama_room that ships. A new map
-    is read before the old one is given up; a running localization is cancelled. Set it again to
-    read a folder that was changed."""
+    """Folder written by `caldiff build-map`; empty for the shipped map of diorama_room. A new map
+    is loaded before the old one is released, and a running localization is cancelled. Set the same
+    folder again to reload a map that has changed."""
     mask: str = _parameter('')
-    """Image that is black where the camera sees the robot itself, of the camera's aspect; empty for
-    the mask.png of the map, if it has one. Bars of one colour along the border need no mask."""
+    """Image that is black where the camera sees the robot itself, of the same aspect ratio as the
+    images; empty for mask.png in the map folder, if there is one. Bars of uniform colour along
+    the border need no mask."""
     preset: str = _parameter('fast', choices=PRESETS)
-    """Named settings of the localizer."""
+    """Preset of the localizer."""
     device: str = _parameter('auto', read_only=True)
-    """Where to compute: auto, cpu or cuda."""
+    """Device for the computation: auto, cpu or cuda."""
     seed: int = _parameter(0, within=(0, 2**31 - 1))
     """Seed of the particles: the same seed and image give the same pose on the same machine."""
     particles: int = _parameter(0, within=(0, 100_000))
-    """Particles to start from; 0 for as many as the preset has."""
+    """Initial number of particles; 0 for that of the preset."""
     min_confidence: float = _parameter(LocalizerConfig.min_confidence, within=(0.0, 1.0))
-    """Confidence from which a pose is trusted; below it the answer is NOT_LOCALIZED."""
+    """Lowest confidence at which a pose is trusted; below it the answer is NOT_LOCALIZED."""
     ambiguity_ratio: float = _parameter(LocalizerConfig.ambiguity_ratio, within=(1.0, 1000.0))
     """The answer is AMBIGUOUS if a pose at another place is trusted as well and its photometric
-    error is at most this many times that of the best."""
+    error is at most this many times the lowest."""
     prior_share: float = _parameter(LocalizerConfig.prior_share, within=(0.0, 1.0))
-    """Share of the particles that start from a prior where there is one; the others may be
-    anywhere, so that a wrong prior can be overcome."""
+    """Share of the particles that are drawn from the prior, if there is one; the others start
+    anywhere, so that the node can recover from a wrong prior."""
     torch_threads: int = _parameter(0, within=(0, 1024), read_only=True)
-    """CPU threads of the computation; 0 for as many as there are cores."""
+    """Number of CPU threads; 0 for one per core."""
     autostart: bool = _parameter(True, read_only=True)
-    """Configure and activate by itself; false leaves that to a lifecycle manager."""
+    """Configure and activate at startup; false leaves that to a lifecycle manager."""
     localize_on_start: bool = _parameter(True)
-    """Localize the first image that arrives after activation, after a change of the map, and after
-    the clock jumped back, as where a bag begins again."""
+    """Localize the first image after activation, after a change of the map, and after the clock
+    jumped back, as when a bag starts over."""
     localize_on_initialpose: bool = _parameter(True)
-    """Localize at once when a prior arrives on `initialpose`; false keeps it for the next
+    """Localize as soon as a prior arrives on `initialpose`; false keeps it for the next
     localization."""
     continuous: bool = _parameter(False)
-    """Localize the newest image again and again, at `continuous_rate`."""
+    """Localize the newest image continuously, at `continuous_rate`."""
     continuous_rate: float = _parameter(1.0, within=(0.001, 100.0))
-    """Highest number of localizations per second in continuous mode; a slow one delays the next."""
+    """Maximum rate of continuous mode in Hz; a longer localization delays the next."""
     image_transport: str = _parameter('raw', choices=('raw', 'compressed'), read_only=True)
-    """Whether images come as sensor_msgs/Image on `image` or as sensor_msgs/CompressedImage on
-    `image/compressed`."""
+    """Type of the images: raw for sensor_msgs/Image on `image`, compressed for
+    sensor_msgs/CompressedImage on `image/compressed`."""
     image_timeout: float = _parameter(5.0, within=(0.0, 3600.0))
-    """Seconds that a request waits for an image newer than itself; an image that came at most
-    this long before is used if none does. Without images for this long the node warns."""
+    """Seconds that a request waits for an image newer than itself; if none arrives, an image that
+    preceded it by at most this long is used. The node warns if no images arrive for this long."""
     use_map_camera: bool = _parameter(False)
-    """Without camera_info, take the images to come from the camera that the map was made with."""
+    """Use the intrinsics of the map's camera when there is no camera_info."""
     rectified: bool = _parameter(False)
-    """The images are rectified already: they follow P of camera_info, without distortion."""
+    """The images are already rectified: use P of camera_info, without distortion."""
     map_frame: str = _parameter('')
-    """Frame of the poses, parent of the transform; empty for the name that the map gives it."""
+    """Frame of the poses and parent of the transform; empty for the frame_id of the map."""
     camera_frame: str = _parameter('')
-    """Optical frame of the camera; empty for the frame of the image."""
+    """Optical frame of the camera; empty for the frame_id of the image."""
     base_frame: str = _parameter('')
-    """Frame of the robot, such as base_link: that of priors, and the child of map_to_base. Empty:
-    priors are poses of the optical camera. Where it is set, set tf_mode to map_to_odom or
-    map_to_base."""
+    """Frame of the robot, such as base_link: priors are poses of this frame, and it is the child of
+    map_to_base. Empty: priors are poses of the optical camera. If set, also set tf_mode to
+    map_to_odom or map_to_base."""
     odom_frame: str = _parameter('odom')
-    """Frame of the odometry, the child of map_to_odom."""
+    """Odometry frame, the child of map_to_odom."""
     tf_mode: str = _parameter('map_to_camera', choices=TF_MODES)
-    """Transform that a localization publishes. map_to_odom is that of REP-105 and needs odom to
-    camera in TF, map_to_base needs base to camera. map_to_camera needs nothing, but the camera must
-    have no other parent in TF: on a robot choose one of the others."""
+    """Transform to publish. map_to_odom follows REP-105 and requires odom to camera in TF;
+    map_to_base requires base to camera. map_to_camera requires nothing, but the camera must not
+    have another parent in TF: use one of the others on a robot."""
     tf_timeout: float = _parameter(0.5, within=(0.0, 60.0))
-    """Seconds to wait for the transforms that tf_mode needs, at the stamp of the image, before it
-    is localized."""
+    """Seconds to wait, before an image is localized, for the transforms that tf_mode requires at
+    the stamp of the image."""
     tf_rate: float = _parameter(10.0, within=(0.0, 1000.0))
-    """Times per second that map_to_odom is sent again; 0 for once per localization. The other
-    transforms hold for the moment of their image only and are never sent again."""
+    """Rate in Hz at which map_to_odom is republished; 0 to publish it once per localization. The
+    other transforms are valid at the time of their image only and are not republished."""
     transform_tolerance: float = _parameter(0.1, within=(0.0, 60.0))
-    """Seconds that map_to_odom is dated ahead, so that it is valid until the next one."""
+    """Seconds by which map_to_odom is stamped ahead, so that it stays valid until the next."""
     publish_overlay: bool = _parameter(True)
-    """Publish the picture of query, render and difference after a localization."""
+    """Publish query, render and difference as an image after each localization."""
     marker_size: float = _parameter(0.0, within=(0.0, 1e6))
-    """Length of a camera frustum in map units; 0 for one that fits the map."""
+    """Length of a camera frustum in map units; 0 to fit the map."""
     marker_lifetime: float = _parameter(0.0, within=(0.0, 1e6))
     """Seconds after which RViz removes the particles; 0 for never."""
     map_points: int = _parameter(20_000, within=(0, 1_000_000))
-    """Points of the coarse cloud that shows the map; 0 for no cloud."""
+    """Number of points in the point cloud of the map; 0 for no point cloud."""
     saved_pose_path: str = _parameter('')
-    """File that keeps the last trusted pose, the prior of the first localization after a restart;
-    empty for none."""
+    """File in which the last trusted pose is saved, as the prior of the first localization after a
+    restart; empty to save none."""
 
     def __post_init__(self) -> None:
         for parameter in fields(self):
@@ -139,23 +137,6 @@ class LocalizerParameters:
                 'tf_mode is map_to_base but base_frame is empty, expected the name of a frame such '
                 'as base_link; set base_frame first'
             )
-
-
-def field_docstrings(cls: type) -> dict[str, str]:
-    """The string literal that follows each field of a dataclass."""
-    definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(definition, ast.ClassDef)  # the source of a class
-    docs = {}
-
-    for statement, following in pairwise(definition.body):
-        match statement, following:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                docs[name] = ' '.join(text.split())
-
-    return docs
 
 
 def declare_parameters(node: Node) -> LocalizerParameters:

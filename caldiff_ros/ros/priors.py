@@ -31,7 +31,7 @@ _SAVED_DEVIATION_DEG = 10.0
 def prior_from_msg(
     message: PoseWithCovarianceStamped, map_frame: str, T_base_cam: np.ndarray
 ) -> Prior:
-    """The prior that a message stands for.
+    """The prior in a message.
 
     Args:
         message: pose of the base, or of the camera, in the map.
@@ -45,7 +45,7 @@ def prior_from_msg(
     if frame.lstrip('/') != map_frame:
         raise CaldiffError(
             f'the prior is in frame {frame!r}, expected {map_frame!r}; transform it, or set the '
-            'fixed frame of the tool that sends it'
+            'fixed frame of the tool that publishes it'
         )
 
     q = message.pose.pose.orientation
@@ -125,6 +125,6 @@ def prior_of_the_start(loaded_map: LoadedMap, log: RcutilsLogger) -> Prior | Non
         return None
 
     if prior is not None:
-        log.info(f'the pose saved in {path} is the prior of the start')
+        log.info(f'the pose saved in {path} is the prior of the first localization')
 
     return prior

@@ -74,8 +74,8 @@ def _encoding_note(image: Image | CompressedImage) -> str:
         return ''
 
     return (
-        f'the images have the encoding {image.encoding}, which does not say what the channels '
-        f'mean; they are taken as {assumed}, set it in the driver'
+        f'the images have the encoding {image.encoding}, which does not define the '
+        f'channels; assuming {assumed}, set it in the driver'
     )
 
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The run-time state of one activation with one map; nothing of it goes out once it is closed."""
+"""The run-time state of one activation with one map; nothing is published once it is closed."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ class Session:
         def send() -> None:
             if self._frames != _frames(parameters):
                 raise CaldiffError(
-                    'no TF is published: its frames were changed during the localization, expected '
-                    'them to stay; localize again'
+                    'no TF is published: its frames were changed during the '
+                    'localization; localize again'
                 )
 
             if parameters.tf_mode == 'map_to_odom':
@@ -154,5 +154,5 @@ class Session:
 
 
 def _frames(parameters: LocalizerParameters) -> tuple[str, ...]:
-    """What tells one transform from another."""
+    """The key that identifies a transform."""
     return (parameters.tf_mode, parameters.map_frame, parameters.odom_frame)

@@ -190,7 +190,7 @@ class TransformOutput:
             time.sleep(_POLL_S)
 
     def _warn_of_second_parent(self, camera: str, map_frame: str) -> None:
-        """A frame with two parents tears the tree of TF apart; told once."""
+        """A frame with two parents breaks the TF tree; warned of once."""
         parent = self._parent(camera)
         ours = parent in ('', map_frame) or (parent, camera) in self._sent
         if ours or (parent, camera) in self._warned_of:
@@ -199,8 +199,8 @@ class TransformOutput:
         self._warned_of.add((parent, camera))
         self._log.warning(
             f'the camera {camera!r} has the parent {parent!r} in TF already, expected none with '
-            f'tf_mode map_to_camera, as {map_frame!r} becomes a second one and the camera leaves '
-            'the robot; set tf_mode to map_to_odom or map_to_base'
+            f'tf_mode map_to_camera, as {map_frame!r} would become a second parent and detach the '
+            'camera from the robot; set tf_mode to map_to_odom or map_to_base'
         )
 
     def _parent(self, frame: str) -> str:

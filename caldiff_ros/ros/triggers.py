@@ -71,8 +71,8 @@ class Triggers:
         """
         if self._sessions.current is None:
             raise CaldiffError(
-                f'the node is {self._state()}, expected active; let its lifecycle be managed, or '
-                'configure and activate it by hand'
+                f'the node is {self._state()}, expected active; start it with autostart or a '
+                'lifecycle manager, or configure and activate it'
             )
 
         guess = None if prior is None else self._prior_from(prior)

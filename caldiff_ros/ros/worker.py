@@ -83,7 +83,7 @@ class LocalizationWorker:
             answer = self._localize(request, view, header)
             answer = replace(answer, timings={'image': waited_s, **answer.timings})
             request.cancel_token.raise_if_cancelled()  # also if it came too late to stop it
-        except Cancelled:  # whoever cancelled it knows, so nothing is published
+        except Cancelled:  # the caller that cancelled it knows, so nothing is published
             self._give_up(request, header)
             return
         except CaldiffError as error:
@@ -91,7 +91,7 @@ class LocalizationWorker:
         except Exception as error:  # the node goes on, whatever a driver or the GPU did
             answer = Answer(Status.FAILED, f'localization failed: {describe_exception(error)}')
 
-        request.answered = True  # whoever sees the answer may ask for the next one at once
+        request.answered = True  # a client that sees the answer may request the next one at once
         try:
             answers = request.session.answers
             self._publish(request, 'the answer', lambda: answers.publish(answer, header))

@@ -38,7 +38,7 @@ def find_colmap_model(root: Path) -> Path | None:
     """The folder of the COLMAP model of a dataset, or None.
 
     Where structure from motion fell apart, sparse/0, sparse/1, ... are models of parts of the
-    scene; the one that says most about its images is taken, and that is told.
+    scene; the one with the most information about its images is used, with a message.
     """
     for place in _PLACES:
         candidates = [root / place, *(root / place).glob('[0-9]*')]
@@ -99,6 +99,14 @@ def read_colmap(root: Path, folder: Path) -> Scene:
     )
 
 
+def colmap_cameras(folder: Path) -> list[tuple[Camera, np.ndarray]]:
+    """Cameras and T_map_cam (4, 4) of a model, whether its images are there or not."""
+    model = read_model(folder)
+    images = sorted(model.images.values(), key=lambda image: image.name)
+    cameras = _cameras(model, folder)
+    return [_posed(image, cameras) for image in images]
+
+
 def _points(
     model: ColmapModel, names: Mapping[str, str], frames: Sequence[Frame]
 ) -> ScenePoints | None:
@@ -124,21 +132,27 @@ def _cameras(model: ColmapModel, folder: Path) -> dict[int, Camera]:
 def _frame(
     image: ColmapImage, name: str, path: Path, cameras: dict[int, Camera], base: Path
 ) -> Frame:
+    camera, T_map_cam = _posed(image, cameras)
+    mask = base / 'masks' / f'{normalized_name(image.name)}.png'
+    return Frame(
+        name=name,
+        image_path=path,
+        camera=camera,
+        T_map_cam=T_map_cam,
+        mask_path=mask if mask.is_file() else None,
+    )
+
+
+def _posed(image: ColmapImage, cameras: Mapping[int, Camera]) -> tuple[Camera, np.ndarray]:
+    """Camera and T_map_cam (4, 4) of an image of a model."""
     if image.camera_id not in cameras:
         raise CaldiffError(
             f'image {image.name} has the camera {image.camera_id}, which the model lacks; export '
             'the model again'
         )
 
-    mask = base / 'masks' / f'{normalized_name(image.name)}.png'
     T_map_cam = np.linalg.inv(checked_pose(image.T_cam_map, f'image {image.name}'))
-    return Frame(
-        name=name,
-        image_path=path,
-        camera=cameras[image.camera_id],
-        T_map_cam=T_map_cam,
-        mask_path=mask if mask.is_file() else None,
-    )
+    return cameras[image.camera_id], T_map_cam
 
 
 def _image_files(root: Path, names: list[str]) -> tuple[Path, list[Path | None]]:

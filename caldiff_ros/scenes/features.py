@@ -37,7 +37,8 @@ def features_of(
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     mask = None if usable is None else usable.astype(np.uint8) * 255
-    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=contrast)
+    # precise upscaling: by default OpenCV shifts all keypoints by a quarter of a pixel
+    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=contrast, enable_precise_upscale=True)
     keypoints, descriptors = sift.detectAndCompute(grey, mask)
     if descriptors is None:
         return torch.zeros(0, 2), torch.zeros(0, 128)

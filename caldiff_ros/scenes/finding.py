@@ -28,7 +28,7 @@ def find_files(root: Path, names: Sequence[str], by_name: bool = True) -> list[P
     Names are paths relative to ``root``, or absolute, with slashes or backslashes; an image may
     lack its extension. Where such a folder is not there, the file is searched below ``root``: the
     one that ends most like the name, if no other ends so and no other name stands for it. What was
-    found elsewhere is told once.
+    found elsewhere is logged once.
 
     Args:
         root: folder of the dataset.
@@ -82,7 +82,7 @@ def _as_named(root: Path, name: str) -> Path | None:
 
 
 def _folder_is_there(root: Path, name: str) -> bool:
-    """Whether a name tells a folder that exists, so that just the file is missing."""
+    """Whether a name includes a folder that exists, so that only the file is missing."""
     path = PurePosixPath(normalized_name(name))
     return len(path.parts) > 1 and _exists((root / path).parent.is_dir)
 

@@ -226,8 +226,8 @@ def fitted_camera(camera: Camera, image: np.ndarray, path: Path) -> Camera:
     if not same_aspect(camera, width, height):
         raise CaldiffError(
             f'{path} is {width}x{height} pixels{_exif_note(path)} but its camera is '
-            f'{camera.width}x{camera.height}, expected the same aspect; give the intrinsics of '
-            'this image'
+            f'{camera.width}x{camera.height}, expected the same aspect ratio; give the intrinsics '
+            'of this image'
         )
 
     return camera.resized(width, height)

@@ -27,11 +27,7 @@ def read_inria(path: Path) -> Scene:
     ``splits.json`` count the cameras in the order of the file.
     """
     root = path.parent
-    entries = read_json_value(path)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise CaldiffError(f'{path} holds no list of cameras, expected one; export it again')
-
-    cameras = [_camera(entry, f'camera {i} of {path}') for i, entry in enumerate(entries)]
+    cameras = inria_cameras(path)
     listed = [name for name, _, _ in cameras]
     # the file names no folder, and often no extension
     found = find_files(root / 'images', listed, by_name=False)
@@ -56,6 +52,15 @@ def read_inria(path: Path) -> Scene:
     warn_skipped(missing, len(listed))
     frames = fitted_to_files(frames, as_stored=True)  # it reads images as they are stored
     return Scene(root.name, root, frames, read_splits(root, name_of))
+
+
+def inria_cameras(path: Path) -> list[tuple[str, Camera, np.ndarray]]:
+    """Names of the images in a ``cameras.json``, their cameras and T_map_cam (4, 4)."""
+    entries = read_json_value(path)
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise CaldiffError(f'{path} holds no list of cameras, expected one; export it again')
+
+    return [_camera(entry, f'camera {i} of {path}') for i, entry in enumerate(entries)]
 
 
 def _camera(entry: dict, where: str) -> tuple[str, Camera, np.ndarray]:

@@ -59,7 +59,7 @@ def read_camera(content: Mapping[str, object], image_path: Path, where: str) -> 
 
     Args:
         content: the keys of the frame over those of the file; null counts as absent.
-        image_path: the image, which tells its size where the numbers do not.
+        image_path: the image, whose size is used where the numbers lack it.
         where: the file, for messages.
 
     Raises:

@@ -45,14 +45,14 @@ def read_nerfstudio(path: Path) -> Scene:
         frames=frames,
         splits=read_splits(root, name_of),
         aabb=_aabb(content, path),
-        metric=_metric(content, path),
+        metric=is_metric(content, path),
         find_points=None if model is None else partial(points_of_frames, model),
         convention=OPENGL,
     )
 
 
 def _with_subsets(frames: list[Frame], names: list[str], content: dict, path: Path) -> list[Frame]:
-    """The frames with the subsets that the file lists; names that are none of a frame are told."""
+    """The frames with the subsets that the file lists; names without a frame are logged."""
     listed_as = [normalized_name(entry['file_path']) for entry in content['frames']]
     name_of = dict(zip(listed_as, names, strict=True))
     subset_of: dict[str, str] = {}
@@ -81,7 +81,7 @@ def _with_subsets(frames: list[Frame], names: list[str], content: dict, path: Pa
     return [replace(frame, subset=subset_of.get(frame.name)) for frame in frames]
 
 
-def _metric(content: dict, path: Path) -> bool:
+def is_metric(content: dict, path: Path) -> bool:
     """Whether the poses are in metres, as `caldiff capture` writes; nobody else says so."""
     metric = content.get('metric')
     if metric is not None and not isinstance(metric, bool):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from caldiff_ros.errors import CaldiffError
+from caldiff_ros.errors import CaldiffError, NoImageError
 from caldiff_ros.scenes.blender import read_blender, subset_files
 from caldiff_ros.scenes.colmap import find_colmap_model, read_colmap
 from caldiff_ros.scenes.inria import read_inria
@@ -29,6 +29,7 @@ def open_scene(path: str | Path) -> Scene:
             or one of their files: nerfstudio's ``transforms.json``, INRIA's ``cameras.json``.
 
     Raises:
+        NoImageError: if none of the images is there.
         CaldiffError: if there is no dataset, or one that cannot be used.
     """
     path = Path(path).expanduser().resolve()
@@ -43,7 +44,7 @@ def open_scene(path: str | Path) -> Scene:
         )
 
     if not scene.frames:
-        raise CaldiffError(
+        raise NoImageError(
             f'{path} has no frame whose image exists, expected at least one; check that the image '
             'folder is there'
         )

@@ -87,8 +87,8 @@ def read_image(
     Args:
         path: the file.
         background: 'white'; 'black' and 'none' are black.
-        upright: see `read_pixels`.
-        reduction: see `read_pixels`.
+        upright: turn it as its EXIF orientation says.
+        reduction: 1, 2, 4 or 8: a JPEG is decoded at 1 / reduction of its size.
 
     Raises:
         CaldiffError: if it is no image.

@@ -52,7 +52,7 @@ def read_json_value(path: Path) -> object:
 def read_splits(root: Path, name_of: Callable[[str, int], str | None]) -> dict[str, list[Split]]:
     """The variants of every split in ``root/splits.json``; empty without that file.
 
-    A file of another program is told and ignored.
+    A file of another program is ignored with a message.
 
     Args:
         root: folder of the dataset.
@@ -66,8 +66,8 @@ def read_splits(root: Path, name_of: Callable[[str, int], str | None]) -> dict[s
     content = read_json_value(path)
     if not _lists_variants(content):
         logger.warning(
-            '%s is ignored, as it is of another program: it does not hold a list of variants for '
-            'the name of every split',
+            '%s is ignored, as it was written by another program: it has no list of '
+            'variants for every split',
             path,
         )
         return {}
@@ -100,7 +100,7 @@ def _lists_variants(content: object) -> TypeGuard[dict[str, list[dict]]]:
 def fitted_to_files(frames: Sequence[Frame], as_stored: bool = False) -> list[Frame]:
     """Frames with their cameras at the size of their images, turned as EXIF says where that fits.
 
-    Scaled intrinsics and images that are upside down are told once. A frame whose image cannot be
+    Scaled intrinsics and upside-down images are logged once. A frame whose image cannot be
     read or has another aspect stays as it is: it is refused when it is needed.
 
     Args:
@@ -159,7 +159,7 @@ def _fitted_to_file(frame: Frame, as_stored: bool) -> Frame:
 def without_duplicates(frames: Sequence[Frame]) -> list[Frame]:
     """The first frame of each image file: what is in two lists would be trained on and tested on.
 
-    What is dropped is told once.
+    Dropped frames are logged once.
     """
     first: dict[Path, Frame] = {}
     for frame in frames:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.geometry import checked_pose, opengl_to_optical
+from caldiff_ros.geometry import Camera, checked_pose, opengl_to_optical
 from caldiff_ros.scenes.finding import expected_path, find_files, normalized_name
 from caldiff_ros.scenes.intrinsics import read_camera
 from caldiff_ros.scenes.reading import fitted_to_files, read_json, warn_skipped
@@ -53,13 +55,13 @@ def read_transforms(
         if image_path is None:
             continue
 
-        where = f'frame {i} of {path}'
+        camera, T_map_cam = _posed(content, entry, image_path, f'frame {i} of {path}')
         frames.append(
             Frame(
                 name=names[i],
                 image_path=image_path,
-                camera=read_camera({**content, **_given(entry)}, image_path, where),
-                T_map_cam=opengl_to_optical(checked_pose(entry.get('transform_matrix'), where)),
+                camera=camera,
+                T_map_cam=T_map_cam,
                 subset=subset,
                 depth_path=depths[i],
                 depth_unit=depth_unit,
@@ -72,6 +74,23 @@ def read_transforms(
     ]
     warn_skipped(missing, len(entries))
     return content, fitted_to_files(frames), names
+
+
+def transforms_cameras(path: Path) -> list[tuple[Camera, np.ndarray]]:
+    """Cameras and T_map_cam (4, 4) of all frames, whether their images are there or not."""
+    content = read_json(path)
+    return [
+        _posed(content, entry, path.parent / entry['file_path'], f'frame {i} of {path}')
+        for i, entry in enumerate(_entries(content, path))
+    ]
+
+
+def _posed(
+    content: dict, entry: dict[str, Any], image_path: Path, where: str
+) -> tuple[Camera, np.ndarray]:
+    """Camera and optical pose of a frame."""
+    camera = read_camera({**content, **_given(entry)}, image_path, where)
+    return camera, opengl_to_optical(checked_pose(entry.get('transform_matrix'), where))
 
 
 def _entries(content: dict, path: Path) -> list[dict[str, Any]]:
@@ -122,7 +141,7 @@ def _depth_unit(content: dict, path: Path) -> float:
 def _companions(
     root: Path, entries: Sequence[dict[str, Any]], key: str, what: str
 ) -> list[Path | None]:
-    """The depth image or mask of every entry, None without; missing files are told once."""
+    """The depth image or mask of every entry, None without; missing files are logged once."""
     listed = {i: entry[key] for i, entry in enumerate(entries) if isinstance(entry.get(key), str)}
     # one mask may be that of all images
     names = list(dict.fromkeys(listed.values()))

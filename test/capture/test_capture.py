@@ -120,7 +120,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_is_done(photos, room, tmp_path
     [part] = report.lost
     assert (part.first, part.count) == ('3_b.jpg', 1) and 'blurred' in part.why
     [sentence] = report.unreadable
-    assert '5 a.jpg is left out as it cannot be read' in sentence
+    assert '5 a.jpg is skipped because it cannot be read' in sentence
     assert not (tmp_path / 'room/images/3_b.jpg').exists()
 
 
@@ -202,7 +202,7 @@ def test_pictures_that_share_nothing_are_explained(tmp_path):
 
 def test_a_full_disk_is_one_sentence_and_the_capture_goes_on_later(few, tmp_path, full_disk):
     capture = make(few, tmp_path / 'room')
-    with full_disk(400_000), pytest.raises(CaldiffError, match='in the middle of its work'):
+    with full_disk(400_000), pytest.raises(CaldiffError, match='COLMAP was terminated'):
         capture.run()
     assert not capture.output.exists() and capture.work.is_dir()
     assert capture.run().n_registered == 5

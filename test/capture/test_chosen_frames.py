@@ -108,5 +108,5 @@ def test_a_cut_video_is_used_up_to_the_cut(wall, tmp_path):
 
 
 def test_a_full_disk_is_noticed_before_the_work(tmp_path):
-    with pytest.raises(CaldiffError, match=r'expected at least 1000000000\.0 GB; make room'):
+    with pytest.raises(CaldiffError, match=r'expected at least 1000000000\.0 GB; free some'):
         check_space(tmp_path, 10**18)

@@ -103,7 +103,7 @@ def test_depth_images_are_left_out(tmp_path):
     (tmp_path / 'out').mkdir()
     taken = take_photos(tmp_path / 'in', tmp_path / 'out', no_report)
     assert len(taken.pictures) == 3
-    assert '0.depth.png is left out as it is a depth image' in taken.unreadable[0]
+    assert '0.depth.png is skipped because it is a depth image' in taken.unreadable[0]
 
 
 def test_one_photo_is_too_few(tmp_path):

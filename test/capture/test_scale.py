@@ -57,14 +57,14 @@ def test_a_measured_distance_gives_the_scale(first, second):
 @pytest.mark.parametrize('name', ['7.jpg', '14.0', 'door'])
 def test_a_picture_without_pose_is_no_end_of_a_distance(name):
     centers = np.eye(3)
-    with pytest.raises(CaldiffError, match='is no picture that has a pose'):
+    with pytest.raises(CaldiffError, match='is not a picture with a pose'):
         MeasuredDistance('0.jpg', name, 1.0).measure(solved(centers, seconds=[0, 10, 20]))
 
 
 def test_a_distance_must_be_positive_and_between_two_places():
     with pytest.raises(CaldiffError, match='positive number of metres'):
         MeasuredDistance('a', 'b', -1.0)
-    with pytest.raises(CaldiffError, match='are one place'):
+    with pytest.raises(CaldiffError, match='are at the same position'):
         MeasuredDistance('0', '0.jpg', 1.0).measure(solved(np.eye(3)))
 
 
@@ -136,7 +136,7 @@ def test_look_alikes_close_loops():
     [
         (Evidence(5000, 0), 0.1, False, 'blurred'),
         (Evidence(40, 0), 1.0, False, 'texture'),
-        (Evidence(5000, 10), 1.0, True, 'not with the rest'),
+        (Evidence(5000, 10), 1.0, True, 'not connected to the rest'),
         (Evidence(5000, 10), 1.0, False, 'too little'),
         (Evidence(5000, 400), 1.0, False, 'no reliable pose'),
     ],

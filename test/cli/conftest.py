@@ -10,10 +10,10 @@ from plane_world import look_at, write_nerfstudio
 
 from caldiff_ros.cli import main
 
-#: A build of half a minute.
+#: A build of some 15 seconds.
 _SMALL = """
-    --device cpu --field.iterations 600 --field.iterations-per-view 0
-    --views.count 600 --diffusion.iterations 700 --diffusion.images 64
+    --device cpu --field.iterations 450 --field.iterations-per-view 0
+    --views.count 300 --diffusion.iterations 350 --diffusion.images 64
     --diffusion.model.conditioning.backbone efficientnet_lite0
     --diffusion.model.conditioning.image-size 60 --diffusion.model.denoiser.width 128
 """

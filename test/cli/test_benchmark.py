@@ -15,10 +15,12 @@ METHODS = ['fast:particles=1000', 'fast']
 
 @pytest.fixture
 def few(monkeypatch):
-    """A short look at how the time grows."""
+    """A short look at how the time grows, and at what an image alone takes."""
     monkeypatch.setattr(benchmark, 'PARTICLES', (10, 20))
     monkeypatch.setattr(benchmark, 'RESOLUTIONS', (1.0,))
     monkeypatch.setattr(benchmark, 'CAMERAS', (1, 2))
+    monkeypatch.setattr(benchmark, 'SIDES', (60, 120))
+    monkeypatch.setattr(benchmark, 'RENDERED', 3)
 
 
 def test_methods_are_compared_on_the_same_queries(plane, plane_map, tmp_path, few, capsys):

@@ -125,8 +125,8 @@ def test_build_map_takes_scale_and_calibration(build, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('data', 'options', 'sentence'),
     [
-        ('data', ['--tag-size', '0.1'], '--tag-size is given and {data} has poses already'),
-        ('data', ['--gps', '--camera', '9,9,1,1'], '--camera --gps is given and {data} has poses'),
+        ('data', ['--tag-size', '0.1'], '--tag-size is given but {data} already has poses'),
+        ('data', ['--gps', '--camera', '9,9,1,1'], '--camera --gps is given but {data} already'),
         ('photos', ['--gps', '--scale', '2'], 'the scale is given twice, by --scale and --gps'),
         ('photos', ['--gps', '--tag-size', '1'], 'the scale is given 2 times'),
     ],

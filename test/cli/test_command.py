@@ -48,7 +48,7 @@ def fail_with(error):
     ('error', 'status', 'sentence'),
     [
         (CaldiffError('the map is old, rebuild it'), 2, 'the map is old, rebuild it'),
-        (OSError(28, 'No space left', '/m'), 2, '/m cannot be written (No space left), expected r'),
+        (OSError(28, 'No space left', '/m'), 2, '/m cannot be written (No space left), expected f'),
         (OSError(122, 'Disk quota exceeded'), 2, 'the output cannot be written (Disk quota exceed'),
         (OSError(13, 'Permission denied', '/m'), 2, '/m cannot be used (Permission denied), give'),
         (KeyboardInterrupt(), 130, 'interrupted'),
@@ -62,6 +62,31 @@ def test_errors_are_one_line_on_standard_error(monkeypatch, capsys, error, statu
     assert err.startswith('caldiff evaluate: ')
     assert sentence in err
     assert err.count('\n') == 1
+
+
+@pytest.mark.parametrize('verb', ['reproduce', 'benchmark'])
+def test_verbs_that_plot_name_the_extra_that_they_need(monkeypatch, capsys, verb):
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    assert main([verb, '--help']) == 2
+    assert capsys.readouterr().err == (
+        f'caldiff {verb}: the package matplotlib is required for this but not installed; '
+        'pip install "caldiff_ros[figures]"\n'
+    )
+
+
+#: Imports the other verbs where matplotlib, which is not part of the core, cannot be imported.
+IMPORT_CORE_VERBS = """
+import importlib, sys
+sys.modules['matplotlib'] = None
+from caldiff_ros.cli.command import VERBS
+for verb in set(VERBS) - {'reproduce', 'benchmark'}:
+    importlib.import_module('caldiff_ros.cli.' + verb.replace('-', '_'))
+"""
+
+
+def test_the_other_verbs_do_not_plot():
+    result = run_python(IMPORT_CORE_VERBS)
+    assert result.returncode == 0, result.stderr
 
 
 def test_defects_are_not_hidden(monkeypatch):

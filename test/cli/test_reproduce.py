@@ -63,7 +63,12 @@ def test_a_killed_run_resumes_and_gives_the_same_table(arguments):
     answered = json.loads(cell.read_text())['queries']
     assert 1 <= len(answered) < 3 and not (output / 'table1.json').exists()
     assert main(command) == 0
-    assert rows(output) == rows(whole)
+    # another process rounds otherwise, by where its arrays begin in memory
+    [found], [expected] = rows(output), rows(whole)
+    medians = ('median_translation_norm', 'median_rotation_deg')
+    for median in medians:
+        assert found.pop(median) == pytest.approx(expected.pop(median), rel=0.01)
+    assert found == expected
     content = json.loads(cell.read_text())
     assert content['queries'][: len(answered)] == answered
     assert len(content['sessions']) == 2
@@ -96,7 +101,7 @@ def test_rates_are_those_of_the_queries_on_disk(arguments, capsys):
 def test_without_time_nothing_is_lost(arguments, capsys):
     output, command = arguments('output', '--methods', 'fast')
     assert main([*command, '--budget', '0']) == 0
-    assert 'the time is over' in capsys.readouterr().out
+    assert 'the time budget is used up' in capsys.readouterr().out
     assert main(command) == 0
     assert len(rows(output)) == 1
 

@@ -175,10 +175,10 @@ def test_evaluate_tells_whether_the_statuses_can_be_relied_on(
     trust = json.loads((output / 'summary.json').read_text())['trust']
     n = {kind: sum(counts.values()) for kind, counts in trust['counts'].items()}
     assert n['right answers'] + n['wrong answers'] <= 2
-    assert n['pictures of nothing'] == 9 + 2
+    assert n['blank or scrambled images'] == 9 + 2
     assert n['images of blender'] == 4
     assert 0 < n['wrong poses'] <= 2 * 10
-    assert trust['localized_percent']['pictures of nothing'] < 20
+    assert trust['localized_percent']['blank or scrambled images'] < 20
     assert 'wrong poses' in capsys.readouterr().out
 
 

@@ -24,7 +24,9 @@ def photograph(camera):
     if camera.distortion_model == 'equidistant':
         xy = cv2.fisheye.undistortPoints(uv_opencv, K, D, criteria=criteria)
     else:
-        xy = cv2.undistortPoints(uv_opencv, K, D, criteria=criteria)
+        # only OpenCV 4 has the function that iterates, and only that of 5 takes the criteria
+        iterated = getattr(cv2, 'undistortPointsIter', cv2.undistortPoints)
+        xy = iterated(uv_opencv, K, D, R=None, P=None, criteria=criteria)
     picture = wave(xy[:, 0, 0], xy[:, 0, 1])
     return np.rint(picture).astype(np.uint8).reshape(camera.height, camera.width, 3)
 

@@ -21,6 +21,7 @@ from caldiff_ros.localization.comparison import (
     pixel_motion,
 )
 from caldiff_ros.localization.query import fit_exposure, fit_exposure_by_tensors
+from caldiff_ros.nerf.bounded_view import BoundedView
 from caldiff_ros.nerf.field import Rendering
 
 LEVEL = Level(
@@ -160,28 +161,45 @@ def test_without_a_compiler_pytorch_compares(kernels, monkeypatch, caplog):
     assert 'compared by PyTorch: Triton is of no use here (no C compiler)' in caplog.text
 
 
-def test_the_gpu_takes_the_steps_that_the_cpu_does(scene, kernels):
+# this field renders on the CPU, which a GPU cannot record
+@pytest.mark.parametrize('bounded', [False] if DEVICE.type == 'cuda' else [False, True])
+def test_the_gpu_takes_the_steps_that_the_cpu_does(scene, kernels, bounded):
     """Some of the poses arrive early, and some start where nothing of the wall is seen."""
+    from caldiff_ros.localization.gpu_alignment import align_on_gpu
+
     field, true, query = scene
     start = Pose.cat([true, moved(true, 0.02, 3, seed=2), moved(true, 2.0, 90, seed=0)])
-    level = replace(LEVEL, blur_px=0.8, mean_gradient=False, iterations=3)
-    query = query.level(24)
+    level = replace(LEVEL, blur_px=0.8, mean_gradient=False, iterations=2)
+    query = query.level(16)
     expected = levenberg_marquardt.align_level(field, query, start, level)
     there = replace(query, device=DEVICE)
-    aligned = levenberg_marquardt._align_on_gpu(
-        OnDevice(field), there, start.to(DEVICE), level, lambda step, poses: None
-    )
-    poses = aligned.T_norm_cam.to('cpu')
-    assert float(poses.translation_error(expected.T_norm_cam).max()) < 1e-4
-    assert float(poses.rotation_error_deg(expected.T_norm_cam).max()) < 0.02
-    assert torch.allclose(aligned.cost.cpu(), expected.cost, rtol=1e-3, atol=1e-7)
+    counted = []
+    shown = OnDevice(field, bounded, counted.append)
+    for n in (2, 3):  # those of the second time start in the memory of the first
+        found, cost = align_on_gpu(shown, there, start[:n].to(DEVICE), level, lambda i, poses: None)
+        poses = found.to('cpu')
+        aligned = expected.T_norm_cam[:n]
+        assert float(poses.translation_error(aligned).max()) < 1e-4
+        assert float(poses.rotation_error_deg(aligned).max()) < 0.02
+        assert torch.allclose(cost.cpu(), expected.cost[:n], rtol=1e-3, atol=1e-7)
+    n_pixels = query.camera.width * query.camera.height
+    assert counted == ([2 * n_pixels] * 3 + [3 * n_pixels] * 3) * bounded
 
 
 class OnDevice:
     """A field of the CPU whose images are on another device."""
 
-    def __init__(self, field):
+    def __init__(self, field, bounded, watch):
         self._field = field
+        self._bounded = bounded
+        self._watch = watch
 
     def render(self, poses, camera):
         return on(DEVICE, self._field.render(poses.to('cpu'), camera))
+
+    def bounded_view(self, camera, n_poses):
+        if not self._bounded:
+            return None
+        view = BoundedView(lambda poses, room: self.render(poses, camera), n_poses, DEVICE)
+        view.watch = self._watch
+        return view

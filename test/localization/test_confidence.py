@@ -10,7 +10,7 @@ import torch
 from wall import CAMERA, VIEW, Wall, moved, photograph
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic
+from caldiff_ros.localization.confidence import Calibration, Evidence, Logistic, Scales
 from caldiff_ros.localization.query import Query
 from caldiff_ros.mapping.disturbances import SILHOUETTES, occlude
 from maps import CALIBRATION
@@ -43,7 +43,7 @@ def test_confidence_needs_both_difference_and_similarity():
 def test_fit_separates_what_can_be_separated():
     rng = np.random.default_rng(0)
     right, wrong = drawn(rng, 16, 0.001, 0.85), drawn(rng, 150, 0.02, 0.1)
-    calibration = Calibration.fit(right, wrong, (1.0, 1.0), IMAGE)
+    calibration = Calibration.fit(right, wrong, Scales(2.0, 3.0, 4.0), IMAGE)
 
     confidences = calibration.confidences
     assert min(confidences(right)) > 0.6
@@ -53,6 +53,8 @@ def test_fit_separates_what_can_be_separated():
     assert np.mean(np.array(confidences(drawn(rng, 200, 0.02, 0.1))) > 0.5) < 0.01
     assert calibration.right_difference[1] == pytest.approx(float(right.difference.quantile(0.5)))
     assert (calibration.n_right, calibration.n_wrong) == (16, 150)
+    assert calibration.covariance_scale == 2.0
+    assert (calibration.matching_scale, calibration.landmark_scale) == (3.0, 4.0)
 
 
 def test_fit_agrees_with_the_odds_where_right_and_wrong_overlap():

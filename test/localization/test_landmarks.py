@@ -1,6 +1,8 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Landmarks of rendered views, and the poses that they propose."""
+"""Landmarks of photographs and of rendered views, and the poses that they lead to."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,16 +14,25 @@ from caldiff_ros.localization.features import FeatureConfig, detect
 from caldiff_ros.localization.landmarks import Landmarks
 from caldiff_ros.localization.pnp import PnpConfig
 from caldiff_ros.mapping.context import BuildContext
-from caldiff_ros.mapping.landmark_views import build_landmarks, spread_out
+from caldiff_ros.mapping.landmark_views import (
+    have_landmarks,
+    landmarks_of_tracks,
+    rendered_landmarks,
+    spread_out,
+)
+from caldiff_ros.mapping.tracks import PosedCamera
+from caldiff_ros.mapping.triangulation import triangulated_tracks
 from maps import make_map
 
 LARGE = Camera(300, 240, 330.0, 330.0, 150.0, 120.0)
+#: Of photographs, and a wall with more to see.
+PHOTO, FINE = LARGE.resized(600, 480), Wall(cells=80)
 
 
 @pytest.fixture(scope='module')
 def landmarks():
     cameras = Pose.cat([VIEW, moved(VIEW, 0.1, 10, seed=1, n=3)])
-    return build_landmarks(Wall(), cameras, LARGE, BuildContext())
+    return rendered_landmarks(Wall(), cameras, LARGE, BuildContext())
 
 
 def test_they_lie_where_the_scene_is(landmarks):
@@ -54,15 +65,70 @@ def test_they_propose_nothing_for_an_image_of_another_place(landmarks):
 
 
 def test_small_images_have_none():
-    assert build_landmarks(Wall(), VIEW, CAMERA, BuildContext()) is None
+    assert have_landmarks(LARGE) and not have_landmarks(CAMERA)
+
+
+@pytest.fixture(scope='module')
+def tracks():
+    """What five photographs of the wall share."""
+    cameras = Pose.cat([VIEW, moved(VIEW, 0.12, 8, seed=1, n=4)])
+    images = [photograph(FINE, cameras[i : i + 1], PHOTO) for i in range(5)]
+    posed = PosedCamera(PHOTO, cameras.to(torch.float64))
+    return triangulated_tracks(
+        [(query.image, query.seen) for query in images], posed, lambda done, n: None
+    )
+
+
+def test_those_of_photographs_are_where_at_least_three_show_them(tracks):
+    exact = landmarks_of_tracks(tracks)
+    full = exact.descriptors.any(axis=2)
+    assert exact.are_exact and len(exact.points) == 5 and full.sum(axis=1).min() > 30
+    off = np.abs(exact.points[full][:, 2])  # the wall is z = 0
+    assert np.median(off) < 1e-3 and (off < 0.01).mean() > 0.97
+    n_images = torch.bincount(tracks.point)
+    assert full.sum() == int(n_images[n_images >= 3].sum())
+
+
+def test_without_some_photographs_they_know_nothing_of_them(tracks):
+    held_out = torch.tensor([False, True, False, False, True])
+    without = tracks.without(held_out)
+    assert set(without.features.image.tolist()) == {0, 2, 3}
+    assert len(landmarks_of_tracks(without, ~held_out).points) == 3
+
+
+def test_exact_ones_find_the_pose_of_an_image_near_a_first_guess(tracks):
+    exact = landmarks_of_tracks(tracks)
+    true = moved(VIEW, 0.1, 6, seed=8)
+    query = photograph(FINE, true, PHOTO)
+    features = detect(query.image, FeatureConfig())
+    found = exact.match(features, moved(true, 0.02, 2, seed=4), PHOTO, PnpConfig())
+    assert found.inliers > 50
+    assert float(found.T_norm_cam.translation_error(true)[0]) < 0.002
+    assert float(found.T_norm_cam.rotation_error_deg(true)[0]) < 0.2
+
+
+def test_exact_ones_find_nothing_where_there_is_nothing(tracks):
+    exact = landmarks_of_tracks(tracks)
+    other = detect(photograph(Wall(seed=9), VIEW, PHOTO).image, FeatureConfig())
+    blank = detect(np.full((480, 600, 3), 127, np.uint8), FeatureConfig())
+    half_turn = Pose(VIEW.R @ torch.diag(torch.tensor([-1.0, 1, -1])), VIEW.t)
+    same = detect(photograph(FINE, VIEW, PHOTO).image, FeatureConfig())
+    for features, pose in ((other, VIEW), (blank, VIEW), (same, half_turn)):
+        assert exact.match(features, pose, PHOTO, PnpConfig()) is None
+    assert Landmarks.of([], most=5).match(same, VIEW, PHOTO, PnpConfig()) is None
 
 
 def test_a_map_keeps_them(landmarks, tmp_path):
     kept = make_map(landmarks=landmarks)
     kept.save(tmp_path / 'map')
     loaded = type(kept).load(tmp_path / 'map').landmarks
-    np.testing.assert_array_equal(loaded.points, landmarks.points)
-    np.testing.assert_array_equal(loaded.descriptors, landmarks.descriptors)
+    most = loaded.points.shape[1]  # without what is empty in all views
+    np.testing.assert_array_equal(loaded.points, landmarks.points[:, :most])
+    np.testing.assert_array_equal(loaded.descriptors, landmarks.descriptors[:, :most])
+    assert 0 < most < 500 and not landmarks.descriptors[:, most:].any()
+    assert not loaded.are_exact
+    replace(landmarks, are_exact=True).save(tmp_path / 'exact')
+    assert Landmarks.load(tmp_path / 'exact').are_exact
     make_map().save(tmp_path / 'without')
     assert type(kept).load(tmp_path / 'without').landmarks is None
 

@@ -177,3 +177,14 @@ def test_a_full_disk_leaves_the_old_map(saved, tmp_path, full_disk, limit):
         make_map().save(saved)
     assert [path.name for path in tmp_path.iterdir()] == ['map']
     LocalizationMap.load(saved)
+
+
+def test_an_image_has_the_detail_that_it_has():
+    """Of an image with three times the pixels of the map's; distortion is undone."""
+    made, large = make_map(), CAMERA.resized(3 * CAMERA.width, 3 * CAMERA.height)
+    image = np.random.default_rng(0).integers(0, 256, (large.height, large.width, 3), np.uint8)
+    np.testing.assert_array_equal(made.detailed_view(image, large), image)
+    assert made.detailed_view(image[::3, ::3], CAMERA) is None
+    huge = CAMERA.resized(40 * CAMERA.width, 40 * CAMERA.height)
+    black = np.zeros((huge.height, huge.width, 3), np.uint8)
+    assert max(made.detailed_view(black, huge).shape) == 1600

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Render, match, PnP, and how sure that makes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,28 @@ def test_another_round_finds_more(scene):
     assert last.inliers > first.inliers
     errors = [float(found.T_norm_cam.translation_error(true)[0]) for found in (first, last)]
     assert errors[1] < errors[0]
+
+
+def test_a_pose_that_is_nearly_right_is_enough(scene):
+    field, true, query = scene
+    matcher = Matcher(field, query, CONFIG)
+    found = matcher.match_near(moved(true, 0.02, 2, seed=3))
+    assert float(found.T_norm_cam.translation_error(true)[0]) < 0.005
+    assert matcher.match_near(moved(true, 1.0, 120, seed=3)) is None
+
+
+def test_detail_places_features_where_the_image_has_them(scene):
+    """Of an image with three times the pixels, in the pixels of the image."""
+    field, true, query = scene
+    large = CAMERA.resized(3 * CAMERA.width, 3 * CAMERA.height)
+    detailed = replace(query, detailed=photograph(field, true, large).image)
+    plain, fine = Matcher(field, query, CONFIG), Matcher(field, detailed, CONFIG)
+    assert plain.detailed_features is plain.features
+    at, from_detail = match(fine.features, fine.detailed_features, ratio=0.7)
+    assert len(at) > 30
+    off = fine.features.uv[at] - fine.detailed_features.uv[from_detail]
+    assert np.abs(np.median(off, axis=0)).max() < 0.1
+    assert np.median(np.abs(off)) < 0.2
 
 
 def test_nothing_is_found_where_there_is_nothing(scene):

@@ -11,17 +11,24 @@ import torch
 from blobs import CAMERA, Blobs, photographed, ring
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Pose
 from caldiff_ros.localization.confidence import Calibration, Evidence
 from caldiff_ros.localization.correctness import is_wrong
+from caldiff_ros.localization.pnp import Matched
 from caldiff_ros.mapping.calibration import (
     CalibrationConfig,
     calibrate,
     check_agreement,
-    covariance_scale,
     queries_of,
     scrambled,
 )
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.covariance_scales import (
+    Estimates,
+    covariance_scale,
+    matched_near,
+    scales_of,
+)
 from maps import CALIBRATION
 
 SMALL = CAMERA.downscaled(2)
@@ -47,6 +54,52 @@ def test_right_and_wrong_answers_are_told_apart():
                        for e in (right, wrong)]  # fmt: skip
         assert confidences[0] > 0.7
         assert confidences[1] < 0.3
+
+
+class LandmarksOffBy:
+    """Landmarks that find each view's pose off by so much, and claim to be exact to 0.001."""
+
+    def __init__(self, true, off):
+        moved = true.retract(off.expand(len(true), 6))
+        self._found = iter([moved[i : i + 1] for i in range(len(true))])
+
+    def match(self, features, start, camera, config):
+        return Matched(next(self._found), 50, 1e-6 * torch.eye(6).double())
+
+
+def test_what_landmarks_claim_is_scaled_to_their_errors():
+    """An error of 0.006 along one axis has the NEES 36, six times what is expected."""
+    field, true = Blobs(n=8), ring(3)
+    off = torch.tensor([0.006, 0, 0, 0, 0, 0])
+    views = photographed(field, true, CAMERA.downscaled(4))
+    calibration = calibrate(
+        field, views, CALIBRATION.image, BuildContext(), landmarks=LandmarksOffBy(true, off)
+    )
+    assert calibration.landmark_scale == pytest.approx(6, rel=1e-3)
+
+
+def test_wrong_landmarks_say_nothing_of_right_ones():
+    field, true = Blobs(n=8), ring(3)
+    [query, *_] = queries_of(photographed(field, true, CAMERA.downscaled(4)), field)
+    for size, is_near in ((0.006, True), (0.3, False)):
+        landmarks = LandmarksOffBy(true, torch.tensor([size, 0, 0, 0, 0, 0]))
+        _, found = matched_near(field, query, true[:1], truth=true[:1], landmarks=landmarks)
+        assert (found is not None) == is_near
+
+
+@pytest.mark.parametrize(('together', 'expected'), [(True, 3.0), (False, 1.0)])
+def test_estimates_that_err_together_are_not_better_for_agreeing(together, expected):
+    """Three with the same error promise a third of the covariance, and keep the error."""
+    random = torch.Generator().manual_seed(0)
+    truth, estimates = Pose.identity(1).to(torch.float64), []
+    for _ in range(1000):
+        errors = 1e-3 * torch.randn(3, 6, generator=random, dtype=torch.float64)
+        found = truth[[0, 0, 0]].retract(errors[[0, 0, 0]] if together else errors)
+        claimed = [(found[i : i + 1], 1e-6 / (i + 1) * torch.eye(6).double()) for i in range(3)]
+        estimates.append(Estimates(truth, *claimed))
+    scales = scales_of(estimates)
+    assert scales[:3] == pytest.approx((1, 2, 3), rel=0.1)
+    assert scales.fused == pytest.approx(expected, rel=0.1)
 
 
 def test_the_covariance_scale_of_errors_of_known_covariance():
@@ -94,7 +147,7 @@ def test_poses_that_fit_no_image_calibrate_nothing():
     assert calibration.confidence(1e-6, 0.99) == 0
     again = Calibration.from_dict(json.loads(json.dumps(asdict(calibration))))
     assert again == calibration
-    with pytest.raises(CaldiffError, match=r'^the images do not explain each other: .*12\.3 dB'):
+    with pytest.raises(CaldiffError, match=r'^the images are not consistent: .*12\.3 dB'):
         check_agreement(calibration, 5, 12.34)
     # of two images nothing can be said, and a map is made all the same
     check_agreement(calibration, 2, 12.34)

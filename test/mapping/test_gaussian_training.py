@@ -18,6 +18,7 @@ from caldiff_ros.mapping.gaussian_growth import Growth, GrowthConfig
 from caldiff_ros.mapping.gaussian_training import GaussianTrainer, GaussianTraining
 from caldiff_ros.mapping.image_loss import image_loss, ssim
 from caldiff_ros.mapping.starting_points import starting_points
+from caldiff_ros.mapping.training_loop import TrainingSchedule, train
 from caldiff_ros.mapping.views import Views
 from caldiff_ros.nerf.gaussians import GaussianConfig, GaussianField
 
@@ -40,6 +41,11 @@ def facing_wall(n=25) -> tuple[Wall, Views]:
     wall = Wall(cells=60)
     rgb = wall.render(poses, camera).rgb.clamp(0, 1)
     return wall, Views(camera, poses, rgb, None, torch.ones(rgb.shape[:3]).bool(), None)
+
+
+def at(centers) -> Pose:
+    """Cameras at (V, 3)."""
+    return Pose(torch.eye(3).expand(len(centers), 3, 3), centers)
 
 
 def test_training_learns_the_blobs():
@@ -116,25 +122,6 @@ def test_a_plain_wall_is_where_the_depth_says():
     assert float(out.opacity.quantile(0.1)) > 0.9
 
 
-def test_what_a_photograph_does_not_cover_teaches_nothing():
-    views = photographed(Blobs(), ring(8))
-    spoiled = views.rgb.clone()
-    spoiled[:, :, 30:] = torch.rand(8, 40, 18, 3, generator=torch.Generator().manual_seed(0))
-    seen = views.seen.clone()
-    seen[:, :, 30:] = False
-    masked = replace(views, rgb=spoiled, seen=seen)
-    fields = [
-        SHORT.train(data_of(replace(masked, rgb=rgb)), BuildContext())
-        for rgb in (spoiled, spoiled.flip(2))
-    ]
-    exact = views.on_background(1.0)[:, :, :24]
-    errors = [
-        float(((field.render(views.T_norm_cam, CAMERA).rgb[:, :, :24] - exact) ** 2).mean())
-        for field in fields
-    ]
-    assert errors[0] < 0.005
-
-
 def test_growth_adds_where_gradients_are_large_and_removes_what_is_not_seen():
     config = GaussianConfig(count=5, sh_degree=0, near=0.1, focal_px=60.0)
     field = GaussianField(config, BOX, 'white')
@@ -150,7 +137,8 @@ def test_growth_adds_where_gradients_are_large_and_removes_what_is_not_seen():
         value.grad = torch.ones_like(value)
     optimizer.step()
     before = field.means.detach().clone()
-    growth = Growth(GrowthConfig(), field, 1.0, 100, torch.Generator().manual_seed(0))
+    beside = at(before + torch.tensor([1.0, 0, 0]))
+    growth = Growth(GrowthConfig(), field, beside, 100, torch.Generator().manual_seed(0))
     growth.observe(torch.tensor([[1.0, 0], [0, 0], [0, 1.0], [1, 1], [1, 1]]) / 100, 48, 40)
     growth.grow(optimizer)
     # the first twice, the second, and two smaller ones instead of the third
@@ -165,13 +153,46 @@ def test_growth_adds_where_gradients_are_large_and_removes_what_is_not_seen():
     assert optimizer.param_groups[0]['params'][0] is field.means
 
 
+def test_what_is_far_may_be_large_and_moves_in_long_steps():
+    """A street of kilometres is seen beyond a chair: each has the precision that images give it."""
+    camera = Camera(48, 40, 60.0, 60.0, 24.0, 20.0)
+    views = Views(
+        camera, at(torch.zeros(1, 3)), torch.rand(1, 40, 48, 3), None, torch.ones(1, 40, 48).bool(),
+        None,
+    )  # fmt: skip
+    field = GaussianField(
+        GaussianConfig(count=2, sh_degree=0, near=0.1, focal_px=60.0), BOX, 'none'
+    )
+    depths = torch.tensor([0.5, 50.0])
+    with torch.no_grad():
+        field.means[:, 2] = depths
+        field.log_scales.copy_(torch.tensor([0.1, 10.0]).log()[:, None].expand(2, 3))
+    trainer = GaussianTrainer(SHORT, field, data_of(views, background='none'), 1.0, BuildContext())
+    context = BuildContext()
+    train(trainer, TrainingSchedule(None, 1), context, context.checkpoint('field'))
+    moved = (field.means.detach() - torch.tensor([[0.0, 0, 0.5], [0, 0, 50]])).abs()
+    # Adam's first step is the learning rate, whatever the gradient
+    expected = SHORT.means_learning_rate * depths[:, None].expand(2, 3)
+    assert torch.allclose(moved, expected, rtol=0.02)
+
+    optimizer = torch.optim.Adam(field.parameters())
+    growth = Growth(GrowthConfig(), field, views.T_norm_cam, 9, torch.Generator())
+    growth.grow(optimizer)
+    assert len(field.means) == 2
+    with torch.no_grad():
+        field.log_scales[0] = 0.0  # twice as large as its distance
+    growth.grow(optimizer)
+    assert field.means[:, 2].tolist() == pytest.approx([50], rel=0.01)
+
+
 def test_growth_stays_within_its_budget():
     field = GaussianField(
         GaussianConfig(count=50, sh_degree=0, near=0.1, focal_px=60.0), BOX, 'white'
     )
     with torch.no_grad():
         field.log_scales.fill_(-6)
-    growth = Growth(GrowthConfig(), field, 1.0, 60, torch.Generator().manual_seed(0))
+    away = at(torch.tensor([[0.0, 0, 1]]))
+    growth = Growth(GrowthConfig(), field, away, 60, torch.Generator().manual_seed(0))
     gradient = torch.linspace(1, 2, 50)[:, None].expand(50, 2)
     growth.observe(gradient, 48, 40)
     means = field.means.detach() + torch.arange(50)[:, None]
@@ -198,17 +219,21 @@ def test_images_of_one_colour_and_only_two_of_them(color):
     assert torch.isfinite(field.render(ring(2), CAMERA).rgb).all()
 
 
-def test_what_is_not_seen_changes_nothing():
+@pytest.mark.parametrize('known', ['silhouettes', 'depth'])
+def test_what_is_not_seen_changes_nothing(known):
     views = photographed(Blobs(), ring(6))
     seen = views.seen.clone()
     seen[:, 25:] = False
-    depth = torch.where(seen, torch.full(seen.shape, 0.5), 0.0)
-    masked = replace(views, alpha=None, seen=seen, depth=depth)
+    masked = replace(views, seen=seen)
+    if known == 'depth':
+        depth = torch.where(seen, torch.full(seen.shape, 0.5), 0.0)
+        masked = replace(masked, alpha=None, depth=depth)
     garbage = masked.rgb.clone()
     garbage[:, 25:] = torch.rand(garbage[:, 25:].shape)
     brief = replace(SHORT, iterations=40)
+    background = 'none' if known == 'depth' else 'white'
     fields = [
-        brief.train(data_of(replace(masked, rgb=rgb), background='none'), BuildContext())
+        brief.train(data_of(replace(masked, rgb=rgb), background=background), BuildContext())
         for rgb in (masked.rgb, garbage)
     ]
     for first, second in zip(fields[0].parameters(), fields[1].parameters(), strict=True):

@@ -66,7 +66,7 @@ def test_a_digest_tells_contents_apart():
 
 def test_a_digest_of_unknown_content_is_refused():
     """The address of an object, which its repr shows, says nothing."""
-    with pytest.raises(TypeError, match='a object has no known content'):
+    with pytest.raises(TypeError, match='a object cannot identify a checkpoint'):
         digest(object())
 
 
@@ -161,7 +161,7 @@ def test_a_training_goes_on_only_where_its_generator_can(tmp_path, monkeypatch):
     original = (tmp_path / 'field.ckpt').read_bytes()
     began_on_a_gpu()
     with pytest.raises(
-        CaldiffError, match=r'begun on cuda and cannot go on on cpu, .* --device cuda'
+        CaldiffError, match=r'started on cuda and cannot continue on cpu, .* --device cuda'
     ):
         SHORT.train(short_data(), context)
 

@@ -2,33 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A run of ns-train is read as data: its frame is understood and nothing in it is executed."""
 
-import json
 import os
 
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
+from nerfstudio_files import APPLIED, SCALE, SHIFT, TURN, write_run
 
 from caldiff_ros.errors import CaldiffError
-from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun, read_config
+from caldiff_ros.mapping.nerfstudio_config import read_config
+from caldiff_ros.mapping.nerfstudio_run import NerfstudioRun
 
-#: The parts of a config.yml that matter, in the words of nerfstudio 1.1.5.
-CONFIG = """\
-!!python/object:nerfstudio.engine.trainer.TrainerConfig
-_target: !!python/name:nerfstudio.engine.trainer.Trainer ''
-data: null
-method_name: nerfacto
-pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConfig
-  datamanager: !!python/object:nerfstudio.data.datamanagers.VanillaDataManagerConfig
-    _target: !!python/object/apply:_operator.getitem
-    - !!python/name:nerfstudio.data.datamanagers.base_datamanager.VanillaDataManager ''
-    - !!python/name:nerfstudio.data.datasets.depth_dataset.DepthDataset ''
-    data: null
-    dataparser: !!python/object:nerfstudio.data.dataparsers.NerfstudioDataParserConfig
-      _target: !!python/name:nerfstudio.data.dataparsers.nerfstudio_dataparser.Nerfstudio ''
-      data: !!python/object/apply:pathlib.PosixPath
-{data}
+MODEL = """\
   model: !!python/object:nerfstudio.models.nerfacto.NerfactoModelConfig
     _target: !!python/name:nerfstudio.models.nerfacto.NerfactoModel ''
     num_levels: 8
@@ -40,36 +25,17 @@ pipeline: !!python/object:nerfstudio.pipelines.base_pipeline.VanillaPipelineConf
       use_linear: false
     depth_loss_type: !!python/object/apply:nerfstudio.model_components.losses.DepthLossType
     - 1
-relative_model_dir: !!python/object/apply:pathlib.PosixPath
-- nerfstudio_models
 """
-APPLIED = np.array([[0, 1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, -1, 2.0]])
-TURN = Rotation.from_euler('xyz', [0.4, -0.2, 1.1]).as_matrix()
-SHIFT, SCALE = np.array([0.3, -0.6, 0.1]), 0.37
 
 
 @pytest.fixture
 def run(tmp_path):
-    """The folders of a run and its dataset, whose poses ns-process-data turned and doubled."""
-    data, folder = tmp_path / 'data', tmp_path / 'outputs/data/nerfacto/now'
-    data.mkdir()
-    content = {'applied_transform': APPLIED.tolist(), 'applied_scale': 2.0, 'frames': []}
-    (data / 'transforms.json').write_text(json.dumps(content))
-    (folder / 'nerfstudio_models').mkdir(parents=True)
-    parts = '\n'.join(f'      - {part}' for part in data.parts)
-    (folder / 'config.yml').write_text(CONFIG.format(data=parts))
-    # nerfstudio writes the way from the frame before ns-process-data
-    from_saved = np.eye(4)
-    from_saved[:3, :3], from_saved[:3, 3] = TURN, SHIFT
-    total = from_saved @ np.vstack([APPLIED, [0, 0, 0, 1]])
-    transform = {'transform': total[:3].tolist(), 'scale': SCALE * 2.0}
-    (folder / 'dataparser_transforms.json').write_text(json.dumps(transform))
+    """The folder of a run of two checkpoints."""
+    checkpoints = {}
     for step, value in ((9, 1.0), (100, 2.0)):
-        state = {'_model.field.aabb': torch.full((2, 3), value), 'datamanager.x': torch.zeros(1)}
-        path = folder / f'nerfstudio_models/step-{step:09d}.ckpt'
-        schedule = {'last_lr': [np.float64(0.01)]}  # as the trainer leaves it
-        torch.save({'step': step, 'pipeline': state, 'schedulers': schedule}, path)
-    return folder
+        box = torch.full((2, 3), value)
+        checkpoints[step] = {'_model.field.aabb': box, 'datamanager.x': torch.zeros(1)}
+    return write_run(tmp_path, 'nerfacto', MODEL, checkpoints)
 
 
 def test_what_a_run_says(run, tmp_path):
@@ -90,9 +56,23 @@ def test_frame_of_the_poses_is_that_of_transforms_json(run):
     np.testing.assert_allclose(got, expected, atol=1e-12)
 
 
+def test_a_run_on_a_model_of_colmap_needs_no_dataset(run, tmp_path):
+    (tmp_path / 'data/transforms.json').unlink()
+    config = run / 'config.yml'
+    target = 'nerfstudio_dataparser.Nerfstudio '
+    changed = config.read_text().replace(target, 'colmap_dataparser.ColmapDataParser ')
+    config.write_text(changed)
+    # its frame is that of the model, which nothing was applied to
+    points = np.random.default_rng(0).normal(size=(5, 3))
+    saved = points @ APPLIED[:, :3].T + APPLIED[:, 3]
+    loaded = NerfstudioRun.load(run)
+    got = points @ loaded.nerf_from_map[:3, :3].T + loaded.nerf_from_map[:3, 3]
+    np.testing.assert_allclose(got, 2 * SCALE * (saved @ TURN.T + SHIFT), atol=1e-12)
+
+
 def test_a_dataset_that_moved_is_named(run, tmp_path):
     (tmp_path / 'data').rename(tmp_path / 'moved')
-    with pytest.raises(CaldiffError, match=r'transforms\.json, which tells the frame'):
+    with pytest.raises(CaldiffError, match=r'transforms\.json, which defines the frame'):
         NerfstudioRun.load(run)
     assert NerfstudioRun.load(run, tmp_path / 'moved').data == tmp_path / 'moved'
 

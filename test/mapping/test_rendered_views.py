@@ -9,6 +9,7 @@ from blobs import Blobs, ring
 from caldiff_ros.geometry import Camera, Pose
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.rendered_views import RenderedViewsConfig, render_views
+from caldiff_ros.nerf.field import Rendering
 
 SMALL = Camera(24, 20, 30.0, 30.0, 12.0, 10.0)
 
@@ -38,12 +39,32 @@ def test_a_camera_that_shows_nothing_does_not_let_views_into_the_scene():
 
     def depths(poses):
         out = field.render(poses, SMALL)
-        return (out.depth * out.opacity).sum((1, 2)) / out.opacity.sum((1, 2))
+        return out.opacity.sum((1, 2)) / (out.opacity / out.depth.clamp_min(1e-6)).sum((1, 2))
 
     _, poses = render_views(field, Pose.cat([around, away]), SMALL, config, BuildContext())
     assert len(poses) > 30
     # the distances of the cameras are measured in images a quarter as large
     assert float(depths(poses).min()) > 0.8 * float(depths(around).min()) - 0.01
+
+
+def test_a_horizon_does_not_lead_cameras_out_of_the_place():
+    """Half of what they show is one unit away and half kilometres: they turn about what is near."""
+
+    class Terrace(Blobs):
+        def render(self, poses, camera):
+            depth = torch.ones(len(poses), camera.height, camera.width)
+            depth[..., : camera.width // 2] = 1e5
+            return Rendering(depth[..., None].expand(*depth.shape, 3), depth, depth.clamp_max(1))
+
+    camera = Pose(torch.eye(3)[None], torch.zeros(1, 3))
+    config = RenderedViewsConfig(
+        count=60, neighbors=0, position_jitter=0.0, rotation_jitter_deg=0.0, orbit_share=1.0
+    )
+    _, poses = render_views(Terrace(), camera, SMALL, config, BuildContext())
+    assert len(poses) == 60
+    # a circle about a point two units in front
+    center = torch.tensor([0.0, 0, 2])
+    assert torch.allclose((poses.t - center).norm(dim=-1), torch.tensor(2.0), atol=0.01)
 
 
 def test_rendering_of_views_resumes_where_it_stopped(tmp_path):

@@ -92,3 +92,9 @@ def test_it_says_how_long_the_build_takes(frames):
     )
     of_unknown_length = working_resolution(frames(960, 540, n=35), TinyNerfTraining(), CPU)
     assert str(of_unknown_length) == '35 images of 480x270 pixels, reduced 2 times'
+
+
+def test_of_a_field_that_is_there_only_the_map_takes_time(frames):
+    # the stages besides the field: 180 s by one thread, 90 s by two
+    chosen = working_resolution(frames(960, 540, n=100), None, CPU)
+    assert str(chosen) == '100 images of 480x270 pixels, reduced 2 times: about 2 min for the map'

@@ -9,7 +9,7 @@ import pytest
 import torch
 from blobs import CAMERA, ring
 
-from caldiff_ros.geometry import Normalization
+from caldiff_ros.geometry import Normalization, Pose
 from caldiff_ros.mapping.bounds import scene_bounds
 from caldiff_ros.mapping.context import BuildContext
 from caldiff_ros.mapping.field_training import FieldViews
@@ -86,6 +86,25 @@ def test_a_field_starts_from_the_points_and_random_pixels_at_their_depths():
     assert len(rest) == 120 and (points.rgb[~from_motion] == 0.25).all()
     depth = ((rest[:, None] - views.T_norm_cam.t) * views.T_norm_cam.R[:, :, 2]).sum(-1)
     assert (((depth > 0.4) & (depth < 0.67)).any(dim=1)).all()
+
+
+def test_random_pixels_have_the_depth_of_what_is_beside_them():
+    """A floor half a unit away below, and hills two hundred units away above."""
+    n = 3
+    poses = Pose(torch.eye(3).expand(n, 3, 3), torch.zeros(n, 3))
+    rgb = torch.full((n, 40, 48, 3), 0.25)
+    views = Views(CAMERA, poses, rgb, None, torch.ones(n, 40, 48).bool(), None)
+    u, v = torch.meshgrid(torch.arange(48) + 0.5, torch.arange(40) + 0.5, indexing='xy')
+    depth = torch.where(v > 20, 0.5, 200.0)
+    xyz = torch.stack([(u - CAMERA.cx) / CAMERA.fx, (v - CAMERA.cy) / CAMERA.fy, 0 * u + 1], -1)
+    xyz = (xyz * depth[..., None]).flatten(0, 1)[::4]
+    sparse = SparsePoints(xyz, torch.full_like(xyz, 0.75), (torch.arange(len(xyz)),) * n)
+    points = start(views, sparse=sparse)
+    _, y, z = points.xyz[(points.rgb == 0.25).all(dim=-1)].T
+    row = y / z * CAMERA.fy + CAMERA.cy
+    assert len(z) == 120 and int((row > 22).sum()) > 30 < int((row < 18).sum())
+    torch.testing.assert_close(z[row > 22], torch.full_like(z[row > 22], 0.5))
+    torch.testing.assert_close(z[row < 18], torch.full_like(z[row < 18], 200.0))
 
 
 @pytest.mark.parametrize(

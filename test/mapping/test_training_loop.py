@@ -1,6 +1,6 @@
 # Copyright 2026 The caldiff_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints and the course of a training."""
+"""Checkpoints and the schedule of a training run."""
 
 import pytest
 import torch
@@ -41,22 +41,22 @@ def test_the_time_since_the_last_progress_belongs_to_the_stage(monkeypatch):
     assert told[-1] == ('views', 3, 3, {'loss': 0.5})
 
 
-def followed(course: TrainingSchedule, loss) -> list[float]:
+def followed(schedule: TrainingSchedule, loss) -> list[float]:
     """Learning rate of every step, where ``loss`` tells that of a step."""
     rates = []
-    while not course.ended:
-        rates.append(course.learning_rate)
-        course.advance(loss(course.steps))
+    while not schedule.ended:
+        rates.append(schedule.learning_rate)
+        schedule.advance(loss(schedule.steps))
     return rates
 
 
 def test_the_rate_falls_when_the_loss_has_ceased_to():
     """Two windows of 10 at least; then half as many steps again, ever smaller."""
-    course = TrainingSchedule(PlateauRule(window=10, tolerance=0.05, decay=0.5), 1000)
-    rates = followed(course, lambda step: 1.0)
+    schedule = TrainingSchedule(PlateauRule(window=10, tolerance=0.05, decay=0.5), 1000)
+    rates = followed(schedule, lambda step: 1.0)
     assert rates[:20] == [1.0] * 20
     assert rates[20:] == pytest.approx([1 - i / 10 for i in range(10)])
-    assert course.expected == 30
+    assert schedule.expected == 30
 
 
 def test_a_course_goes_on_while_the_loss_falls_and_ends_in_time():
@@ -88,13 +88,13 @@ def test_a_course_goes_on_where_it_was_stopped():
     convergence = PlateauRule(window=10, tolerance=0.05, decay=0.5)
     whole = followed(TrainingSchedule(convergence, 300), loss)
     for stop in (5, 15, 25):
-        course = TrainingSchedule(convergence, 300)
+        schedule = TrainingSchedule(convergence, 300)
         before = []
         for _ in range(stop):
-            before.append(course.learning_rate)
-            course.advance(loss(course.steps))
+            before.append(schedule.learning_rate)
+            schedule.advance(loss(schedule.steps))
         resumed = TrainingSchedule(convergence, 300)
-        resumed.restore(course.state())
+        resumed.restore(schedule.state())
         assert before + followed(resumed, loss) == whole
 
 

@@ -3,7 +3,9 @@
 """Points triangulated from features of images with known poses."""
 
 import json
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,11 +15,17 @@ from room_corner import CAMERA, Room, arc, write_jpeg
 from caldiff_ros.geometry import Pose, optical_to_opengl
 from caldiff_ros.mapping import triangulation
 from caldiff_ros.mapping.context import BuildContext
+from caldiff_ros.mapping.tracks import PosedCamera
 from caldiff_ros.mapping.training_data import TrainingData
-from caldiff_ros.mapping.triangulation import neighbor_pairs, triangulated_points
+from caldiff_ros.mapping.triangulation import neighbor_pairs, triangulated_tracks
 from caldiff_ros.scenes import open_scene
 
 N_POINTS, N_VIEWS = 60, 5
+
+
+def posed_at(poses):
+    """The camera at its poses."""
+    return PosedCamera(CAMERA, poses.to(torch.float64))
 
 
 def ignore(done, n):
@@ -48,13 +56,13 @@ def features(monkeypatch):
     return (
         found,
         torch.from_numpy(xyz).float(),
-        lambda: triangulated_points(images, CAMERA, poses, ignore),
+        lambda: triangulated_tracks(images, posed_at(poses), ignore),
     )
 
 
 def test_points_are_where_the_rays_of_all_views_meet(features):
     _, xyz, triangulate = features
-    points = triangulate()
+    points = triangulate().points
     assert len(points) == N_POINTS and points.source == 'triangulated features'
     torch.testing.assert_close(points.xyz, xyz, rtol=0, atol=1e-4)
     assert [len(indices) for indices in points.seen_by] == [N_POINTS] * N_VIEWS
@@ -64,7 +72,7 @@ def test_points_are_where_the_rays_of_all_views_meet(features):
 def test_a_feature_that_does_not_fit_is_left_out(features):
     found, xyz, triangulate = features
     found[1][0] += torch.tensor([0.0, 12.0])
-    points = triangulate()
+    points = triangulate().points
     assert len(points) == N_POINTS and [len(i) for i in points.seen_by] == [60, 59, 60, 60, 60]
     torch.testing.assert_close(points.xyz, xyz, rtol=0, atol=1e-4)
 
@@ -73,7 +81,7 @@ def test_what_fewer_than_three_views_agree_on_is_no_point(features):
     found, xyz, triangulate = features
     for view, off in ((0, 12.0), (1, -17.0), (2, 25.0)):
         found[view][0] += torch.tensor([0.0, off])
-    points = triangulate()
+    points = triangulate().points
     assert len(points) == N_POINTS - 1
     torch.testing.assert_close(points.xyz, xyz[1:], rtol=0, atol=1e-4)
 
@@ -82,7 +90,7 @@ def test_points_behind_the_cameras_are_none(features):
     found, _, triangulate = features
     for view, uv in found.items():  # parallax the wrong way, so that rays meet behind
         uv[:30] = uv[:30] - 2 * (uv[:30] - found[0][:30]) if view else uv[:30]
-    assert len(triangulate()) == 30
+    assert len(triangulate().points) == 30
 
 
 def test_many_images_have_fewer_features_each(monkeypatch):
@@ -94,9 +102,9 @@ def test_many_images_have_fewer_features_each(monkeypatch):
 
     monkeypatch.setattr(triangulation, 'features_of', features_of)
     image = np.zeros((24, 32, 3), np.uint8), np.ones((24, 32), bool)
-    for n in (2, 100, 2000):
-        assert len(triangulated_points([image] * n, CAMERA, ring(n), ignore)) == 0
-    assert sorted(set(asked)) == [200, 1500, 4000]
+    for n in (2, 200, 3000):
+        assert len(triangulated_tracks([image] * n, posed_at(ring(n)), ignore).points) == 0
+    assert sorted(set(asked)) == [200, 2000, 4000]
 
 
 def test_pairs_are_of_neighbours():
@@ -143,3 +151,15 @@ def test_poses_alone_give_points_on_the_walls(room_data, tmp_path):
     again = room_data.with_points(context)
     assert torch.equal(again.points.xyz, data.points.xyz) and not told
     assert data.with_points(context) is data
+
+
+def test_photographs_have_more_pixels_than_the_views_of_them(room_data):
+    """The views are of half the size; what is read again are the files."""
+    chosen = torch.zeros(8, dtype=torch.bool).index_fill(0, torch.tensor([2, 5]), True)
+    images = room_data.detailed_images(chosen)
+    assert [image.shape for image in images] == [(CAMERA.height, CAMERA.width, 3)] * 2
+    for image, i in zip(images, (2, 5), strict=True):
+        file = cv2.imread(str(room_data.frames[i].image_path))[..., ::-1]
+        assert np.abs(image.astype(int) - file).mean() < 1
+    large = replace(room_data, camera=CAMERA)
+    assert large.detailed_images(chosen) == [None, None]

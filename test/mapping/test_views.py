@@ -124,7 +124,7 @@ def test_a_blank_silhouette_is_named_and_carves_nothing(tmp_path, caplog):
     scene = open_scene(root)
     data = TrainingData.load(scene, *scene.split(None), 1.0)
     assert len(data.views) == 5
-    assert '1 of 6 images are not used because they are transparent everywhere: train/r_4' in (
+    assert '1 of 6 images are skipped because they are fully transparent: train/r_4' in (
         caplog.text
     )
     assert len(caplog.records) == 1

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import rclpy
@@ -125,7 +126,7 @@ class Driver:
             }.items()
         }
         self._action = ActionClient(node, Localize, 'localize')
-        node.create_timer(period_s, self._publish)
+        self._timer = node.create_timer(period_s, self._publish)
         executor = SingleThreadedExecutor(context=self._context)
         executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, args=(executor,), daemon=True)
@@ -152,6 +153,16 @@ class Driver:
     def forget(self) -> None:
         for messages in self.received.values():
             messages.clear()
+
+    @contextmanager
+    def publishing_every(self, period_s: float):
+        """Publish at another rate for a while."""
+        before_ns = self._timer.timer_period_ns
+        self._timer.timer_period_ns = round(1e9 * period_s)
+        try:
+            yield
+        finally:
+            self._timer.timer_period_ns = before_ns
 
     def publish_once(self, info: CameraInfo) -> None:
         """Publish a camera_info a single time, for subscribers that come later as well."""

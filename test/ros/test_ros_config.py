@@ -8,7 +8,8 @@ import pytest
 import yaml
 from ament_index_python import get_package_share_directory
 
-from caldiff_ros.ros.parameters import LocalizerParameters, field_docstrings
+from caldiff_ros.docstrings import field_docstrings
+from caldiff_ros.ros.parameters import LocalizerParameters
 
 SHARE = Path(get_package_share_directory('caldiff_ros'))
 
@@ -16,7 +17,7 @@ SHARE = Path(get_package_share_directory('caldiff_ros'))
 def test_every_parameter_is_explained():
     docs = field_docstrings(LocalizerParameters)
     assert set(docs) == {field.name for field in fields(LocalizerParameters)}
-    assert docs['torch_threads'].startswith('CPU threads of the computation; 0 for as many')
+    assert docs['torch_threads'].startswith('Number of CPU threads; 0 for one per core')
 
 
 def test_shipped_parameter_file_has_every_parameter_at_its_default():

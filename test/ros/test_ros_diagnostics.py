@@ -52,7 +52,7 @@ def test_counts_and_percentiles():
 def test_what_is_not_known_is_stale():
     assert [s.level for s in statuses(Statistics(), 'inactive')] == [DiagnosticStatus.STALE] * 3
     assert statuses(Statistics())[0].level == DiagnosticStatus.STALE
-    assert statuses(Statistics())[0].message == 'nothing was localized yet'
+    assert statuses(Statistics())[0].message == 'nothing has been localized yet'
 
 
 def test_missing_images_are_a_warning():

@@ -54,7 +54,7 @@ def test_explicit_request_pre_empts_what_nobody_asked_for(queue, worker):
     running, urgent = request(explicit=False), request()
     assert queue.submit(running)
     assert queue.submit(urgent)
-    assert running.outcome.result(5) == 'a request was more urgent'
+    assert running.outcome.result(5) == 'preempted by a request'
     worker.release.set()
     assert urgent.outcome.result(5) == 'done'
     assert worker.begun == [running, urgent] and worker.woken == 1
@@ -86,7 +86,7 @@ def test_closing_ends_what_runs(worker):
     queue, running = LocalizationQueue(worker, worker.wake), request()
     queue.submit(running)
     queue.close()
-    assert running.outcome.result(0) == 'the node was asked to end'
+    assert running.outcome.result(0) == 'the node is shutting down'
 
 
 def test_background_task_is_replaced_by_the_next(queue):

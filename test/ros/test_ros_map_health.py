@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from caldiff_ros.localization.trust_basis import KNOWN_PHOTOGRAPHS, RENDERS
 from caldiff_ros.ros.map_health import map_problem, map_summary, map_values
 from maps import CALIBRATION, make_map
 
@@ -36,8 +37,8 @@ def test_calibrated_map_has_no_problem_and_says_what_was_measured(good_map):
 def test_uncalibrated_map_says_why_and_what_to_do(bad_map):
     assert map_problem(bad_map) == (
         'the map test is not calibrated, so nothing is LOCALIZED with it: only 2 of its held-out '
-        'images could be aligned with the field, expected at least 3; build it anew from more or '
-        'sharper images that overlap, and look at what caldiff check says about their poses'
+        'images could be aligned with the field, expected at least 3; rebuild it from more or '
+        'sharper images that overlap, and run caldiff check on their poses'
     )
     values = map_values(bad_map)
     assert values['calibrated'] == 'no'
@@ -54,3 +55,18 @@ def test_map_without_the_numbers_shows_what_it_has(good_map, provenance):
     values = map_values(old)
     assert 'held-out images' not in values and 'held-out PSNR in dB' not in values
     assert values['held-out images aligned'] == '16'
+
+
+def test_a_map_of_renders_says_what_its_trust_rests_on(good_map):
+    measured = {'images': 16, 'aligned': 15, 'psnr_db': 30.1, 'of': RENDERS}
+    rendered = replace(good_map, provenance={'calibration': measured})
+    assert map_summary(rendered) == (
+        'calibrated: 16 of 16 renders of the splat aligned with a field of the others, PSNR 30.1 '
+        'dB; trust rests on renders only, as no photograph was there to compare'
+    )
+    assert map_values(rendered)['calibrated by'] == 'renders of the splat'
+    given = replace(good_map, provenance={'calibration': {'of': KNOWN_PHOTOGRAPHS}})
+    assert map_summary(given) == (
+        'calibrated: 16 photographs that may have been in the training of the splat aligned with it'
+    )
+    assert 'calibrated by' not in map_values(good_map)

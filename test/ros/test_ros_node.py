@@ -139,10 +139,11 @@ def test_start_passes_over_a_bad_image_and_can_do_without_camera_info():
         process.kill()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize('after_s', [0.3, 2.0])
-def test_signal_while_it_loads(number, after_s):
-    process = LocalizerProcess('/ending')
+def test_signal_while_it_loads(after_s):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    processes = [LocalizerProcess('/ending') for _ in numbers]
     time.sleep(after_s)
-    assert process.end(number) == 0, process.log
-    assert 'Traceback' not in process.log
+    for number, process in zip(numbers, processes, strict=True):
+        assert process.end(number) == 0, process.log
+        assert 'Traceback' not in process.log

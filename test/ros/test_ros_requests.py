@@ -116,9 +116,9 @@ def test_busy_is_answered_at_once_with_the_reason(slow):
     answer = slow.relocalize()
     response = slow.result(slow.send_goal([]).get_result_async())
     assert time.monotonic() - asked_s < 5
-    assert not answer.success and 'a localization is running' in answer.message
+    assert not answer.success and 'a localization is already running' in answer.message
     assert response.status == GoalStatus.STATUS_ABORTED
-    assert 'a localization is running' in response.result.localization.message
+    assert 'a localization is already running' in response.result.localization.message
     slow.result(handle.cancel_goal_async())
     slow.result(handle.get_result_async())
 

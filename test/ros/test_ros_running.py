@@ -151,10 +151,12 @@ def test_diagnostics_tell_how_it_is(driver):
 
 def test_diagnostics_tell_what_arrives(driver):
     driver.wait(lambda: float(driver.status('camera')[1]['images per second']) > 3)  # of 10
+    # a publisher of another test that has just ended is known for a while
+    driver.wait(lambda: driver.status('camera')[1]['publishers of images'] == '1')
     status, values = driver.status('camera')
     assert (status.level, status.message) == (DiagnosticStatus.OK, 'images arrive')
     assert (values['image topic'], values['camera_info topic']) == ('/image', '/camera_info')
-    assert (values['publishers of images'], values['camera_info']) == ('1', 'received')
+    assert values['camera_info'] == 'received'
     assert float(values['images per second']) < 20 and float(values['age of last image in s']) < 1
 
 
@@ -181,12 +183,13 @@ def test_last_results_reach_whoever_comes_later(driver):
 
 def test_many_requests_in_a_row_leave_memory_as_it_is(driver, localizer):
     early_mb, deadline_s = 0.0, time.monotonic() + MANY_S
-    for i in range(MANY):
-        assert driver.relocalize().success
-        if i == 30:
-            early_mb = localizer.memory_mb()
-        if time.monotonic() > deadline_s and i > 60:
-            break
+    with driver.publishing_every(0.02):  # each request waits for an image of its own
+        for i in range(MANY):
+            assert driver.relocalize().success
+            if i == 30:
+                early_mb = localizer.memory_mb()
+            if time.monotonic() > deadline_s and i > 60:
+                break
     assert localizer.memory_mb() < 1.02 * early_mb
     driver.forget()
 
@@ -235,7 +238,7 @@ def test_saved_pose_is_the_prior_of_the_start_and_time_may_jump(second, saved_po
     process, driver = second(
         saved_pose_path=saved_pose, use_sim_time='true', localize_on_start='false', prior_share=1.0
     )
-    driver.wait(lambda: 'is the prior of the start' in process.log)
+    driver.wait(lambda: 'is the prior of the first localization' in process.log)
     driver.clock_s = 1000.0
     driver.image, driver.info = good_image(), good_info()
     assert driver.relocalize().success
@@ -268,9 +271,9 @@ def test_bag_that_begins_again_is_localized_again_without_false_warnings(second)
 
 def test_what_cannot_work_is_told_at_start(second):
     reliable = {'qos_overrides./second/image.subscription.reliability': 'reliable'}
-    process, driver = second(min_confidense=0.3, **reliable)
+    process, driver = second(min_confidense=0.3, image_timeout=1.5, **reliable)
     driver.image, driver.info = good_image(), good_info()  # best effort
-    driver.wait(lambda: 'offers another RELIABILITY than asked for' in process.log)
+    driver.wait(lambda: 'offers another RELIABILITY than requested' in process.log)
     assert 'set qos_overrides./second/image.subscription.reliability' in process.log
     assert "'min_confidense' is not known and has no effect, perhaps min_confidence" in process.log
     driver.wait(lambda: 'no image arrived on /second/image' in process.log)

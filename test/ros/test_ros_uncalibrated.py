@@ -44,7 +44,7 @@ def localizer(uncalibrated_map):
 def test_configuring_warns_once_and_diagnostics_say_why(driver, localizer):
     status, values = driver.status('localizer: map')
     assert status.level == DiagnosticStatus.WARN
-    assert status.message.startswith(WARNING) and 'build it anew' in status.message
+    assert status.message.startswith(WARNING) and 'rebuild it' in status.message
     assert values['calibrated'] == 'no' and values['why not calibrated'].startswith(REASON)
     assert (values['held-out images'], values['held-out PSNR in dB']) == ('12', '14.9')
     assert localizer.log.count(WARNING) == 1 and '[WARN]' in localizer.log

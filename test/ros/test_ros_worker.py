@@ -159,7 +159,7 @@ def test_encoding_without_a_meaning_is_used_and_told_once(world):
     assert world.run().status is Status.LOCALIZED
     world.run()
     [warning] = world.warnings
-    assert 'encoding 8UC3' in warning and 'taken as bgr8' in warning
+    assert 'encoding 8UC3' in warning and 'assuming bgr8' in warning
 
 
 @pytest.mark.parametrize('status', [Status.AMBIGUOUS, Status.NOT_LOCALIZED])

@@ -65,7 +65,7 @@ def test_a_good_capture_has_no_findings(room):
 def test_one_image_makes_no_map(room):
     report = check_capture(replace(room, frames=room.frames[:1]))
     assert found(report) == {
-        'images': 'only one, and a map needs at least 2, better 15 or more; take more'
+        'images': 'only one, but a map needs at least 2, better 15 or more; take more'
     }
 
 
@@ -213,7 +213,7 @@ def test_a_camera_that_only_turns_makes_no_map(tmp_path):
         ahead = np.array([np.sin(angle), 0.1 * np.sin(9 * share), np.cos(angle)])
         views.append(look_at(eye, eye + ahead))
     report = check_capture(open_scene(write_room(tmp_path / 'tripod', views)))
-    assert 'the camera turns on the spot' in found(report)['translation']
+    assert 'the camera only rotates' in found(report)['translation']
 
 
 def test_a_wrong_depth_scale_is_found(room):
@@ -227,7 +227,7 @@ def test_images_without_features_say_nothing(room, tmp_path):
     assert cv2.imwrite(str(path), np.full((HEIGHT, WIDTH, 3), 128, np.uint8))
     frames = [replace(frame, image_path=path) for frame in room.frames[:6]]
     report = check_capture(replace(room, frames=frames))
-    assert 'too few matches to tell' in row(report, 'pose convention').text
+    assert 'too few matches to check' in row(report, 'pose convention').text
     assert list(found(report)) == ['duplicates']  # the same image at six poses
 
 
@@ -237,7 +237,7 @@ def test_a_masked_image_has_features_in_what_is_left_only(room, tmp_path):
     assert cv2.imwrite(str(path), np.zeros((HEIGHT, WIDTH), np.uint8))
     frames = [replace(frame, mask_path=path) for frame in room.frames]
     report = check_capture(replace(room, frames=frames))
-    assert 'too few matches to tell' in row(report, 'pose convention').text
+    assert 'too few matches to check' in row(report, 'pose convention').text
 
 
 def test_the_reader_tells_its_convention(room, seven_scenes):

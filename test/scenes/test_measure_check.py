@@ -11,16 +11,18 @@ from textured_room import walk, write_room
 SCRIPT = Path(__file__).resolve().parents[2] / 'scripts/measure_check.py'
 
 
-def test_what_is_done_to_a_good_dataset_is_told(tmp_path, monkeypatch, capsys):
+def test_what_is_done_to_a_good_dataset_is_reported(tmp_path, monkeypatch, capsys):
     write_room(tmp_path / 'room', walk())
     monkeypatch.setattr(sys, 'argv', ['measure_check.py', str(tmp_path / 'room')])
-    runpy.run_path(str(SCRIPT), run_name='__main__')
+    main = runpy.run_path(str(SCRIPT))['main']
+    monkeypatch.setitem(main.__globals__, '_MIRRORED', 3)
+    main()
     found = dict(line.split(': ', 2)[1:] for line in capsys.readouterr().out.splitlines())
     assert found['nothing'] == 'nothing found'
-    assert found['poses in another convention'] == '3 of 3 told right'
-    assert found['w and h doubled'] in ('told 1.99', 'told 2.00', 'told 2.01')
+    assert found['poses in another convention'] == '3 of 3 correct'
+    assert found['w and h doubled'] in ('reported 1.99', 'reported 2.00', 'reported 2.01')
     # 100 / 115 and 100 / 85
-    told = [int(found[f'focal length times {factor}'].split()[1]) for factor in (1.15, 0.85)]
-    assert abs(told[0] - 87) <= 3 and abs(told[1] - 118) <= 3
+    reported = [int(found[f'focal length times {factor}'].split()[1]) for factor in (1.15, 0.85)]
+    assert abs(reported[0] - 87) <= 3 and abs(reported[1] - 118) <= 3
     assert found['poses of a tenth exchanged'] == '2 of 2 counted'
-    assert found['one frame mirrored'] == 'named 12 times of 12'
+    assert found['one frame mirrored'] == 'named 3 times of 3'

@@ -21,17 +21,17 @@ class HlocConfig:
     """Keypoints and how they are matched: DISK with LightGlue, or SIFT with mutual nearest
     neighbours and the ratio test."""
     longer_side: int = 400
-    """Images are enlarged to this before keypoints are looked for; DISK finds few in small ones."""
+    """Images are enlarged to this size before detection; DISK finds few keypoints in small ones."""
     max_keypoints: int = 512
-    """The strongest ones of an image that are kept."""
+    """Number of strongest keypoints that are kept per image."""
     sift_ratio: float = 0.85
-    """A match of SIFT must be this much nearer than the second nearest."""
+    """Ratio test of SIFT: the nearest descriptor must be closer than the second by this factor."""
     exhaustive_up_to: int = 30
     """Up to this many images, every pair is matched for the map."""
     pose_neighbours: int = 8
-    """Of more images, each is matched with this many that look the same way from nearby, ..."""
+    """With more images, each is matched with this many nearby images of similar direction, ..."""
     retrieval_neighbours: int = 8
-    """... and with this many that look alike."""
+    """... and with this many of similar appearance."""
     epipolar_px: float = 2.0
     """Largest distance of a match from the epipolar line that the known poses give."""
     two_view_points: bool = True
@@ -41,7 +41,7 @@ class HlocConfig:
     ransac_px: float = 8.0
     """Largest reprojection error of a correspondence that agrees with the pose of a query."""
     min_inliers: int = 30
-    """Fewer keypoints that agree make no pose to be trusted: of a thousand random matches, 20 agree
+    """With fewer inliers a pose is not trusted: of a thousand random matches, 20 agree
     by chance."""
 
 

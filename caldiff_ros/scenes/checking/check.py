@@ -86,7 +86,7 @@ def _too_few(scene: Scene) -> Finding:
     if len(scene.frames) > 1:
         return Finding('images', 'too few to check', 'unknown')
 
-    text = 'only one, and a map needs at least 2, better 15 or more; take more'
+    text = 'only one, but a map needs at least 2, better 15 or more; take more'
     return Finding('images', text, 'finding')
 
 
@@ -94,7 +94,7 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
     check = 'pose convention'
     best, n = readings.best, len(readings.pairs)
     if not n:
-        return Finding(check, f'too few matches to tell; taken as {declared}', 'note')
+        return Finding(check, f'too few matches to check; assuming {declared}', 'note')
 
     percent = 100 * readings.declared.share
     if best is None:
@@ -119,10 +119,10 @@ def _pose_convention(declared: Convention, readings: Readings, rule: ConventionR
 
     told = (
         f'{100 * best.share:.0f} % of the matches agree with {best.convention}, and '
-        f'{percent:.0f} % with {declared}, which the format has'
+        f'{percent:.0f} % with {declared}, the convention of the format'
     )
     if rule == 'auto':
-        return Finding(check, f'{told}; they are read so', 'note')
+        return Finding(check, f'{told}; they are converted', 'note')
 
     return Finding(check, f'{told}; convert the poses, or give --convention auto', 'finding')
 

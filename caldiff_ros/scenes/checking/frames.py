@@ -87,7 +87,7 @@ def frame_poses(
             n_matches[number] += len(pair) * pair.verified
 
     if np.median([n_pairs[i] for i in range(V)]) < _WELL_CONNECTED:
-        return [Finding('wrong poses', 'too few matches to tell', 'unknown')]
+        return [Finding('wrong poses', 'too few matches to check', 'unknown')]
 
     wrong = wrong_frames(pairs, T_map_cam)
     n_tried = max(_FEWEST_TRIED, round(_TRIED_MIRRORED * V))
@@ -101,7 +101,7 @@ def frame_poses(
             'wrong poses',
             [i for i, zoom in zooms.items() if zoom is None],
             images,
-            'other images contradict them; remove these frames, or find their poses again',
+            'other images contradict them; remove these frames, or correct their poses',
         ),
         _listed('mirrored frames', mirrored, images, 'turn these images back'),
         _listed(
@@ -114,7 +114,7 @@ def frame_poses(
             'isolated frames',
             isolated,
             images,
-            'nothing could be matched with others, so that their poses are not checked',
+            'no matches with other images, so their poses are not checked',
             level='note',
         ),
     ]

@@ -28,7 +28,7 @@ _NOISE_PX, _WRONG_PX = 0.02, 20.0
 #: A focal length is wrong if the best one differs by this share and its whole interval by this, and
 #: if it is better for more than half of the pairs, by this many standard deviations.
 _WRONG, _SURELY_WRONG, _SIGMAS = 0.06, 0.03, 2.5
-#: Times that pairs are drawn anew to find that interval.
+#: Number of bootstrap samples of the pairs for that interval.
 _RESAMPLINGS = 100
 
 
@@ -47,9 +47,9 @@ def other_sizes(frames: Sequence[Frame]) -> tuple[Finding, list[Frame]]:
 
     frame, size = wrong[0]
     text = (
-        f'{len(wrong)} of {len(frames)} images have another aspect than their intrinsics, such as '
-        f'{frame.name} ({size}, its camera {frame.camera.width}x{frame.camera.height}); correct w '
-        f'and h: {named([frame.name for frame, _ in wrong])}'
+        f'{len(wrong)} of {len(frames)} images have another aspect ratio than their intrinsics, '
+        f'such as {frame.name} ({size}, its camera {frame.camera.width}x{frame.camera.height}); '
+        f'correct w and h: {named([frame.name for frame, _ in wrong])}'
     )
     return Finding('image sizes', text, 'finding'), fitting
 
@@ -74,13 +74,13 @@ def focal_length(pairs: Sequence[ImagePair], T_map_cam: np.ndarray, reading: Rea
     better = _better_focal_factor(pairs, T_map_cam)
     if better in (None, 1) and reading.focal_factor != 1:
         text = (
-            'poses and images agree in part only, and best with a focal length of '
+            'poses and images agree only in part, and best with a focal length of '
             f'{100 * reading.focal_factor:.0f} % of the given one; check both'
         )
         return Finding(check, text, 'finding')
 
     if better is None:
-        text = 'too few matches to tell the focal length'
+        text = 'too few matches to check the focal length'
         return Finding(check, text, 'unknown')
     if better == 1:
         return Finding(check, 'no other focal length explains the images better')

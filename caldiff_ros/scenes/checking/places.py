@@ -49,8 +49,9 @@ def far_off(frames: Sequence[Frame]) -> Finding:
     names = [frames[i].name for i in order[first + gaps[0] :]]
     times = distances[order[-1]] / inner[gaps[0]]
     text = (
-        f'{len(names)} of {len(frames)} ({named(names)}) are up to {times:.0f} times as far off as '
-        'the rest, and would shrink the map to nothing; remove them, or find their poses again'
+        f'{len(names)} of {len(frames)} ({named(names)}) are up to {times:.0f} times as far away '
+        'as the rest, which would make the place tiny in the map; remove them, or correct their '
+        'poses'
     )
     return Finding('camera places', text, 'finding')
 
@@ -76,13 +77,13 @@ def translation(pairs: Sequence[ImagePair], T_map_cam: np.ndarray) -> Finding:
     ]
     parallax = np.concatenate([np.empty(0), *moved])
     if len(parallax) < _FEWEST_MATCHES:
-        return Finding('translation', 'too few matches to tell', 'unknown')
+        return Finding('translation', 'too few matches to check', 'unknown')
     if (parallax > AGREES_PX).mean() > _MOVED_SHARE:
         return Finding('translation', 'the images have parallax')
 
     text = (
-        f'the camera turns on the spot: {np.median(parallax):.1f} pixels of parallax tell no '
-        'depth; take images from other places as well'
+        f'the camera only rotates: {np.median(parallax):.1f} pixels of parallax '
+        'give no depth; take images from other positions as well'
     )
     return Finding('translation', text, 'finding')
 
@@ -99,7 +100,7 @@ def depth_scale(
     chosen = with_depth[:: max(1, len(with_depth) // _DEPTH_IMAGES)]
     ratios = np.concatenate([_depth_ratios(i, images, pairs, T_map_cam) for i in chosen])
     if len(ratios) < _FEWEST_POINTS:
-        return Finding(check, 'too few matches to tell', 'unknown')
+        return Finding(check, 'too few matches to check', 'unknown')
 
     ratio = float(np.median(ratios))
     if 1 / _WRONG_SCALE < ratio < _WRONG_SCALE:

@@ -59,7 +59,7 @@ class Readings:
         declared: as the dataset is supposed to be read.
         best: the one that the matches agree with; the declared one unless another is clearly
             better; None where they agree with none.
-        pairs: what was judged; none where there are too few matches to tell.
+        pairs: what was judged; none where there are too few matches.
     """
 
     declared: Reading
@@ -123,7 +123,7 @@ def reread(T_map_cam: np.ndarray, declared: Convention, other: Convention) -> np
 
 
 def _judged(pairs: Sequence[ImagePair]) -> list[ImagePair]:
-    """Pairs of one kind that tell; none if they are too few."""
+    """Conclusive pairs of one kind; none if they are too few."""
     verified = [pair for pair in pairs if pair.verified]
     if len(verified) < _FEWEST_PAIRS:
         return list(pairs) if sum(map(len, pairs)) >= _FEWEST_MATCHES else []

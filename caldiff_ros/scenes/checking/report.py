@@ -10,7 +10,7 @@ from typing import Literal
 
 from caldiff_ros.scenes.scene import Scene
 
-#: 'fine'; 'unknown' where too little matches; 'note' for what is worth knowing; 'finding' for what
+#: 'fine'; 'unknown' where too little matches; 'note' for information; 'finding' for what
 #: spoils a map.
 Level = Literal['fine', 'unknown', 'note', 'finding']
 #: Names of frames that a sentence lists.
