@@ -28,7 +28,7 @@ baselines:
 	@$(PYTHON) scripts/setup_workspace.py --ros '$(ROS)' baselines
 
 test: setup
-	@$(ENTER) pytest
+	@$(ENTER) pytest --numprocesses 2 --dist loadfile
 
 demo: setup
 	@$(ENTER) install/lib/caldiff_ros/demo --output outputs/demo

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from caldiff_ros.nearest import likeness_within, mutual_matches
+from caldiff_ros.sift import root_sift
 
 #: What descriptors, 0..1, are multiplied with to be stored.
 STEPS = 255.0
@@ -51,25 +51,7 @@ class FeatureConfig:
 def detect(image: np.ndarray, config: FeatureConfig) -> Features:
     """Features of uint8 RGB (H, W, 3)."""
     scale = max(config.longer_side / max(image.shape[:2]), 1.0)
-    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    if scale > 1:
-        gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-
-    # precise upscaling: by default OpenCV shifts all keypoints by a quarter of a pixel
-    sift = cv2.SIFT.create(
-        nfeatures=config.most,
-        contrastThreshold=config.contrast_threshold,
-        enable_precise_upscale=True,
-    )
-    keypoints, descriptors = sift.detectAndCompute(gray, None)
-    if descriptors is None:
-        return Features(np.empty((0, 2)), np.empty((0, 128), np.float32))
-
-    order = np.argsort([-keypoint.response for keypoint in keypoints], kind='stable')
-    uv = (np.array([keypoint.pt for keypoint in keypoints])[order] + 0.5) / scale
-    descriptors = descriptors[order]
-    total = descriptors.sum(axis=1, keepdims=True)
-    return Features(uv, np.sqrt(descriptors / np.maximum(total, 1e-9)))
+    return Features(*root_sift(image, config.most, config.contrast_threshold, scale))
 
 
 def match(

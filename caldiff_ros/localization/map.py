@@ -32,7 +32,9 @@ from caldiff_ros.localization.masks import read_mask, write_mask
 from caldiff_ros.nerf.field import RadianceField
 from caldiff_ros.nerf.kinds import FIELD_KINDS
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+#: Share of a field's values of bytes that are cut off at the range of these.
+_OUT_OF_RANGE = 0.001
 _MAP, _FIELD, _DIFFUSION = 'map.yaml', 'field.safetensors', 'diffusion.safetensors'
 _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'
@@ -322,17 +324,31 @@ def _sha256(path: Path) -> str:
 
 
 def _save_weights(module: nn.Module, path: Path) -> None:
-    """Half precision where that is enough; one bit per flag."""
+    """Half precision or bytes where that is enough; one bit per flag."""
     packed = {}
     for name, value in module.state_dict().items():
         value = value.detach().cpu().contiguous()
         if value.dtype == torch.bool:
             packed[f'{name}.bits'] = torch.from_numpy(np.packbits(value.numpy()))
+        elif name in getattr(module, 'byte_precision', ()):
+            rest = value[:, 1:]
+            step = _steps_of(rest)
+            packed[f'{name}.first'] = value[:, :1].half()
+            packed[f'{name}.rest'] = (rest / step).round().clamp(-127, 127).to(torch.int8)
+            packed[f'{name}.step'] = step
         else:
             # copies, as safetensors takes no tensor twice
             packed[name] = value.half() if _is_weight(module, name) else value.clone()
 
     path.write_bytes(save(packed))  # an OSError if the disk is full, unlike save_file
+
+
+def _steps_of(values: Tensor) -> Tensor:
+    """Steps (K, C) in which values (N, K, C) are bytes; few of them may be out of their range."""
+    largest = values.abs().flatten(1).sort(dim=0).values
+    beyond = int(_OUT_OF_RANGE * len(values))
+    rows = largest[len(values) - 1 - beyond] if len(values) else largest.new_ones(largest.shape[1])
+    return rows.view(values.shape[1:]).clamp_min(1e-6) / 127
 
 
 def _is_weight(module: nn.Module, name: str) -> bool:
@@ -348,6 +364,9 @@ def _load_weights(module: nn.Module, path: Path) -> None:
         if value.dtype == torch.bool:
             bits = np.unpackbits(stored[f'{name}.bits'].numpy(), count=value.numel())
             state[name] = torch.from_numpy(bits.astype(bool)).view(value.shape)
+        elif f'{name}.rest' in stored:
+            rest = stored[f'{name}.rest'].float() * stored[f'{name}.step']
+            state[name] = torch.cat([stored[f'{name}.first'].float(), rest], dim=1)
         else:
             state[name] = stored[name].to(value.dtype)
 

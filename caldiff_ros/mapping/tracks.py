@@ -19,7 +19,7 @@ _MAX_ERRORS_PX = (8.0, 3.0, 1.5, 1.5)
 
 
 @dataclass(frozen=True)
-class Features:
+class ImageFeatures:
     """Features of all images, one after the other, (F,).
 
     Attributes:
@@ -34,8 +34,8 @@ class Features:
     rays: Tensor
     rgb: Tensor
 
-    def __getitem__(self, index: Tensor) -> Features:
-        return Features(self.image[index], self.uv[index], self.rays[index], self.rgb[index])
+    def __getitem__(self, index: Tensor) -> ImageFeatures:
+        return ImageFeatures(self.image[index], self.uv[index], self.rays[index], self.rgb[index])
 
 
 @dataclass(frozen=True)
@@ -80,14 +80,14 @@ class Tracks:
     """
 
     posed: PosedCamera
-    features: Features
+    features: ImageFeatures
     point: Tensor
     descriptors: Tensor
     xyz: Tensor
 
     @classmethod
     def fitted(
-        cls, posed: PosedCamera, features: Features, point: Tensor, descriptors: Tensor
+        cls, posed: PosedCamera, features: ImageFeatures, point: Tensor, descriptors: Tensor
     ) -> Tracks:
         """Points from the features (M,) that each is said to have, without those that do not fit.
 
@@ -144,12 +144,12 @@ class Tracks:
     @classmethod
     def from_dict(cls, posed: PosedCamera, content: dict[str, Any]) -> Tracks:
         """See `to_dict`."""
-        features = Features(*(content[name] for name in ('image', 'uv', 'rays', 'rgb')))
+        features = ImageFeatures(*(content[name] for name in ('image', 'uv', 'rays', 'rgb')))
         return cls(posed, features, *(content[name] for name in ('point', 'descriptors', 'xyz')))
 
 
 def nearest_to_rays(
-    features: Features, point: Tensor, posed: PosedCamera, weight: Tensor, n: int
+    features: ImageFeatures, point: Tensor, posed: PosedCamera, weight: Tensor, n: int
 ) -> Tensor:
     """The ``n`` points (n, 3) nearest to the rays of features (M,), each of one of the points."""
     rays, centers = features.rays, posed.poses.t[features.image]

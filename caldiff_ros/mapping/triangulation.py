@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from caldiff_ros.geometry import Pose
-from caldiff_ros.mapping.tracks import Features, PosedCamera, Tracks, nearest_to_rays
+from caldiff_ros.mapping.tracks import ImageFeatures, PosedCamera, Tracks, nearest_to_rays
 from caldiff_ros.scenes.features import features_of, matches
 
 #: Weaker features than usual: bare walls have no others, and the poses verify the matches.
@@ -76,7 +76,7 @@ def _all_features(
     images: Iterable[tuple[np.ndarray, np.ndarray]],
     posed: PosedCamera,
     progress: Callable[[int], None],
-) -> tuple[Features, list[Tensor]]:
+) -> tuple[ImageFeatures, list[Tensor]]:
     """Features of all images, and the descriptors of each image."""
     n = len(posed.poses)
     count = min(max(_FEATURES_IN_ALL // n, _FEWEST_FEATURES), _MOST_FEATURES)
@@ -92,10 +92,10 @@ def _all_features(
     counts = torch.tensor([len(uv) for uv in places])
     image = torch.repeat_interleave(torch.arange(n), counts)
     uv = torch.cat(places)
-    return Features(image, uv, posed.rays(image, uv), torch.cat(colors)), descriptors
+    return ImageFeatures(image, uv, posed.rays(image, uv), torch.cat(colors)), descriptors
 
 
-def _consistent(links: Tensor, features: Features, posed: PosedCamera) -> Tensor:
+def _consistent(links: Tensor, features: ImageFeatures, posed: PosedCamera) -> Tensor:
     """Those of the links (2, M) between features whose rays meet."""
     n = links.shape[1]
     both = features[links.flatten()]

@@ -86,6 +86,9 @@ class GaussianField(nn.Module):
 
     #: Parameters that a map must not round to half precision.
     full_precision: ClassVar[tuple[str, ...]] = ('means',)
+    #: Parameters of which a map rounds what follows the first along the second dimension to bytes:
+    #: how colours depend on the direction.
+    byte_precision: ClassVar[tuple[str, ...]] = ('harmonics',)
 
     aabb: Tensor
     distances: Tensor

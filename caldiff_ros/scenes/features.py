@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from caldiff_ros.nearest import mutual_matches
+from caldiff_ros.sift import root_sift
 
 #: Least contrast of a feature, and how much nearer a match must be than the second nearest one.
 _CONTRAST, _RATIO = 0.01, 0.8
@@ -35,18 +35,8 @@ def features_of(
     Returns:
         Places (F, 2) in pixels, and unit descriptors (F, 128).
     """
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    mask = None if usable is None else usable.astype(np.uint8) * 255
-    # precise upscaling: by default OpenCV shifts all keypoints by a quarter of a pixel
-    sift = cv2.SIFT.create(nfeatures=count, contrastThreshold=contrast, enable_precise_upscale=True)
-    keypoints, descriptors = sift.detectAndCompute(grey, mask)
-    if descriptors is None:
-        return torch.zeros(0, 2), torch.zeros(0, 128)
-
-    places = torch.tensor([keypoint.pt for keypoint in keypoints]) + 0.5  # OpenCV counts from 0
-    # Hellinger distance (RootSIFT)
-    roots = torch.from_numpy(descriptors).sqrt()
-    return places, torch.nn.functional.normalize(roots, dim=-1)
+    places, descriptors = root_sift(rgb, count, contrast, usable=usable)
+    return torch.from_numpy(places).float(), torch.from_numpy(descriptors)
 
 
 def mirrored_descriptors(descriptors: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from node_driver import Driver, LocalizerProcess
 from caldiff_ros.localization import LocalizationMap
 
 #: Requests in a row, and how long they may take.
-MANY, MANY_S = 300, 40.0
+MANY, MANY_S = 300, 25.0
 
 
 @pytest.fixture(scope='module')
