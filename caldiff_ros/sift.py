@@ -29,11 +29,12 @@ def root_sift(
         (N, 128).
     """
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    mask = None if usable is None else usable.astype(np.uint8) * 255
     if scale > 1:
         gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        if mask is not None:
-            mask = cv2.resize(mask, gray.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    mask = None
+    if usable is not None:
+        size = gray.shape[1], gray.shape[0]
+        mask = cv2.resize(usable.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
 
     # precise upscaling: by default OpenCV shifts all keypoints by a quarter of a pixel
     sift = cv2.SIFT.create(nfeatures=most, contrastThreshold=contrast, enable_precise_upscale=True)

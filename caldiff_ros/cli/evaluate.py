@@ -92,6 +92,9 @@ def run(arguments: Arguments) -> int:
 
     arguments.output.mkdir(parents=True, exist_ok=True)  # or fail now, not after the queries
     frames = [_in_map(loaded, frame) for frame in choose_queries(frames, arguments.queries)]
+    note = loaded.view_note(frames[0].camera) if frames else ''
+    if note:
+        logger.warning('%s', note)
     with ProgressLine(len(frames), plain_console(stderr=True)) as line:
         queries = run_queries(localizer, frames, loaded.unit, loaded.background, on_query=line)
 

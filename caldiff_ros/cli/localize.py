@@ -13,6 +13,7 @@ and, for a lens with distortion, camera_model and k1, k2, p1, p2 (the names of n
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from caldiff_ros.scenes import read_image
 from caldiff_ros.scenes.calibration import read_calibration
 from caldiff_ros.scenes.images import fitted_camera, shows_upright
 from caldiff_ros.scenes.intrinsics import read_camera
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,7 @@ def run(arguments: Arguments) -> int:
     calibration = None if arguments.camera is None else read_calibration(arguments.camera)
     loaded, localizer = arguments.load(mask)
     answers = []
+    noted: set[str] = set()
 
     for number, path in enumerate(arguments.images):
         try:
@@ -79,6 +83,10 @@ def run(arguments: Arguments) -> int:
                 given = read_camera(calibration, path, 'the calibration')
             image = read_image(path, loaded.background, shows_upright(path, given))
             camera = fitted_camera(given, image, path)
+            note = loaded.view_note(camera)
+            if note and note not in noted:
+                logger.warning('%s', note)
+                noted.add(note)
             answer = localizer.localize(image, camera)
 
             if arguments.save_overlay:

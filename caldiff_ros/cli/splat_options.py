@@ -18,6 +18,8 @@ from caldiff_ros.errors import CaldiffError
 from caldiff_ros.geometry import Camera
 from caldiff_ros.mapping.adopted_splat import SplatSource
 from caldiff_ros.mapping.splatfacto_run import read_splatfacto_run
+from caldiff_ros.scenes.calibration import read_calibration
+from caldiff_ros.scenes.intrinsics import read_camera
 from caldiff_ros.splats.cleaning import cleaned
 from caldiff_ros.splats.reading import read_splat
 from caldiff_ros.splats.splat import Splat
@@ -51,14 +53,27 @@ class SplatOptions(Options):
     """Distance in metres of the points of --scale-points."""
 
     camera_fov: float = 60.0
-    """Without DATA: horizontal field of view, in degrees, of the cameras to be localized."""
+    """Without DATA: horizontal field of view, in degrees, of the cameras to be localized, whose
+    images are 4:3. Of a wider image only the middle is used."""
+
+    camera_info: str | None = None
+    """Without DATA: calibration of the cameras to be localized, better than --camera-fov:
+    fx,fy,cx,cy in pixels, a camera_info .yaml file of ROS, or a .json file with the keys of
+    nerfstudio."""
 
     def camera(self) -> Camera:
-        """A camera with the field of view, of some size.
+        """The camera to be localized, without distortion, as far as it is known.
 
         Raises:
-            CaldiffError: if no pinhole camera has it.
+            CaldiffError: if it is none, or given twice.
         """
+        if self.camera_info is not None:
+            if '--camera-fov' in self.flags:
+                raise CaldiffError(
+                    f'--camera-info {self.camera_info} and --camera-fov {self.camera_fov:g} are '
+                    'given, expected one of them; omit the latter'
+                )
+            return _calibrated(self.camera_info)
         if not 1 <= self.camera_fov <= 150:
             raise CaldiffError(
                 f'--camera-fov is {self.camera_fov}, expected the horizontal field of view of a '
@@ -138,6 +153,19 @@ def camera_of(fov_deg: float) -> Camera:
     width, height = 640, 480
     focal_px = width / 2 / math.tan(math.radians(fov_deg) / 2)
     return Camera(width, height, focal_px, focal_px, width / 2, height / 2)
+
+
+def _calibrated(given: str) -> Camera:
+    """A camera from ``--camera-info``, without distortion.
+
+    Without a size, its principal point is taken for the middle of the images.
+    """
+    content = read_calibration(given)
+    try:
+        size = {'w': round(2 * float(content['cx'])), 'h': round(2 * float(content['cy']))}
+    except (KeyError, TypeError, ValueError, OverflowError):
+        size = {}  # reading the camera reports what is missing
+    return read_camera({**size, **content}, Path(given), f'--camera-info {given}').pinhole()
 
 
 def _focal_px(trained_at: str, camera: Camera) -> float:

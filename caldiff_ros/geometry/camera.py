@@ -120,6 +120,29 @@ class Camera:
         """K, (3, 3) float64, for continuous image coordinates."""
         return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1.0]])
 
+    @property
+    def view(self) -> tuple[float, float, float, float]:
+        """Left, upper, right and lower end of the image at distance 1, without distortion."""
+        left, top = -self.cx / self.fx, -self.cy / self.fy
+        return left, top, left + self.width / self.fx, top + self.height / self.fy
+
+    def view_shared_with(self, other: Camera) -> float:
+        """The share of the image (0..1, of its area) that another camera at its place sees too.
+
+        Distortion is neglected.
+        """
+        left, top, right, bottom = self.view
+        low_x, low_y, high_x, high_y = other.view
+        width = min(right, high_x) - max(left, low_x)
+        height = min(bottom, high_y) - max(top, low_y)
+        return max(0.0, width) * max(0.0, height) / ((right - left) * (bottom - top))
+
+    @property
+    def fov_deg(self) -> tuple[float, float]:
+        """Horizontal and vertical field of view, without distortion."""
+        left, top, right, bottom = (math.degrees(math.atan(end)) for end in self.view)
+        return right - left, bottom - top
+
     def pixel_centers(self) -> np.ndarray:
         """Continuous coordinates of all pixel centres, row by row, (height * width, 2)."""
         u, v = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)

@@ -40,6 +40,8 @@ _CALIBRATION, _CAMERAS = 'calibration.json', 'cameras.json'
 _LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'
 #: Longer side of a detailed view, at most, and how many times the map's it has to be.
 MOST_DETAIL, LEAST_GAIN = 1600, 1.25
+#: Share of a camera's view that the map's has, and the other way round, below which it is said.
+LEAST_SHARED_VIEW = 0.65
 
 
 @dataclass
@@ -128,6 +130,24 @@ class LocalizationMap:
             )
 
         return resample(image, camera, self.camera)
+
+    def view_note(self, camera: Camera) -> str:
+        """What is doubtful about the field of view of a camera, in a sentence; empty if nothing."""
+        used, filled = camera.view_shared_with(self.camera), self.camera.view_shared_with(camera)
+        if min(used, filled) >= LEAST_SHARED_VIEW:
+            return ''
+
+        (width, height), (map_width, map_height) = camera.fov_deg, self.camera.fov_deg
+        follows = (
+            f'{1 - used:.0%} of each image is not used'
+            if used < filled
+            else f'each image fills {filled:.0%} of the view that is expected'
+        )
+        return (
+            f'the camera sees {width:.0f}x{height:.0f} deg and the map {self.name} was made for '
+            f'{map_width:.0f}x{map_height:.0f}, {follows}; build the map for this camera if it is '
+            'often not localized'
+        )
 
     @property
     def exact_landmarks(self) -> Landmarks | None:

@@ -65,6 +65,7 @@ class QueryImages:
 
         self._complaints.warn('frame', _frame_note(image, info))
         self._complaints.warn('resolution', _resolution_note(camera, fitted))
+        self._complaints.warn('field of view', request.loaded_map.map.view_note(fitted))
         return rgb, fitted
 
 

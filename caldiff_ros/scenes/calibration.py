@@ -50,7 +50,7 @@ def read_calibration(given: str) -> dict[str, Any]:
     if not 0 <= n_coefficients <= len(_PERSPECTIVE):
         raise CaldiffError(
             f'the camera is {given!r}, expected a .json or .yaml file, or numbers fx,fy,cx,cy in '
-            'pixels and coefficients k1,k2,p1,p2,...; check --camera'
+            'pixels and coefficients k1,k2,p1,p2,...; correct it'
         )
 
     return {

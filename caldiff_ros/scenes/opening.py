@@ -57,9 +57,10 @@ def _read(path: Path) -> Scene | None:
     if path.suffix == '.json' and path.is_file():
         return read_inria(path) if path.name == 'cameras.json' else read_nerfstudio(path)
     if not path.is_dir():
+        found = 'is not a folder' if path.exists() else 'does not exist'
         raise CaldiffError(
-            f'{path} is not a folder, expected a dataset; check the path, or make a dataset of a '
-            'video with caldiff capture'
+            f'{path} {found}, expected the folder of a dataset; check the path, or make a dataset '
+            'of a video with caldiff capture'
         )
 
     read = _reader(path)

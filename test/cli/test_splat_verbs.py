@@ -14,6 +14,7 @@ from caldiff_ros.cli import main
 from caldiff_ros.cli.build_map import Arguments
 from caldiff_ros.cli.splat_options import SplatOptions, camera_of
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.geometry import Camera
 from caldiff_ros.geometry.transforms import upright
 from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.splats.writing import write_splat
@@ -99,6 +100,21 @@ def test_cameras_without_images_are_where_renders_are_from(tmp_path):
     assert (data.camera.width, data.camera.height, data.camera.fx) == (80, 60, 60)
     with pytest.raises(CaldiffError, match='--split 4-4 is given and there is no image'):
         replace(arguments, split='4-4').load()
+
+
+def test_the_camera_to_be_localized_is_given_by_its_calibration(tmp_path):
+    """Without distortion; without a size the principal point is the middle."""
+    path = tmp_path / 'camera.json'
+    content = {'w': 960, 'h': 540, 'fl_x': 450, 'fl_y': 451, 'cx': 479, 'cy': 272, 'k1': 0.1}
+    path.write_text(json.dumps(content))
+    expected = Camera(960, 540, 450.0, 451.0, 479.0, 272.0)
+    assert SplatOptions(camera_info=str(path)).camera() == expected
+    numbers = SplatOptions(camera_info='500,501,320,240').camera()
+    assert numbers == Camera(640, 480, 500.0, 501.0, 320.0, 240.0)
+    with pytest.raises(CaldiffError, match='--camera-fov 70 are given, expected one of them'):
+        SplatOptions(camera_info='500,501,320,240', camera_fov=70).camera()
+    with pytest.raises(CaldiffError, match=r'the camera is .*, expected a positive size'):
+        SplatOptions(camera_info='500,500,0,0').camera()
 
 
 @pytest.mark.parametrize('form', ['numbers', 'commas', 'text file', 'json file'])

@@ -104,3 +104,17 @@ def test_bad_intrinsics_are_refused(kwargs, says):
     good = {'width': 64, 'height': 48, 'fx': 50.0, 'fy': 50.0, 'cx': 32.0, 'cy': 24.0}
     with pytest.raises(CaldiffError, match=says):
         Camera(**(good | kwargs))
+
+
+def test_the_shared_view_is_that_of_the_images_at_distance_one():
+    """90 x 90 deg reach from -1 to 1; 53.13 deg to 0.5; the third is shifted by a quarter."""
+    wide = Camera(100, 100, 50.0, 50.0, 50.0, 50.0)
+    narrow = Camera(640, 640, 640.0, 640.0, 320.0, 320.0)
+    assert wide.fov_deg == pytest.approx((90, 90))
+    assert narrow.fov_deg == pytest.approx((53.13, 53.13), abs=0.01)
+    assert wide.view_shared_with(narrow) == pytest.approx(0.25)
+    assert narrow.view_shared_with(wide) == pytest.approx(1)
+    shifted = Camera(640, 640, 640.0, 640.0, 160.0, 320.0)  # from -0.25 to 0.75
+    assert narrow.view_shared_with(shifted) == pytest.approx(0.75)
+    aside = Camera(100, 100, 50.0, 50.0, -60.0, 50.0)  # from 1.2 on
+    assert wide.view_shared_with(aside) == 0

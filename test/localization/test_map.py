@@ -67,6 +67,22 @@ def test_colours_by_direction_are_kept_to_a_thousandth_of_their_usual_range(tmp_
     assert stored < N * (3 * 4 + (3 + 4 + 1 + 3) * 2 + 24 + 4) + 2000
 
 
+@pytest.mark.parametrize(
+    ('zoom', 'says'),
+    [
+        (1.0, ''),
+        (1.2, ''),
+        (2.0, 'each image fills 25% of the view that is expected'),
+        (0.5, '75% of each image is not used'),
+    ],
+)
+def test_cameras_of_another_field_of_view_are_named(zoom, says):
+    made = make_map()
+    camera = replace(made.camera, fx=zoom * made.camera.fx, fy=zoom * made.camera.fy)
+    note = made.view_note(camera)
+    assert says in note and bool(note) == bool(says)
+
+
 def test_poses_in_a_turned_and_scaled_map(tmp_path):
     """The chain of the design, worked out with scipy: normalized, training frame, map."""
     T_map_scene = np.eye(4)

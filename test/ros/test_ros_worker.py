@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the worker does when parts of it fail, without a network and without a map."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from builtin_interfaces.msg import Time
 from demo_inputs import changed, good_image, good_info, unread
 
 from caldiff_ros.errors import CaldiffError
+from caldiff_ros.localization import LocalizationMap
 from caldiff_ros.localization.answer import Answer, Cancelled, Particles, Status
 from caldiff_ros.ros.conversions.camera_info import camera_from_info
 from caldiff_ros.ros.diagnostics import Statistics
@@ -63,8 +65,10 @@ class World:
         settings = LocalizerParameters(publish_overlay=False, **parameters)
         self.session.follow(settings)
         localizer = SimpleNamespace(localize=self._localize)
+        place = SimpleNamespace(name='x', camera=camera_from_info(good_info()))
+        place.view_note = partial(LocalizationMap.view_note, place)
         loaded_map = SimpleNamespace(
-            parameters=settings, frame='map', localizer=localizer, map=SimpleNamespace(name='x')
+            parameters=settings, frame='map', localizer=localizer, map=place
         )
         self.request = Request(
             loaded_map=loaded_map, session=self.session, requested_s=float('-inf'), prior=prior
@@ -131,6 +135,17 @@ def test_camera_info_of_another_resolution_is_scaled_and_told_once(world):
     world.run()
     [warning] = world.warnings
     assert 'camera_info is for 640x480 pixels but the image has 320x240' in warning
+
+
+def test_a_wider_lens_than_that_of_the_map_is_told_once(world):
+    info = good_info()
+    fx, _, cx, _, fy, cy, *_ = info.k
+    info.k = [fx / 3, 0.0, cx, 0.0, fy / 3, cy, 0.0, 0.0, 1.0]
+    world.latest.put_info(unread(info))
+    assert world.run().status is Status.LOCALIZED
+    world.run()
+    [warning] = world.warnings
+    assert 'of each image is not used; build the map for this camera' in warning
 
 
 def test_camera_info_of_another_aspect_is_refused(world):
