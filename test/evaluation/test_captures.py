@@ -40,7 +40,7 @@ def test_scenes_that_are_named_are_taken_whatever_they_are(data):
     plan = Plan.make('real', data, ['blender', 'nerfstudio+twice'])
     assert [spec.name for spec in plan.settings] == ['blender-2-2-v0', 'nerfstudio+twice-3-1-v0']
     assert Plan.make('real', data, ['kitchen'], ['2-1']).settings[0].split == '2-1'
-    with pytest.raises(CaldiffError, match='atlantis is not a folder'):
+    with pytest.raises(CaldiffError, match='atlantis does not exist'):
         Plan.make('real', data, ['atlantis'])
 
 

@@ -79,7 +79,7 @@ def test_missing_image_folder(nerfstudio):
 
 
 def test_no_folder_and_no_dataset(tmp_path):
-    refuse(tmp_path / 'nowhere', 'not a folder')
+    refuse(tmp_path / 'nowhere', 'does not exist')
     refuse(tmp_path, 'no dataset')
 
 
