@@ -37,6 +37,7 @@ NOT_RUN = {
     'caldiff build-map ': 'trains for minutes or hours',
     'caldiff evaluate lego_map ': 'needs a map of a dataset that is not in the repository',
     'caldiff evaluate studio_map ': 'needs a map of a dataset that is not in the repository',
+    'caldiff evaluate studio_without ': 'needs a map of a splat that is not in the repository',
     'caldiff evaluate without ': 'needs a map of a splat that is not in the repository',
     'caldiff reproduce ': 'takes hours, on datasets that are not in the repository',
     'caldiff benchmark ': 'needs a dataset that is not in the repository, and Hloc',

@@ -26,6 +26,9 @@ from caldiff_ros.splats.splat import Splat
 
 logger = logging.getLogger(__name__)
 
+#: Horizontal field of view of a camera of which nothing is known.
+_USUAL_FOV_DEG = 60.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplatOptions(Options):
@@ -52,9 +55,9 @@ class SplatOptions(Options):
     scale_distance: float | None = None
     """Distance in metres of the points of --scale-points."""
 
-    camera_fov: float = 60.0
+    camera_fov: float | None = None
     """Without DATA: horizontal field of view, in degrees, of the cameras to be localized, whose
-    images are 4:3. Of a wider image only the middle is used."""
+    images are 4:3. Of a wider image only the middle is used. Default: 60."""
 
     camera_info: str | None = None
     """Without DATA: calibration of the cameras to be localized, better than --camera-fov:
@@ -68,12 +71,19 @@ class SplatOptions(Options):
             CaldiffError: if it is none, or given twice.
         """
         if self.camera_info is not None:
-            if '--camera-fov' in self.flags:
+            if self.camera_fov is not None:
                 raise CaldiffError(
                     f'--camera-info {self.camera_info} and --camera-fov {self.camera_fov:g} are '
                     'given, expected one of them; omit the latter'
                 )
             return _calibrated(self.camera_info)
+        if self.camera_fov is None:
+            logger.warning(
+                'the cameras to be localized are unknown, assuming a horizontal field of view of '
+                '%.0f deg; give --camera-info or --camera-fov',
+                _USUAL_FOV_DEG,
+            )
+            return camera_of(_USUAL_FOV_DEG)
         if not 1 <= self.camera_fov <= 150:
             raise CaldiffError(
                 f'--camera-fov is {self.camera_fov}, expected the horizontal field of view of a '
