@@ -170,12 +170,18 @@ def _calibrated(given: str) -> Camera:
 
     Without a size, its principal point is taken for the middle of the images.
     """
-    content = read_calibration(given)
-    try:
-        size = {'w': round(2 * float(content['cx'])), 'h': round(2 * float(content['cy']))}
-    except (KeyError, TypeError, ValueError, OverflowError):
-        size = {}  # reading the camera reports what is missing
-    return read_camera({**size, **content}, Path(given), f'--camera-info {given}').pinhole()
+    content = {key: value for key, value in read_calibration(given).items() if value is not None}
+    where = f'--camera-info {given}'
+    if not {'w', 'h'} <= content.keys():
+        try:
+            size = {'w': 2 * float(content['cx']), 'h': 2 * float(content['cy'])}
+        except (KeyError, TypeError, ValueError) as error:
+            raise CaldiffError(
+                f'{where} has neither w and h nor numbers cx and cy, expected the size of the '
+                'images or their middle; add them'
+            ) from error
+        content |= size
+    return read_camera(content, Path(given), where).pinhole()
 
 
 def _focal_px(trained_at: str, camera: Camera) -> float:

@@ -41,7 +41,7 @@ _LANDMARKS, _MASK = 'landmarks.safetensors', 'mask.png'
 #: Longer side of a detailed view, at most, and how many times the map's it has to be.
 MOST_DETAIL, LEAST_GAIN = 1600, 1.25
 #: Share of a camera's view that the map's has, and the other way round, below which it is said.
-LEAST_SHARED_VIEW = 0.65
+_LEAST_SHARED_VIEW = 0.65
 
 
 @dataclass
@@ -134,7 +134,7 @@ class LocalizationMap:
     def view_note(self, camera: Camera) -> str:
         """What is doubtful about the field of view of a camera, in a sentence; empty if nothing."""
         used, filled = camera.view_shared_with(self.camera), self.camera.view_shared_with(camera)
-        if min(used, filled) >= LEAST_SHARED_VIEW:
+        if min(used, filled) >= _LEAST_SHARED_VIEW:
             return ''
 
         (width, height), (map_width, map_height) = camera.fov_deg, self.camera.fov_deg

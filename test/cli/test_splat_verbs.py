@@ -111,6 +111,9 @@ def test_the_camera_to_be_localized_is_given_by_its_calibration(tmp_path):
     assert SplatOptions(camera_info=str(path)).camera() == expected
     numbers = SplatOptions(camera_info='500,501,320,240').camera()
     assert numbers == Camera(640, 480, 500.0, 501.0, 320.0, 240.0)
+    path.write_text(json.dumps({'fl_x': 450, 'cx': None}))
+    with pytest.raises(CaldiffError, match=r'camera\.json has neither w and h nor numbers cx'):
+        SplatOptions(camera_info=str(path)).camera()
     with pytest.raises(CaldiffError, match='--camera-fov 70 are given, expected one of them'):
         SplatOptions(camera_info='500,501,320,240', camera_fov=70).camera()
     with pytest.raises(CaldiffError, match=r'the camera is .*, expected a positive size'):
